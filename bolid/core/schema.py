@@ -1,0 +1,137 @@
+"""What a photo is on disk (`PersonRecord`) and in a training step (`PersonBatch`): names, shapes, ranges, units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BODY_KINDS = ("build", "height", "shoulders", "waist", "hips", "legs")
+PHRASE_KINDS = ("gender", *BODY_KINDS, "hair", "clothes", "pose", "view", "framing", "background", "text")
+SPLITS = ("train", "val", "test")
+ANYBODY = "a photo of a person"  # what a caption begins with when the gender phrase is dropped
+
+
+class Phrase(NamedTuple):
+    """A piece of a caption that can be dropped on its own; `kind` is one of `PHRASE_KINDS`."""
+
+    kind: str
+    text: str
+
+
+def compose_caption(phrases: Sequence[Phrase], dropped: frozenset[str] | set[str] = frozenset()) -> str:
+    """Joins the phrases whose kind is not dropped; without a gender the photo is of "a person"."""
+    kept = [p.text for p in phrases if p.kind not in dropped]
+    if "gender" in dropped or not kept:
+        kept.insert(0, ANYBODY)
+    return ", ".join(kept)
+
+
+@dataclass
+class PersonRecord:
+    """One photo: a row of the manifest.
+
+    Attributes:
+        file_name: Path of the photo relative to the manifest's folder, with forward slashes.
+        identity: Who it is; an opaque key that never enters a caption.
+        phrases: The caption in droppable pieces, in order.
+        keypoints: (17, 3) float32, COCO order; x, y in pixels of the photo, confidence in 0..1 (0: not seen, x = y = 0).
+        keypoints_canonical: The same pose and camera on the average body, where known (rendered photos).
+        box: (4,) x0, y0, x1, y1 of the person in pixels.
+        face_box: (4,) of the face, or None.
+        face_embedding: (512,) float32, L2-normalised, or None; `face_model` is the embedder's fingerprint.
+        silhouette: Path of an 8-bit mask of the photo's size, relative to the folder, or None.
+        source: Where the photo is from; `licence` under which it may be used.
+        sha256: Of the photo's file.
+        renderer: Version of the renderer, 0 for real photos.
+    """
+
+    file_name: str
+    identity: str
+    phrases: list[Phrase]
+    keypoints: np.ndarray
+    box: np.ndarray
+    keypoints_canonical: np.ndarray | None = None
+    face_box: np.ndarray | None = None
+    face_embedding: np.ndarray | None = None
+    face_model: str = ""
+    silhouette: str | None = None
+    source: str = ""
+    licence: str = ""
+    sha256: str = ""
+    renderer: int = 0
+
+    @property
+    def caption(self) -> str:
+        """The full caption."""
+        return compose_caption(self.phrases)
+
+
+@dataclass
+class PersonBatch:
+    """B targets, each with up to M reference photos of the same person that are never the target itself.
+
+    Attributes:
+        pictures: (B, 3, H, W) float32 in -1..1, the targets.
+        captions: B captions with phrases dropped as the training policy says: what the UNet gets.
+        full_captions: B captions with every phrase.
+        keypoints: (B, 17, 3) pixels of the H x W picture, confidence.
+        keypoints_canonical: (B, 17, 3) the pose retargeted to the average body.
+        silhouettes: (B, 1, H, W) in 0..1; only meaningful where `silhouette_known` (B,) bool.
+        time_ids: (B, 6) float32: original height, width, crop top, left, target height, width (SDXL's conditions).
+        reference_pictures: (B, M, 3, h, w) in -1..1, cropped to the person.
+        reference_keypoints: (B, M, 17, 3) pixels of the h x w crop, confidence.
+        reference_mask: (B, M) bool, which references exist.
+        reference_faces: (B, M, 512) L2-normalised, zero where `face_mask` (B, M) bool is False.
+        identities: B identity keys.
+        file_names: B file names of the targets; `reference_names` B lists of file names.
+    """
+
+    pictures: Tensor
+    captions: list[str]
+    full_captions: list[str]
+    keypoints: Tensor
+    keypoints_canonical: Tensor
+    silhouettes: Tensor
+    silhouette_known: Tensor
+    time_ids: Tensor
+    reference_pictures: Tensor
+    reference_keypoints: Tensor
+    reference_mask: Tensor
+    reference_faces: Tensor
+    face_mask: Tensor
+    identities: list[str]
+    file_names: list[str]
+    reference_names: list[list[str]]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @classmethod
+    def cat(cls, batches: Sequence[PersonBatch]) -> PersonBatch:
+        """Joins batches along B (the DataLoader's collate function); the number of references M must agree."""
+        joined = {}
+        for field in fields(cls):
+            values = [getattr(b, field.name) for b in batches]
+            joined[field.name] = torch.cat(values) if isinstance(values[0], Tensor) else sum(values, [])
+        return cls(**joined)
+
+    def _map(self, function) -> PersonBatch:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return PersonBatch(**{k: function(v) if isinstance(v, Tensor) else v for k, v in values.items()})
+
+    def to(self, *args, **kwargs) -> PersonBatch:
+        """Moves every tensor, as `Tensor.to` does (Lightning calls this)."""
+        return self._map(lambda tensor: tensor.to(*args, **kwargs))
+
+    def pin_memory(self) -> PersonBatch:
+        """Pins every tensor (the DataLoader calls this)."""
+        return self._map(Tensor.pin_memory)
+
+    def __getitem__(self, rows: slice) -> PersonBatch:
+        """The samples of a slice."""
+        return PersonBatch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
