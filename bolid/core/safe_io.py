@@ -1,0 +1,142 @@
+"""Reading files nobody vouches for, and writing files that are either whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from PIL import Image, ImageOps
+
+from bolid.core.errors import BolidError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_PIXELS = 50_000_000
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+# Pillow's decoders answer hostile bytes with any of these; whatever else comes out is a bug and keeps its traceback.
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, OverflowError, IndexError, struct.error)
+
+
+class PictureError(BolidError):
+    """A photo that cannot be used: missing, broken, truncated, huge, or not a picture. The message names it."""
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, which becomes `path` if the block ends well and vanishes if it does not.
+
+    The temporary name keeps the suffix, since Pillow and others take the format from it; missing folders are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes `data` so that a kill leaves the old file or the new one, never a half."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` as UTF-8, atomically."""
+    write_bytes(path, text.encode())
+
+
+def check_relative(name: str, where: str) -> str:
+    """Returns `name` if it can only lie below the folder it is relative to, judged by its text alone.
+
+    Args:
+        name: A path with forward slashes.
+        where: What holds the name, for the message.
+
+    Raises:
+        BolidError: if it is empty, absolute, climbs with `..`, or holds a backslash, a colon or a NUL.
+    """
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or any(c in name for c in "\\:\0"):
+        raise BolidError(f"{where}: the path {name!r} leads outside its folder; use a relative path inside it.")
+    return name
+
+
+def resolve_inside(folder: Path, name: str) -> Path:
+    """Joins `folder` and `name`, following symbolic links, and refuses what ends up outside `folder`.
+
+    Raises:
+        BolidError: if it does; whether the file exists is not looked at.
+    """
+    root = os.path.realpath(folder)
+    path = os.path.realpath(os.path.join(root, check_relative(name, str(folder))))
+    if os.path.commonpath([root, path]) != root:
+        raise BolidError(f"{folder}: {name!r} is a link that leads outside the folder; copy the file into it.")
+    return Path(path)
+
+
+def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decodes a PNG, JPEG or WebP completely, upright (EXIF), as RGB; transparency is laid on white.
+
+    Args:
+        path: The file.
+        max_pixels: Larger pictures are refused from their header, before any memory is spent on them.
+
+    Raises:
+        PictureError: if there is no such file, or it is broken, truncated or too large.
+    """
+    try:
+        with Image.open(path, formats=PICTURE_FORMATS) as picture:
+            if picture.width * picture.height > max_pixels:
+                size = f"{picture.width}x{picture.height}"
+                raise PictureError(f"{path}: {size} is over the limit of {max_pixels / 1e6:.0f} megapixels.")
+            picture.load()
+            return _flatten(ImageOps.exif_transpose(picture))
+    except FileNotFoundError as error:
+        raise PictureError(f"{path}: no such photo.") from error
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"{path}: over the limit of {max_pixels / 1e6:.0f} megapixels.") from error
+    except _DECODER_ERRORS as error:
+        raise PictureError(f"{path}: not a readable PNG, JPEG or WebP ({error}).") from error
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    picture = picture.convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_safetensors(path: Path) -> dict[str, Tensor]:
+    """Reads a `.safetensors` file (nothing is ever unpickled) onto the CPU.
+
+    Raises:
+        BolidError: if it is missing or not a safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not Path(path).is_file():
+        raise BolidError(f"{path}: no such file; expected weights in the safetensors format.")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BolidError(f"{path}: not a readable safetensors file ({error}).") from error
