@@ -1,0 +1,128 @@
+"""The face recogniser: a photo and its keypoints to an embedding of the face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bolid.core.errors import BolidError
+from bolid.core.paths import resolve
+from bolid.core.safe_io import sha256
+
+if TYPE_CHECKING:
+    from insightface.model_zoo.arcface_onnx import ArcFaceONNX
+
+# Where ArcFace networks expect the eye on the left of the picture, the other eye, and the nose, at 112 x 112 pixels.
+TEMPLATE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366]], dtype=np.float32)
+TEMPLATE_SIZE = 112
+COCO_POINTS = [2, 1, 0]  # the same three in COCO's order; the *right* eye is the one on the left of the picture
+EMBEDDING = 512
+
+
+class FaceEmbedder:
+    """An ArcFace-like recogniser in ONNX, through insightface's model zoo.
+
+    Args:
+        weights: An `.onnx` file with a square input of at least 112 pixels, or a folder that holds one (such as an
+            unpacked `buffalo_l`; its weights are for non-commercial research only).
+        min_face: Faces smaller than this, in pixels of the photo, are not embedded: identity is lost first.
+        min_confidence: Eyes and nose must all be seen with more than this confidence.
+
+    Raises:
+        BolidError: if there is no recogniser at `weights`.
+
+    Attributes:
+        fingerprint: SHA-256 of the file; embeddings of two networks must never be compared.
+    """
+
+    def __init__(self, weights: Path, min_face: float = 32.0, min_confidence: float = 0.5) -> None:
+        self.weights, self.network = _load_recogniser(resolve(weights))
+        self.fingerprint = sha256(self.weights)
+        self.min_face = min_face
+        self.min_confidence = min_confidence
+
+    @property
+    def size(self) -> int:
+        """Side of the square face pictures the network takes, in pixels."""
+        return self.network.input_size[0]
+
+    def embed(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
+        """The face's embedding, (512,) float32 of length 1; None if the face is turned away or too small.
+
+        Args:
+            rgb: (H, W, 3) uint8.
+            keypoints: (17, 3) COCO order, x, y in pixels of the photo, confidence.
+        """
+        face = self.align(rgb, keypoints)
+        return None if face is None else self.embed_aligned([face])[0]
+
+    def align(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
+        """The face turned upright and scaled to the template: (size, size, 3) uint8 RGB, or None as in `embed`."""
+        import cv2
+
+        points = np.asarray(keypoints, dtype=np.float32)[COCO_POINTS]  # (3, 3)
+        if not (points[:, 2] > self.min_confidence).all():
+            return None
+        matrix = similarity(points[:, :2], TEMPLATE * (self.size / TEMPLATE_SIZE))
+        if matrix is None or face_size(matrix, self.size) < self.min_face:
+            return None
+        return cv2.warpAffine(rgb, matrix, (self.size, self.size))
+
+    def embed_aligned(self, faces: list[np.ndarray]) -> np.ndarray:
+        """Embeds faces from `align`: n times (size, size, 3) uint8 RGB -> (n, 512) float32 of length 1."""
+        features = self.network.get_feat([face[..., ::-1] for face in faces])  # it takes BGR, as OpenCV reads files
+        length = np.linalg.norm(features, axis=1, keepdims=True)
+        return (features / np.maximum(length, 1e-12)).astype(np.float32)
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
+    """The rotation, scaling and shift (no mirroring) that brings points closest to others, in least squares.
+
+    Args:
+        source: (n, 2) x, y.
+        target: (n, 2) where they should go.
+
+    Returns:
+        (2, 3) float64 matrix for `cv2.warpAffine`; None if the points coincide.
+    """
+    a, b = (points.astype(np.float64) @ [1, 1j] for points in (source, target))  # in the plane of complex numbers
+    a_mean, b_mean = a.mean(), b.mean()
+    spread = (abs(a - a_mean) ** 2).sum()
+    if spread < 1e-9:
+        return None
+    turn = ((b - b_mean) * (a - a_mean).conj()).sum() / spread  # b ≈ turn · a + shift is a least-squares line
+    shift = b_mean - turn * a_mean
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def face_size(matrix: np.ndarray, size: int) -> float:
+    """Side in pixels of the square of the photo that an alignment to `size` x `size` cuts out."""
+    return size / max(float(np.hypot(matrix[0, 0], matrix[1, 0])), 1e-9)
+
+
+def _load_recogniser(path: Path) -> tuple[Path, ArcFaceONNX]:
+    if not path.exists():
+        raise BolidError(
+            f"{path}: no such file. Give a face recogniser in ONNX: data/tiny/face.onnx, or w600k_r50.onnx from "
+            "insightface's buffalo_l (https://github.com/deepinsight/insightface), unpacked there."
+        )
+    # buffalo_l has four networks besides its recogniser, which is the one whose name starts with w.
+    files = sorted(path.glob("*.onnx"), reverse=True) if path.is_dir() else [path]
+    for file in files:
+        network = _open_onnx(file)
+        if network and getattr(network, "taskname", "") == "recognition" and network.output_shape[-1] == EMBEDDING:
+            return file, network
+    raise BolidError(
+        f"{path}: no face recogniser; needed is an .onnx file with a square input and {EMBEDDING} outputs."
+    )
+
+
+def _open_onnx(file: Path) -> ArcFaceONNX | None:
+    from insightface import model_zoo
+
+    try:
+        return model_zoo.get_model(str(file), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnx, onnxruntime and protobuf each have their own for a broken file
+        raise BolidError(f"{file}: not a readable ONNX network ({type(error).__name__}: {error}).") from error

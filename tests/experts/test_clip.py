@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from bolid.core.errors import BolidError
+from bolid.experts.clip import ClipModel, fit_picture
+
+
+@pytest.fixture
+def clip(clip_folder):
+    return ClipModel(str(clip_folder))
+
+
+def test_agrees_with_open_clip_on_its_own_transform(clip, clip_folder):
+    import open_clip
+
+    theirs, _, transform = open_clip.create_model_and_transforms(f"local-dir:{clip_folder}")
+    rng = np.random.default_rng(0)
+    picture = np.kron(rng.integers(0, 256, (12, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))  # 96 x 64
+    tokens = open_clip.get_tokenizer(f"local-dir:{clip_folder}")(["a photo of a woman"])
+    with torch.no_grad():
+        image = theirs.eval().encode_image(transform(Image.fromarray(picture))[None], normalize=True)
+        text = theirs.encode_text(tokens, normalize=True)
+        ours = clip.encode_images(torch.from_numpy(picture).permute(2, 0, 1)[None] / 255)
+    torch.testing.assert_close(clip.encode_texts(["a photo of a woman"]), text)
+    torch.testing.assert_close(ours, image, atol=0.02, rtol=0)  # Pillow's bicubic filter is another one
+
+
+def test_gradients_reach_the_picture_and_nothing_else(clip):
+    pictures = torch.rand(1, 3, 96, 64, requires_grad=True)
+    clip.encode_images(pictures)[0, 0].backward()
+    assert pictures.grad.abs().sum() > 0
+    owner = nn.ModuleDict({"clip": clip}).train()
+    assert not clip.network.training
+    assert not owner.state_dict()
+    assert not list(owner.parameters())
+
+
+def test_name_and_classes(clip, clip_folder):
+    assert clip.name == "tiny-clip"
+    with pytest.raises(BolidError, match="classes"):
+        clip.logits(torch.rand(1, 3, 32, 32))
+    classes = ["a photo of a man", "a photo of a woman"]
+    classifier = ClipModel(str(clip_folder), classes=classes)
+    pictures = torch.rand(3, 3, 32, 32)
+    cosines = classifier.encode_images(pictures) @ classifier.encode_texts(classes).T
+    torch.testing.assert_close(classifier.logits(pictures) / classifier.network.logit_scale.exp(), cosines)
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("shortest", (0, 0)), ("longest", (1, 1)), ("squash", (1, 1))])
+def test_what_a_resize_keeps_of_a_portrait(mode, kept):
+    picture = torch.zeros(1, 3, 96, 64)
+    picture[..., :8, :], picture[..., -8:, :] = 1, 1  # head and feet
+    fitted = fit_picture(picture, 32, mode)
+    assert fitted.shape == (1, 3, 32, 32)
+    assert (fitted[0, 0, [0, -1], 16].round() == torch.tensor(kept)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "pretrained", "message"),
+    [
+        ("no/such/folder", None, "no/such/folder.*open_clip_config.json"),
+        ("EVA02-L-14", None, "needs `pretrained`"),
+        ("ViT-B-32", "no_such_tag", "ViT-B-32 no_such_tag could not be loaded"),
+    ],
+)
+def test_missing_weights_say_what_to_do(name, pretrained, message):
+    with pytest.raises(BolidError, match=message):
+        ClipModel(name, pretrained)
+
+
+def test_a_folder_without_weights_is_refused(clip_folder, tmp_path):
+    (tmp_path / "open_clip_config.json").write_text((clip_folder / "open_clip_config.json").read_text())
+    with pytest.raises(BolidError, match="could not be loaded"):
+        ClipModel(str(tmp_path))
