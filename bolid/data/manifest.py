@@ -1,7 +1,7 @@
 """The manifest: photos' records as Parquet, in the layout of HF datasets' `imagefolder`.
 
-A photo below `train/`, `val/` or `test/` stands in that folder's `metadata.parquet`, `file_name` relative to it, so that
-`load_dataset("imagefolder", data_dir=…)` finds the splits; every other photo stands in the top folder's. Paths of
+A photo below `train/`, `val/` or `test/` stands in that folder's `metadata.parquet`, `file_name` relative to it, so
+that `load_dataset("imagefolder", data_dir=…)` finds the splits; every other photo stands in the top folder's. Paths of
 silhouettes are relative to the top folder.
 """
 

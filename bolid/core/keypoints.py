@@ -1,0 +1,113 @@
+"""COCO-17 keypoints, (..., 17, 3): x, y in pixels from the picture's top left corner, and a confidence in 0..1.
+
+Coordinates are continuous: the picture spans 0..width, so that scaling multiplies and a flip is `width - x`.
+A confidence of 0 means not seen, and then x = y = 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bolid.core.errors import BolidError
+
+_PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+COCO_NAMES = ("nose", *(f"{side}_{part}" for part in _PARTS for side in ("left", "right")))
+# Position k holds the index of the point that k becomes in a mirror.
+FLIP = (0, *(other for left in range(1, 17, 2) for other in (left + 1, left)))
+KEYPOINT_SETS = {"body12": tuple(range(5, 17)), "coco17": tuple(range(17))}
+LIMBS = (
+    *((0, 1), (0, 2), (1, 3), (2, 4)),  # head
+    *((5, 6), (5, 7), (7, 9), (6, 8), (8, 10)),  # shoulders and arms
+    *((5, 11), (6, 12), (11, 12), (11, 13), (13, 15), (12, 14), (14, 16)),  # trunk and legs
+)
+
+# The tree for retargeting: (parent, child, bone), parents first. Two joints COCO lacks are added: 17 between the hips
+# (the root) and 18 between the shoulders. Both sides share a bone's name, since people are symmetric.
+_HIPS, _CHEST = 17, 18
+_TREE = (
+    (_HIPS, _CHEST, "trunk"),
+    *((_HIPS, hip, "pelvis") for hip in (11, 12)),
+    *((_CHEST, shoulder, "clavicle") for shoulder in (5, 6)),
+    (_CHEST, 0, "neck"),
+    *((a, b, "upper arm") for a, b in ((5, 7), (6, 8))),
+    *((a, b, "forearm") for a, b in ((7, 9), (8, 10))),
+    *((a, b, "thigh") for a, b in ((11, 13), (12, 14))),
+    *((a, b, "shin") for a, b in ((13, 15), (14, 16))),
+    *((a, b, "face") for a, b in ((0, 1), (0, 2), (1, 3), (2, 4))),
+)
+_BONES = tuple(dict.fromkeys(bone for _, _, bone in _TREE))
+
+
+def keypoint_indices(name: str) -> tuple[int, ...]:
+    """Indices of a named set: `body12` (shoulders to ankles) or `coco17` (all).
+
+    Raises:
+        BolidError: for any other name.
+    """
+    if name not in KEYPOINT_SETS:
+        raise BolidError(f"unknown keypoint set {name!r}; choose one of {', '.join(KEYPOINT_SETS)}.")
+    return KEYPOINT_SETS[name]
+
+
+def flip(keypoints: np.ndarray, width: float) -> np.ndarray:
+    """Mirrors (..., 17, 3) keypoints of a picture `width` pixels wide; left and right points change places."""
+    mirrored = keypoints[..., FLIP, :].copy()
+    mirrored[..., 0] = np.where(mirrored[..., 2] > 0, width - mirrored[..., 0], 0)
+    return mirrored
+
+
+def transform(
+    keypoints: np.ndarray, scale: tuple[float, float], offset: tuple[float, float], size: tuple[int, int]
+) -> np.ndarray:
+    """Moves (..., 17, 3) keypoints into a scaled crop; what falls outside it becomes unseen.
+
+    Args:
+        keypoints: In pixels of the photo.
+        scale: Crop pixels per photo pixel, along x and y.
+        offset: Where the photo's top left corner lies in the crop, x and y.
+        size: Height and width of the crop.
+    """
+    moved = keypoints.astype(np.float32, copy=True)
+    moved[..., :2] = moved[..., :2] * np.float32(scale) + np.float32(offset)
+    height, width = size
+    inside = (moved[..., :2] >= 0).all(-1) & (moved[..., 0] <= width) & (moved[..., 1] <= height)
+    return np.where((inside & (moved[..., 2] > 0))[..., None], moved, np.float32(0))
+
+
+def retarget(keypoints: np.ndarray, rng: np.random.Generator, jitter: float = 0.2) -> np.ndarray:
+    """Keeps a pose and hides whose it is: bones keep their directions, their lengths are scaled at random.
+
+    Each bone of the tree gets one factor, uniform in 1 ± `jitter`, the same on both sides; children move along with
+    their parents. A point whose parent was not seen hangs on the nearest ancestor that was.
+
+    Args:
+        keypoints: (17, 3) of one person.
+        rng: Where the factors come from; one number a bone is drawn, whatever is seen of the pose.
+        jitter: Half width of the range, 0 (no change) to below 1.
+
+    Returns:
+        (17, 3) float32, the same points seen, the middle of the hips (or the first point of the tree) in place.
+    """
+    factors = dict(zip(_BONES, rng.uniform(1 - jitter, 1 + jitter, len(_BONES)), strict=True))
+    old = _with_middles(keypoints)
+    new = old.copy()
+    anchor = {_HIPS: _HIPS if old[_HIPS, 2] > 0 else None}  # of each joint: itself if seen, else its nearest ancestor
+    for parent, child, bone in _TREE:
+        base = anchor[parent]
+        seen = old[child, 2] > 0
+        if seen and base is not None:
+            new[child, :2] = new[base, :2] + factors[bone] * (old[child, :2] - old[base, :2])
+        anchor[child] = child if seen else base
+    return new[:17]
+
+
+def _with_middles(keypoints: np.ndarray) -> np.ndarray:
+    """Appends the middles of hips and shoulders: (19, 3) float32; one side alone stands for both."""
+    points = np.zeros((19, 3), np.float32)
+    points[:17] = keypoints
+    for index, pair in ((_HIPS, (11, 12)), (_CHEST, (5, 6))):
+        seen = points[list(pair)]
+        seen = seen[seen[:, 2] > 0]
+        if len(seen):
+            points[index] = seen.mean(0)
+    return points

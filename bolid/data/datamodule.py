@@ -1,0 +1,199 @@
+"""The DataModule of every task: a folder with a manifest to loaders of `PersonBatch`."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from bolid.core.errors import BolidError
+from bolid.core.schema import SPLITS, PersonBatch, PersonRecord
+from bolid.data.cache import View
+from bolid.data.caption_dropout import CaptionDropout
+from bolid.data.dataset import LeaveOneOutDataset
+from bolid.data.manifest import read_manifest, split_of
+from bolid.data.sampler import EpochSampler, ResumableLoader
+
+log = logging.getLogger(__name__)
+_NAMED = 20  # skipped photos that are named one by one
+
+
+class IdentityDataModule(LightningDataModule):
+    """Photos of people from a folder with a manifest; nobody is in two splits.
+
+    The folders `train`, `val` and `test` decide who is in which; without them a hash of the identity does (80, 10 and
+    10 %).
+    Photos that are broken, huge or missing are skipped with a warning that names them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        batch_size: int = 32,
+        size: tuple[int, int] = (96, 64),
+        reference_size: tuple[int, int] = (96, 64),
+        target: View = "frame",
+        min_references: int = 1,
+        max_references: int = 4,
+        caption_dropout: CaptionDropout | None = None,
+        eval_dropout: CaptionDropout | None = None,
+        flip: float = 0.5,
+        samples_per_epoch: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        """See the class.
+
+        Args:
+            folder: The top folder of the photos, with the manifest.
+            batch_size: Samples of a batch on one device.
+            size: Height and width of the targets in pixels.
+            reference_size: Height and width of the references in pixels.
+            target: frame: the whole photo, cut to the aspect; person: cropped to the person, as references are.
+            min_references: People with fewer other photos than this are no targets; 0 takes single photos too.
+            max_references: References of a sample at most; 0 for none.
+            caption_dropout: How often phrases are left out of the captions in training; null leaves all in.
+            eval_dropout: The same for validation and test (with fixed draws); null: as in training.
+            flip: Probability of mirroring each picture in training.
+            samples_per_epoch: Samples of a training epoch; null: one per possible target, at least one batch.
+            num_workers: Processes that make batches; 0 makes them in the training process.
+            seed: Of everything random about the samples.
+        """
+        super().__init__()
+        self.folder, self.batch_size, self.size, self.reference_size = Path(folder), batch_size, size, reference_size
+        self.target, self.min_references, self.max_references = target, min_references, max_references
+        self.caption_dropout, self.eval_dropout = caption_dropout, eval_dropout or caption_dropout
+        self.flip, self.samples_per_epoch, self.num_workers, self.seed = flip, samples_per_epoch, num_workers, seed
+        self._datasets: dict[str, LeaveOneOutDataset] = {}
+
+    def prepare_data(self) -> None:
+        """Makes the working-size copies, on one rank, so that the others find them.
+
+        Raises:
+            BolidError: if the folder or its manifest is missing or unfit.
+        """
+        for split in SPLITS:
+            self._dataset(split)
+        self._datasets.clear()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Loads the splits of a stage: fit, validate, test or predict.
+
+        Raises:
+            BolidError: if the folder or its manifest is missing or unfit, or nobody is left to train or test on.
+        """
+        wanted = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
+        for split in wanted.get(str(stage), SPLITS):
+            if split not in self._datasets:
+                self._datasets[split] = self._dataset(split)
+                self._report(split)
+
+    @cached_property
+    def splits(self) -> dict[str, list[PersonRecord]]:
+        """The manifest's records by split.
+
+        Raises:
+            BolidError: if an identity is in two splits, or face embeddings come from different networks.
+        """
+        records = read_manifest(self.folder)
+        models = {r.face_model for r in records if r.face_embedding is not None}
+        if len(models) > 1:
+            raise BolidError(f"{self.folder}: face embeddings of different networks are mixed; label the folder anew.")
+        return split_records(records, self.folder)
+
+    def train_dataloader(self) -> DataLoader[PersonBatch]:
+        """Endless chance, fixed by the seed; resumes in the middle of an epoch."""
+        dataset = self._datasets["train"]
+        need = self.batch_size * (self.trainer.world_size if self.trainer else 1)
+        samples = self.samples_per_epoch or max(len(dataset), need)
+        if samples < need:
+            raise BolidError(f"samples_per_epoch={samples} does not fill a batch on every device; set {need} or more.")
+        sampler = self._sampler(samples, training=True)
+        return ResumableLoader(dataset, sampler=sampler, drop_last=True, **self._loader_arguments())
+
+    def val_dataloader(self) -> DataLoader[PersonBatch] | list:
+        """Every photo with enough others once, in a fixed order; no loader where nobody is held out."""
+        return self._eval_dataloader("val") if len(self._datasets["val"]) else []
+
+    def test_dataloader(self) -> DataLoader[PersonBatch]:
+        """As `val_dataloader`, for the people of the test split."""
+        return self._eval_dataloader("test")
+
+    def predict_dataloader(self) -> DataLoader[PersonBatch]:
+        """The same as `test_dataloader`."""
+        return self._eval_dataloader("test")
+
+    def _eval_dataloader(self, split: str) -> DataLoader[PersonBatch]:
+        dataset = self._datasets[split]
+        return DataLoader(dataset, sampler=self._sampler(len(dataset), training=False), **self._loader_arguments())
+
+    def _sampler(self, samples: int, training: bool) -> EpochSampler:
+        ranks = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        return EpochSampler(samples, self.batch_size, training, *ranks)
+
+    def _loader_arguments(self) -> dict:
+        return {
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "collate_fn": PersonBatch.cat,
+            "pin_memory": torch.cuda.is_available(),
+        }
+
+    def _dataset(self, split: str) -> LeaveOneOutDataset:
+        training = split == "train"
+        return LeaveOneOutDataset(
+            self.splits[split],
+            self.folder,
+            self.size,
+            self.reference_size,
+            self.target,
+            self.min_references,
+            self.max_references,
+            self.caption_dropout if training else self.eval_dropout,
+            self.flip,
+            training,
+            self.seed,
+            name=split,
+        )
+
+    def _report(self, split: str) -> None:
+        dataset = self._datasets[split]
+        for message in dataset.skipped[:_NAMED]:
+            log.warning("skipped %s", message)
+        if dataset.skipped:
+            log.warning("%s of %s photos of %s were skipped", len(dataset.skipped), len(self.splits[split]), split)
+        if split != "val" and not len(dataset):
+            need = self.min_references + 1
+            raise BolidError(f"{self.folder}: nobody in {split} has {need} or more usable photos; add some.")
+
+
+def split_records(records: Sequence[PersonRecord], folder: Path) -> dict[str, list[PersonRecord]]:
+    """Records by split: the folders decide if any photo lies in one, else a hash of the identity.
+
+    Raises:
+        BolidError: if an identity is in two splits, or only some photos lie in a split's folder.
+    """
+    by_folder = any(split_of(r.file_name) for r in records)
+    splits: dict[str, list[PersonRecord]] = {split: [] for split in SPLITS}
+    home: dict[str, str] = {}
+    for record in records:
+        split = split_of(record.file_name) if by_folder else hashed_split(record.identity)
+        if split is None:
+            raise BolidError(f"{folder}: {record.file_name!r} lies in none of train/, val/ and test/, as others do.")
+        if home.setdefault(record.identity, split) != split:
+            raise BolidError(f"{folder}: {record.identity!r} is in {home[record.identity]} and in {split}; keep one.")
+        splits[split].append(record)
+    return splits
+
+
+def hashed_split(identity: str) -> str:
+    """train, val or test for 80, 10 and 10 % of all names, the same on every machine and whoever else is there."""
+    value = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:4], "big") / 2**32
+    return "train" if value < 0.8 else "val" if value < 0.9 else "test"

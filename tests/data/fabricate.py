@@ -1,0 +1,98 @@
+"""A folder of drawn people: what data tests need of a data set, in milliseconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from bolid.core.safe_io import sha256
+from bolid.core.schema import PersonRecord, Phrase
+from bolid.data.manifest import write_manifest
+
+# A standing person in a box of 1 x 1: x and y of the COCO points.
+FIGURE = np.array(
+    [
+        *((0.5, 0.05), (0.56, 0.03), (0.44, 0.03), (0.6, 0.05), (0.4, 0.05), (0.75, 0.2), (0.25, 0.2), (0.9, 0.35)),
+        *((0.1, 0.35), (1, 0.5), (0, 0.5), (0.65, 0.5), (0.35, 0.5), (0.68, 0.75), (0.32, 0.75), (0.7, 1), (0.3, 1)),
+    ]
+)
+
+
+def draw_person(path: Path, identity: int, photo: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a photo whose colours tell who (red) and which photo (green) it is, the left half brighter in blue.
+
+    Returns:
+        keypoints (17, 3) and box (4,) in pixels; size is (height, width).
+    """
+    rng = np.random.default_rng([identity, photo])
+    height, width = size
+    box = np.array([0.2, 0.1, 0.7, 0.9]) * [width, height, width, height] + np.repeat(rng.uniform(0, 0.05), 4) * width
+    picture = Image.new("RGB", (width, height), (40, 40, 40))
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle(box.tolist(), fill=(identity * 20 % 256, photo * 60 % 256, 0))
+    pen.rectangle([box[0], box[1], (box[0] + box[2]) / 2, box[3]], fill=(identity * 20 % 256, photo * 60 % 256, 200))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+    points = np.ones((17, 3), np.float32)
+    points[:, :2] = box[:2] + FIGURE * (box[2:] - box[:2])
+    return points, box.astype(np.float32)
+
+
+def fabricate(
+    folder: Path,
+    people: dict[str, int],
+    photos: int = 3,
+    size: tuple[int, int] = (96, 64),
+    faces: bool = True,
+    silhouettes: bool = False,
+) -> list[PersonRecord]:
+    """Fills a folder with drawn people and their manifest.
+
+    Args:
+        folder: Where.
+        people: How many in each split; the split "" puts photos straight into the top folder, a folder per person.
+        photos: Of each person.
+        size: Height and width in pixels.
+        faces: Whether every first photo has a face embedding.
+        silhouettes: Whether every photo has one.
+    """
+    records = []
+    for who, split in enumerate(split for split, count in people.items() for _ in range(count)):
+        for photo in range(photos):
+            name = f"{split}/p{who:06d}_{photo}.png" if split else f"p{who:06d}/{photo}.png"
+            records.append(_record(folder, name, who, photo, size, faces and photo == 0, silhouettes))
+    write_manifest(folder, records)
+    return records
+
+
+def _record(
+    folder: Path, name: str, who: int, photo: int, size: tuple[int, int], face: bool, silhouette: bool
+) -> PersonRecord:
+    keypoints, box = draw_person(folder / name, who, photo, size)
+    if silhouette:
+        mask = np.asarray(Image.open(folder / name))[..., 0] != 40
+        path = folder / "masks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+    embedding = np.random.default_rng(who).normal(size=512)
+    return PersonRecord(
+        file_name=name,
+        identity=f"p{who:06d}",
+        phrases=[
+            Phrase("gender", "a photo of a woman"),
+            Phrase("build", "slender"),
+            Phrase("waist", "narrow waist"),
+            Phrase("hair", "short hair"),
+            Phrase("pose", "left arm raised"),
+        ],
+        keypoints=keypoints,
+        box=box,
+        face_embedding=(embedding / np.linalg.norm(embedding)).astype(np.float32) if face else None,
+        face_model="drawn" if face else "",
+        silhouette=f"masks/{name}" if silhouette else None,
+        source="drawn",
+        licence="CC0-1.0",
+        sha256=sha256(folder / name),
+    )
