@@ -1,0 +1,7 @@
+"""What identifies a person, each as a branch of the UNet's cross-attention."""
+
+from bolid.models.branches.base import IdentityBranch
+from bolid.models.branches.body import BodyBranch
+from bolid.models.branches.face import FaceBranch
+
+__all__ = ["BodyBranch", "FaceBranch", "IdentityBranch"]

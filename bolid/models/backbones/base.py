@@ -1,0 +1,144 @@
+"""What every frozen text-to-image backbone offers: text, latents, noise prediction, a stock diffusers pipeline."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from diffusers import DDPMScheduler, DiffusionPipeline
+from torch import Tensor, nn
+
+from bolid.core.errors import BolidError
+from bolid.core.paths import resolve
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+class TextCondition(NamedTuple):
+    """Captions as the UNet sees them: hidden (B, L, D); pooled (B, P) where the family has it, else None."""
+
+    hidden: Tensor
+    pooled: Tensor | None = None
+
+    def where(self, keep: Tensor, other: TextCondition) -> TextCondition:
+        """Row by row: this condition where `keep` (B,) bool, else `other` (of one row or B rows)."""
+        hidden = torch.where(keep[:, None, None], self.hidden, other.hidden)
+        return TextCondition(hidden, None if self.pooled is None else torch.where(keep[:, None], self.pooled, other.pooled))
+
+
+def find_weights(path: str) -> str:
+    """The local folder of a diffusers model: `path` itself, or the hub's snapshot of that id.
+
+    Raises:
+        BolidError: If it is neither a model folder nor a hub id that is cached or can be downloaded.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    if resolve(path).is_dir():
+        if not (resolve(path) / "model_index.json").is_file():
+            raise BolidError(f"{path} holds no model_index.json: give the folder of a diffusers pipeline")
+        return str(resolve(path))
+    wanted = ["*.safetensors", "*.json", "*.txt", "*.model"]  # never a pickle
+    try:
+        return snapshot_download(path, local_files_only=True, allow_patterns=wanted)
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        pass_on = f"no model at {path!r}: it is neither a local folder nor in the hub's cache"
+    if path.count("/") != 1 or Path(path).is_absolute() or path.startswith("."):
+        raise BolidError(f"{pass_on}; give the path of a diffusers folder, or a hub id such as org/name")
+    try:
+        return snapshot_download(path, allow_patterns=wanted, etag_timeout=5)
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        hint = f"`hf download {path}` where there is a network, or copy the folder here and give its path"
+        raise BolidError(f"{pass_on}, and downloading it failed ({type(error).__name__}); {hint}") from error
+
+
+class Backbone(nn.Module, ABC):
+    """A frozen latent diffusion model; identity branches are the only thing that will be trained in it.
+
+    Args:
+        path: Folder of a diffusers pipeline, or a hub id.
+        dtype: Precision of the frozen weights.
+        gradient_checkpointing: Trade compute for memory in the UNet.
+    """
+
+    pipeline_class: type[DiffusionPipeline]
+    pipeline_arguments: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, path: str, dtype: Dtype = "float32", gradient_checkpointing: bool = False):
+        super().__init__()
+        self.path = path
+        folder = find_weights(path)
+        pipe = self.pipeline_class.from_pretrained(
+            folder, dtype=getattr(torch, dtype), use_safetensors=True, **self.pipeline_arguments
+        )
+        for name, component in pipe.components.items():  # modules register themselves, the rest are plain attributes
+            setattr(self, name, component)
+        self.components = tuple(pipe.components)
+        self.noise_scheduler = DDPMScheduler.from_config(pipe.scheduler.config)  # what training adds noise with
+        self.requires_grad_(False)
+        if gradient_checkpointing:
+            self.unet.enable_gradient_checkpointing()
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Frozen: nothing but the branches learns, and there is no dropout in them; gradient checkpointing needs it."""
+        super().train(False)
+        self.unet.train(mode)
+        return self
+
+    @cached_property
+    def pipeline(self) -> DiffusionPipeline:
+        """The stock diffusers pipeline over these very modules (no copy)."""
+        pipe = self.pipeline_class(**{**self.pipeline_arguments, **{name: getattr(self, name) for name in self.components}})
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    @property
+    def latent_scale(self) -> int:
+        """Pixels per latent cell."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def text_dim(self) -> int:
+        """Size D of the caption features."""
+        return self.unet.config.cross_attention_dim
+
+    @torch.no_grad()
+    def encode_pictures(self, pictures: Tensor) -> Tensor:
+        """(B, 3, H, W) in -1..1 to scaled latents (B, C, h, w): the mode of the VAE's posterior."""
+        latents = self.vae.encode(pictures.to(self.vae.dtype)).latent_dist.mode()
+        return latents * self.vae.config.scaling_factor
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Scaled latents (B, C, h, w) to pictures (B, 3, H, W) in about -1..1; keeps its gradient."""
+        return self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
+
+    def text_features(self, captions: list[str]) -> Tensor:
+        """One vector per caption: the mean of its tokens' hidden states, (B, D)."""
+        tokens = self.tokenizer(
+            captions, padding="max_length", truncation=True, max_length=self.tokenizer.model_max_length, return_tensors="pt"
+        ).input_ids
+        # CLIP pads with the end token: count up to and including the first one
+        length = (tokens == self.tokenizer.eos_token_id).int().argmax(1, keepdim=True) + 1
+        hidden = self.encode_prompt(captions).hidden
+        mask = (torch.arange(tokens.shape[1]) < length).to(hidden.device, hidden.dtype)
+        return (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+    @abstractmethod
+    def encode_prompt(self, captions: list[str]) -> TextCondition:
+        """Captions to what the UNet's cross-attention reads."""
+
+    @abstractmethod
+    def predict(self, noisy: Tensor, timesteps: Tensor, text: TextCondition, embeds: list[Tensor], time_ids: Tensor) -> Tensor:
+        """The UNet's answer (ε or v).
+
+        Args:
+            noisy: z_t (B, C, h, w).
+            timesteps: (B,) or a scalar.
+            text: Conditions of B captions.
+            embeds: One (B, 1, E) embedding per installed branch, zero where dropped; empty without branches.
+            time_ids: (B, 6) size and crop conditions (see `PersonBatch`), for families that use them.
+        """

@@ -1,0 +1,29 @@
+"""Stable Diffusion 1.x and 2.x: one text encoder."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from diffusers import StableDiffusionPipeline
+from torch import Tensor
+
+from bolid.models.backbones.base import Backbone, TextCondition
+
+
+class StableDiffusion(Backbone):
+    """A frozen Stable Diffusion of the first family. See `Backbone` for the arguments."""
+
+    pipeline_class = StableDiffusionPipeline
+
+    # the safety checker judges finished pictures; training and measuring have no use for it
+    pipeline_arguments: ClassVar[dict[str, Any]] = {"safety_checker": None, "requires_safety_checker": False}
+
+    def encode_prompt(self, captions: list[str]) -> TextCondition:
+        """(B, L, D), as `StableDiffusionPipeline.encode_prompt` does."""
+        device = self.text_encoder.device
+        return TextCondition(self.pipeline.encode_prompt(captions, device, 1, False)[0])
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, text: TextCondition, embeds: list[Tensor], time_ids: Tensor) -> Tensor:
+        """See `Backbone.predict`; `time_ids` is not used by this family."""
+        added = {"image_embeds": embeds} if embeds else None
+        return self.unet(noisy, timesteps, encoder_hidden_states=text.hidden, added_cond_kwargs=added).sample

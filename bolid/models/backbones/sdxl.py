@@ -1,0 +1,29 @@
+"""Stable Diffusion XL: two text encoders, a pooled text vector, size and crop conditions."""
+
+from __future__ import annotations
+
+from diffusers import StableDiffusionXLPipeline
+from torch import Tensor
+
+from bolid.models.backbones.base import Backbone, TextCondition
+
+
+class StableDiffusionXL(Backbone):
+    """A frozen SDXL. See `Backbone` for the arguments."""
+
+    pipeline_class = StableDiffusionXLPipeline
+
+    def encode_prompt(self, captions: list[str]) -> TextCondition:
+        """Hidden (B, L, D1 + D2) and pooled (B, P), as `StableDiffusionXLPipeline.encode_prompt` does."""
+        device = self.text_encoder.device
+        hidden, _, pooled, _ = self.pipeline.encode_prompt(
+            captions, device=device, num_images_per_prompt=1, do_classifier_free_guidance=False
+        )
+        return TextCondition(hidden, pooled)
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, text: TextCondition, embeds: list[Tensor], time_ids: Tensor) -> Tensor:
+        """See `Backbone.predict`."""
+        added = {"text_embeds": text.pooled, "time_ids": time_ids.to(text.pooled.dtype)}
+        if embeds:
+            added["image_embeds"] = embeds
+        return self.unet(noisy, timesteps, encoder_hidden_states=text.hidden, added_cond_kwargs=added).sample

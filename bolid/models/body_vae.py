@@ -1,0 +1,163 @@
+"""The Body-ID encoder Γ_body: a variational autoencoder over sets of views of one person (stage 1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bolid.models.gaussian import SEEN, gaussian_maps
+
+KEYPOINTS = 17
+
+
+class Posterior(NamedTuple):
+    """q(c_body | views) = N(mean, exp(logvar)), both (B, d)."""
+
+    mean: Tensor
+    logvar: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """c ~ q by the reparameterisation trick: (B, d)."""
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
+        return self.mean + noise * (0.5 * self.logvar).exp()
+
+    def kl(self) -> Tensor:
+        """KL(q ‖ N(0, I)) in nats: (B,)."""
+        return 0.5 * (self.mean**2 + self.logvar.exp() - 1 - self.logvar).sum(1)
+
+
+class Reconstruction(NamedTuple):
+    """What the decoder draws: the picture (B, 3, H, W) in -1..1 and the silhouette (B, 1, H, W) in 0..1."""
+
+    picture: Tensor
+    silhouette: Tensor
+
+
+class ViewEncoder(nn.Module):
+    """One view's (x·W, W, keypoint maps) to a feature vector; shared by all views."""
+
+    def __init__(self, channels: tuple[int, ...], width: int, size: tuple[int, int]):
+        super().__init__()
+        inputs = [3 + 1 + KEYPOINTS, *channels]
+        stages = [
+            nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(8, b), nn.SiLU())
+            for a, b in zip(inputs, channels, strict=False)
+        ]
+        grid = (size[0] >> len(channels)) * (size[1] >> len(channels))
+        self.net = nn.Sequential(*stages, nn.Flatten(), nn.Linear(channels[-1] * grid, width))
+
+    def forward(self, pictures: Tensor, maps: Tensor) -> Tensor:
+        weight = maps.amax(1, keepdim=True)  # W = max_i w_i  (N, 1, H, W)
+        return self.net(torch.cat([pictures * weight, weight, maps], 1))  # (N, width)
+
+
+class ViewAttention(nn.Module):
+    """Self-attention over the set of views, blind to their order; a view counts by its pose confidence."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, views: Tensor, weight: Tensor) -> Tensor:
+        bias = weight.clamp_min(1e-6).log()[:, None, None, :]  # log pose confidence (B, 1, 1, M)
+        qkv = self.qkv(self.norm1(views)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, h, M, e)
+        mixed = F.scaled_dot_product_attention(*qkv, attn_mask=bias.to(qkv.dtype))
+        views = views + self.out(mixed.transpose(1, 2).flatten(2))
+        views = views + self.mlp(self.norm2(views))
+        return (views * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp_min(1e-6)  # (B, width)
+
+
+class BodyDecoder(nn.Module):
+    """Draws the held-out photo from c_body, the pose on the average body, and the caption's features."""
+
+    def __init__(self, latent_dim: int, text_dim: int, channels: tuple[int, ...], size: tuple[int, int]):
+        super().__init__()
+        self.grid = (size[0] >> len(channels), size[1] >> len(channels))
+        self.stem = nn.Linear(latent_dim + text_dim, channels[0] * self.grid[0] * self.grid[1])
+        outputs = [*channels[1:], channels[-1]]
+        self.films = nn.ModuleList(nn.Linear(latent_dim + text_dim, 2 * b) for b in outputs)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a + KEYPOINTS, b, 3, padding=1) for a, b in zip(channels, outputs, strict=True)
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(8, b) for b in outputs)
+        self.head = nn.Conv2d(outputs[-1], 4, 3, padding=1)
+
+    def forward(self, code: Tensor, pose: Tensor, text: Tensor) -> Reconstruction:
+        condition = torch.cat([code, text], 1)
+        x = self.stem(condition).unflatten(1, (-1, *self.grid))  # (B, C, h, w)
+        for conv, norm, film in zip(self.convs, self.norms, self.films, strict=True):
+            x = F.interpolate(x, scale_factor=2.0)
+            maps = F.interpolate(pose, x.shape[-2:], mode="area")
+            scale, shift = film(condition)[..., None, None].chunk(2, 1)
+            x = F.silu(norm(conv(torch.cat([x, maps], 1))) * (1 + scale) + shift)
+        drawn = self.head(x)
+        return Reconstruction(drawn[:, :3].tanh(), drawn[:, 3:].sigmoid())
+
+
+class BodyVAE(ModelMixin, ConfigMixin):
+    """q(c_body | views) and p(held-out photo | c_body, retargeted pose, caption).
+
+    Args:
+        latent_dim: d, the size of c_body.
+        size: Height and width of the person crops; divisible by 2 to the number of channels.
+        sigma: Width of the Gaussian weighting as a share of the person's height.
+        text_dim: Size of the caption features given to the decoder.
+        channels: Encoder channels, one per halving; the decoder uses them in reverse.
+        width: Size of a view's feature vector.
+        heads: Attention heads over the views.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_dim: int = 64,
+        size: tuple[int, int] = (96, 64),
+        sigma: float = 0.10,
+        text_dim: int = 128,
+        channels: tuple[int, ...] = (32, 64, 96, 128),
+        width: int = 256,
+        heads: int = 4,
+    ):
+        super().__init__()
+        self.views = ViewEncoder(tuple(channels), width, tuple(size))
+        self.attention = ViewAttention(width, heads)
+        self.moments = nn.Linear(width, 2 * latent_dim)
+        self.decoder = BodyDecoder(latent_dim, text_dim, tuple(channels)[::-1], tuple(size))
+        self.register_buffer("mean_code", torch.zeros(latent_dim))  # mean of c_body over the training people
+
+    def encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Posterior:
+        """The posterior of a person from 1 to M views.
+
+        Args:
+            pictures: (B, M, 3, h, w) in -1..1, cropped to the person.
+            keypoints: (B, M, 17, 3) in pixels of the crops, confidence.
+            mask: (B, M) bool, which views exist.
+
+        Returns:
+            Posterior over (B, d). Without any view it is the posterior of an empty set (mask all False): the mean of
+            no features, the same for everybody.
+        """
+        batch, views = mask.shape
+        maps = gaussian_maps(keypoints.flatten(0, 1), pictures.shape[-2:], self.config.sigma)
+        features = self.views(pictures.flatten(0, 1), maps).unflatten(0, (batch, views))  # (B, M, width)
+        weight = keypoints[..., 2].mean(-1).clamp_min(SEEN) * mask  # pose confidence of each view (B, M)
+        mean, logvar = self.moments(self.attention(features, weight)).chunk(2, 1)
+        return Posterior(mean, logvar.clamp(-8, 4))
+
+    def decode(self, code: Tensor, keypoints: Tensor, text: Tensor) -> Reconstruction:
+        """Draws the held-out photo.
+
+        Args:
+            code: (B, d) c_body.
+            keypoints: (B, 17, 3) the photo's pose *on the average body*, in pixels of the crop.
+            text: (B, text_dim) features of the photo's caption.
+        """
+        return self.decoder(code, gaussian_maps(keypoints, tuple(self.config.size), 0.03), text)

@@ -1,0 +1,45 @@
+"""A branch: one thing known about the person, as tokens for the UNet's cross-attention."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from bolid.core.schema import PersonBatch
+from bolid.models.attention import bias_free_projector
+
+
+class IdentityBranch(nn.Module, ABC):
+    """Owns its batch key, its token count and its dropout; its K, V and projector live in the UNet.
+
+    Args:
+        num_tokens: Tokens the embedding becomes; at least 2, since one token makes its softmax constant.
+        mult: Hidden width of the projector over the embedding's size.
+        dropout: Share of training samples in which only this branch is dropped.
+    """
+
+    name: str
+
+    def __init__(self, num_tokens: int, mult: int, dropout: float):
+        super().__init__()
+        self.num_tokens, self.mult, self.dropout = num_tokens, mult, dropout
+
+    @property
+    def arguments(self) -> dict[str, int | str]:
+        """The constructor's arguments that inference needs."""
+        return {"num_tokens": self.num_tokens, "mult": self.mult}
+
+    @property
+    @abstractmethod
+    def embed_dim(self) -> int:
+        """Size E of the embedding."""
+
+    @abstractmethod
+    def embed(self, batch: PersonBatch, generator: torch.Generator | None = None) -> Tensor:
+        """The references' embedding (B, E), zero where nothing is known; a sample of it if a generator is given."""
+
+    def projector(self, cross_attention_dim: int) -> nn.Module:
+        """A new projector (N, E) -> (N, num_tokens, D)."""
+        return bias_free_projector(self.embed_dim, cross_attention_dim, self.num_tokens, self.mult)

@@ -1,0 +1,47 @@
+"""The body branch: c_body of the references, from the frozen Γ_body."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bolid.core.paths import find_folder
+from bolid.core.schema import PersonBatch
+from bolid.models.body_vae import BodyVAE
+from bolid.models.branches.base import IdentityBranch
+
+
+class BodyBranch(IdentityBranch):
+    """Body identity, d numbers to 16 tokens; a sample of the posterior in training, its mean at inference.
+
+    Args:
+        encoder: Folder of a trained `BodyVAE`.
+        num_tokens: See `IdentityBranch`, as the rest.
+    """
+
+    name = "body"
+
+    def __init__(self, encoder: str, num_tokens: int = 16, mult: int = 2, dropout: float = 0.05):
+        super().__init__(num_tokens, mult, dropout)
+        self.path = encoder
+        folder = find_folder(encoder, "config.json", "train one with `bolid fit --config configs/body_vae.yaml`")
+        self.encoder = BodyVAE.from_pretrained(str(folder), local_files_only=True).requires_grad_(False)
+
+    @property
+    def arguments(self) -> dict[str, int | str]:
+        return super().arguments | {"encoder": self.path}
+
+    @property
+    def embed_dim(self) -> int:
+        return self.encoder.config.latent_dim
+
+    def train(self, mode: bool = True) -> BodyBranch:
+        """Γ_body is frozen and stays as it is at inference."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def embed(self, batch: PersonBatch, generator: torch.Generator | None = None) -> Tensor:
+        """(B, d); zero for a sample without references."""
+        posterior = self.encoder.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
+        code = posterior.mean if generator is None else posterior.sample(generator)
+        return code * batch.reference_mask.any(1, keepdim=True)

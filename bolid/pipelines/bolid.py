@@ -1,0 +1,183 @@
+"""Pictures of a particular person: the stock diffusers pipeline with the identity branches in its UNet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers.utils import BaseOutput
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bolid.core.errors import BolidError
+from bolid.core.identity import Identity
+from bolid.core.paths import find_folder
+from bolid.models.attention import adapter_weights, install_branches, load_adapter_weights, set_scales
+from bolid.models.backbones import Backbone, StableDiffusion, StableDiffusionXL
+from bolid.models.branches import BodyBranch, FaceBranch, IdentityBranch
+
+BACKBONES = {c.__name__: c for c in (StableDiffusion, StableDiffusionXL)}
+BRANCHES = {c.name: c for c in (FaceBranch, BodyBranch)}
+CARD = "adapter.json"
+
+
+class BoLIDPipeline:
+    """Draws pictures of a person from a prompt; inference only.
+
+    Args:
+        backbone: A frozen backbone with `branches` installed (see `install_branches`).
+        branches: The installed branches, in order.
+    """
+
+    def __init__(self, backbone: Backbone, branches: Sequence[IdentityBranch]):
+        self.backbone, self.branches = backbone, list(branches)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, backbone: str | None = None, dtype: str = "float32") -> BoLIDPipeline:
+        """Loads what a fit of the adapter wrote.
+
+        Args:
+            folder: Holds `adapter.json` and one `.safetensors` per branch.
+            backbone: Folder or hub id in place of the one it was trained on (same family and sizes).
+            dtype: Precision of everything.
+        """
+        folder = find_folder(folder, CARD, "give the `adapter` folder that `bolid fit` writes into its run")
+        card = json.loads((folder / CARD).read_text())
+        base = BACKBONES[card["backbone"]["family"]](backbone or card["backbone"]["path"], dtype=dtype)
+        branches = [BRANCHES[kind["name"]](**kind["arguments"]) for kind in card["branches"]]
+        install_branches(base.unet, [b.projector(base.text_dim) for b in branches])
+        for number, branch in enumerate(branches):
+            load_adapter_weights(base.unet, number, load_file(folder / f"{branch.name}.safetensors"))
+        base.unet.to(base.vae.dtype)
+        return cls(base.requires_grad_(False).eval(), branches)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes `adapter.json` and, per branch, the IP-Adapter file that stock diffusers loads too."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, branch in enumerate(self.branches):
+            part = folder / f"{branch.name}.safetensors.part"
+            save_file(adapter_weights(self.backbone.unet, number), part, metadata={"format": "pt"})
+            part.replace(folder / f"{branch.name}.safetensors")
+        card = {
+            "backbone": {"family": type(self.backbone).__name__, "path": self.backbone.path},
+            "branches": [{"name": b.name, "arguments": b.arguments} for b in self.branches],
+        }
+        (folder / CARD).write_text(json.dumps(card, indent=2) + "\n")
+
+    def to(self, device: str | torch.device) -> BoLIDPipeline:
+        """Moves every network to `device`."""
+        for module in (self.backbone, *self.branches):
+            module.to(device)
+        return self
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | Sequence[str],
+        identity: Identity | Sequence[Identity] | None = None,
+        negative_prompt: str | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 3.0,
+        num_images_per_prompt: int = 1,
+        scale: float | Mapping[str, float] = 1.0,
+        seed: int = 0,
+        output_type: str = "pil",
+    ) -> PictureOutput:
+        """Draws `num_images_per_prompt` pictures per prompt, those of one prompt side by side.
+
+        Args:
+            prompt: One or B prompts.
+            identity: Who: one person for all prompts, one per prompt, or None for nobody in particular.
+            negative_prompt: What to steer away from; only with guidance.
+            height: Height in pixels; the backbone's own size by default, as `width`.
+            width: Width in pixels.
+            num_inference_steps: Denoising steps.
+            guidance_scale: s in ε = ε_uncond + s·(ε_cond − ε_uncond); 1 is off.
+            num_images_per_prompt: Pictures per prompt.
+            scale: λ, for every branch or by a branch's name (a missing name means 1).
+            seed: Picture number i is drawn from seed + i, whatever the batch.
+            output_type: `pil`, or `pt` for a tensor (N, 3, H, W) in 0..1.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        people = list(identity) if isinstance(identity, Sequence) else [identity] * len(prompts)
+        if len(people) != len(prompts):
+            raise BolidError(f"{len(people)} identities for {len(prompts)} prompts: give one, or one per prompt")
+        rows = [i for i in range(len(prompts)) for _ in range(num_images_per_prompt)]
+        scales = [self._scale(scale, b.name) for b in self.branches]
+        pictures = self.draw(
+            [prompts[i] for i in rows],
+            self.embeds([people[i] for i in rows]),
+            [0.0] * len(scales) if identity is None else scales,
+            [seed + i for i in range(len(rows))],
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            negative_prompt=None if negative_prompt is None else [negative_prompt] * len(rows),
+            height=height,
+            width=width,
+        )
+        return PictureOutput(images=pictures if output_type == "pt" else to_pil(pictures))
+
+    @staticmethod
+    def _scale(scale: float | Mapping[str, float], name: str) -> float:
+        return float(scale.get(name, 1.0)) if isinstance(scale, Mapping) else float(scale)
+
+    def embeds(self, people: Sequence[Identity | None]) -> list[Tensor]:
+        """Per branch the people's embeddings (B, E), zero where unknown."""
+        rows = []
+        for branch in self.branches:
+            known = [None if p is None else getattr(p, branch.name) for p in people]
+            rows.append(torch.stack([torch.zeros(branch.embed_dim) if k is None else k.float().cpu() for k in known]))
+        return rows
+
+    def draw(
+        self, prompts: list[str], embeds: list[Tensor], scales: list[float], seeds: list[int], **arguments
+    ) -> Tensor:
+        """Runs the stock pipeline.
+
+        Args:
+            prompts: B prompts.
+            embeds: Per branch (B, E).
+            scales: λ per branch.
+            seeds: B seeds, one per picture.
+            arguments: Further arguments of the stock pipeline's `__call__`.
+
+        Returns:
+            (B, 3, H, W) in 0..1.
+        """
+        unet = self.backbone.unet
+        set_scales(unet, scales)
+        try:
+            return self.backbone.pipeline(
+                prompts,
+                ip_adapter_image_embeds=self._guided(embeds, arguments.get("guidance_scale", 1.0)),
+                generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+                output_type="pt",
+                **arguments,
+            ).images
+        finally:
+            set_scales(unet, [1.0] * len(scales))
+
+    def _guided(self, embeds: list[Tensor], guidance_scale: float) -> list[Tensor] | None:
+        """(B, E) to what stock diffusers wants: (2B, 1, E) with the zero negatives first, under guidance."""
+        place = {"device": self.backbone.unet.device, "dtype": self.backbone.unet.dtype}
+        rows = [e.to(**place)[:, None] for e in embeds]
+        return [torch.cat([torch.zeros_like(r), r]) for r in rows] if guidance_scale > 1 else rows
+
+
+@dataclass
+class PictureOutput(BaseOutput):
+    """`images`: a list of PIL pictures, or a tensor (N, 3, H, W) in 0..1."""
+
+    images: list[Image.Image] | Tensor
+
+
+def to_pil(pictures: Tensor) -> list[Image.Image]:
+    """(N, 3, H, W) in 0..1 to N PIL pictures."""
+    array = (pictures.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(a) for a in array]

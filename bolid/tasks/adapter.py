@@ -1,0 +1,210 @@
+"""Stage 2: trains the identity branches of a frozen diffusion backbone, and measures what they draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+
+from bolid.core.results import Report, SheetRow
+from bolid.core.schema import PersonBatch
+from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, regression_target
+from bolid.metrics.base import PictureMetric
+from bolid.models.attention import install_branches
+from bolid.models.backbones import Backbone, TextCondition
+from bolid.models.branches import IdentityBranch
+from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.tasks.base import BaseTask
+
+
+@dataclass
+class Column:
+    """One way of drawing the test's prompts.
+
+    Attributes:
+        name: Heading in the report and on the sheet.
+        branches: Names of the branches that are on.
+        other: Take the embeddings of another person, of the same gender where the batch has one.
+    """
+
+    name: str
+    branches: list[str] = field(default_factory=list)
+    other: bool = False
+
+
+@dataclass
+class Sampling:
+    """How pictures are drawn in tests and sample grids.
+
+    Attributes:
+        steps: Denoising steps.
+        guidance_scale: 1 is off.
+    """
+
+    steps: int = 20
+    guidance_scale: float = 3.0
+
+
+class AdapterTask(BaseTask):
+    """L_diff on the target photo, told its caption and who it is by the branches.
+
+    Args:
+        backbone: The frozen model.
+        branches: What is known about the person; each with its own dropout.
+        text_dropout: Share of samples in which only the caption is dropped.
+        all_dropout: Share of samples in which everything is dropped.
+        min_snr_gamma: γ of min-SNR weighting, None for none.
+        columns: What a test draws.
+        metrics: What a test measures, once per column.
+        sampling: How it draws.
+        kwargs: See `BaseTask`.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        branches: list[IdentityBranch],
+        text_dropout: float = 0.05,
+        all_dropout: float = 0.05,
+        min_snr_gamma: float | None = None,
+        columns: list[Column] | None = None,
+        metrics: list[PictureMetric] | None = None,
+        sampling: Sampling | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.backbone, self.branches = backbone, nn.ModuleList(branches)
+        install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
+        self.dropouts = [text_dropout, all_dropout, *(b.dropout for b in branches)]
+        self.min_snr_gamma = min_snr_gamma
+        self.columns = columns or [Column("text")]
+        self.metrics = nn.ModuleDict({c.name: nn.ModuleList(m.clone() for m in metrics or []) for c in self.columns})
+        self.sampling = sampling or Sampling()
+        self.grid_batch: PersonBatch | None = None
+        self.sheet: list[SheetRow] = []
+
+    def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
+        """Call, loss, log, return."""
+        loss = self.denoising_loss(batch, self.step_generator())
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
+        """The same loss with noise, timesteps and drops that depend only on the batch's number."""
+        loss = self.denoising_loss(batch, self.generator(0, batch_idx))
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
+        if batch_idx == 0:
+            self.grid_batch = batch[:4]
+
+    def denoising_loss(self, batch: PersonBatch, generator: torch.Generator) -> Tensor:
+        """L_diff with condition dropout: scalar."""
+        scheduler = self.backbone.noise_scheduler
+        latents = self.backbone.encode_pictures(batch.pictures)
+        noisy, noise, timesteps = noised(scheduler, latents, generator)
+        text, embeds = self.conditions(batch, generator)
+        predicted = self.backbone.predict(noisy, timesteps, text, embeds, batch.time_ids)
+        target = regression_target(scheduler, latents, noise, timesteps)
+        weight = None if self.min_snr_gamma is None else min_snr_weight(scheduler, timesteps, self.min_snr_gamma)
+        return diffusion_loss(predicted, target, weight)
+
+    def conditions(self, batch: PersonBatch, generator: torch.Generator) -> tuple[TextCondition, list[Tensor]]:
+        """Captions and embeddings, some dropped: exclusive, per sample. Embeddings are (B, 1, E), zero where dropped."""
+        lot = torch.rand(len(batch), generator=generator, device=self.device)
+        edges = torch.tensor([0.0, *self.dropouts], device=self.device).cumsum(0)
+        drop = [(lot >= low) & (lot < high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+        text = self.backbone.encode_prompt(batch.captions)
+        text = text.where(~(drop[0] | drop[1]), self.backbone.encode_prompt([""]))
+        embeds = [branch.embed(batch, generator) for branch in self.branches]
+        return text, [(e * ~(drop[1] | d)[:, None])[:, None] for e, d in zip(embeds, drop[2:], strict=True)]
+
+    def draw(self, batch: PersonBatch, column: Column) -> Tensor:
+        """The batch's captions drawn the column's way: (B, 3, H, W) in 0..1; a photo's seed is the same in all columns."""
+        embeds = [branch.embed(batch) for branch in self.branches]
+        if column.other:
+            rows = other_people(batch)
+            embeds = [e[rows] for e in embeds]
+        seeds = [self.seed + crc32(name.encode()) for name in batch.file_names]
+        return self.pipeline.draw(
+            batch.captions,
+            embeds,
+            [float(b.name in column.branches) for b in self.branches],
+            seeds,
+            num_inference_steps=self.sampling.steps,
+            guidance_scale=self.sampling.guidance_scale,
+            height=batch.pictures.shape[-2],
+            width=batch.pictures.shape[-1],
+        ).float()
+
+    @property
+    def pipeline(self) -> BoLIDPipeline:
+        """The networks of this task as a pipeline."""
+        return BoLIDPipeline(self.backbone, list(self.branches))
+
+    def test_step(self, batch: PersonBatch, batch_idx: int) -> None:
+        """Draws every column and measures it."""
+        drawn = {column.name: self.draw(batch, column) for column in self.columns}
+        for name, pictures in drawn.items():
+            for metric in self.metrics[name]:
+                metric.update(pictures, batch)
+        self.sheet += sheet_rows(batch, drawn)
+
+    def on_test_start(self) -> None:
+        """A new test starts a new sheet."""
+        self.sheet = []
+
+    def on_test_epoch_end(self) -> None:
+        """Logs every metric as test/<metric>/<column>."""
+        self.log_dict({f"test/{k}": v for k, v in self.report().metrics.items()})
+
+    def report(self) -> Report:
+        """What the test measured so far."""
+        values = {
+            f"{key}/{name}": float(value)
+            for name, metrics in self.metrics.items()
+            for metric in metrics
+            for key, value in metric.compute().items()
+        }
+        return Report(metrics=values, pictures=len(self.columns) * len(self.sheet), seed=self.seed, rows=self.sheet)
+
+    @torch.no_grad()
+    def sample_grid(self) -> list[SheetRow]:
+        """The first validation photos drawn in every column, always from the same noise."""
+        if self.grid_batch is None:
+            return []
+        return sheet_rows(self.grid_batch, {c.name: self.draw(self.grid_batch, c) for c in self.columns})
+
+    def predict_step(self, batch: PersonBatch, batch_idx: int) -> list[SheetRow]:
+        """Draws the batch in every column."""
+        return sheet_rows(batch, {c.name: self.draw(batch, c) for c in self.columns})
+
+    def export(self, folder: Path) -> None:
+        """Writes one safetensors file per branch and the card `BoLIDPipeline.from_pretrained` reads."""
+        self.pipeline.save_pretrained(folder)
+
+
+def other_people(batch: PersonBatch) -> list[int]:
+    """For each sample the next one in the batch of another person, of the same gender phrase where there is one."""
+    count = len(batch)
+    genders = [caption.split(",")[0] for caption in batch.full_captions]
+
+    def stranger(row: int) -> int:
+        others = [(row + k) % count for k in range(1, count) if batch.identities[(row + k) % count] != batch.identities[row]]
+        return next((o for o in others if genders[o] == genders[row]), others[0] if others else row)
+
+    return [stranger(row) for row in range(count)]
+
+
+def sheet_rows(batch: PersonBatch, drawn: dict[str, Tensor]) -> list[SheetRow]:
+    """One row per sample: its references and the columns' pictures, all (3, H, W) in 0..1 on the CPU."""
+    return [
+        SheetRow(
+            references=[(p * 0.5 + 0.5).cpu() for p, m in zip(batch.reference_pictures[i], batch.reference_mask[i], strict=True) if m],
+            columns={name: pictures[i].cpu() for name, pictures in drawn.items()},
+            caption=batch.captions[i],
+        )
+        for i in range(len(batch))
+    ]

@@ -1,0 +1,87 @@
+"""What every task shares: optimiser, per-step randomness, checkpoints of only what was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+
+from bolid.core.errors import BolidError
+
+
+class BaseTask(LightningModule):
+    """Trains the parameters that require a gradient, and saves only them.
+
+    Args:
+        optimizer: Of the trained parameters.
+        scheduler: Of the learning rate, stepped once an optimiser step; None keeps it constant.
+        init_from: Checkpoint to take trained weights from at the start (a warm start; `--ckpt_path` resumes instead).
+        seed: Of the noise, timesteps and drops, which depend only on it, the step and the rank.
+    """
+
+    trained_buffers: tuple[str, ...] = ()  # buffers that learn: names in the state dict
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        scheduler: LRSchedulerCallable | None = None,
+        init_from: Path | None = None,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.optimizer, self.scheduler, self.init_from, self.seed = optimizer, scheduler, init_from, seed
+        self.strict_loading = False  # checkpoints hold only what was trained
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimiser over what requires a gradient, the schedule by step."""
+        optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
+        if self.scheduler is None:
+            return {"optimizer": optimizer}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
+
+    def step_generator(self) -> torch.Generator:
+        """Randomness of this training step, the same after a resumption: a function of seed, batch and rank."""
+        return self.generator(1, self.trainer.fit_loop.total_batch_idx, self.global_rank)
+
+    def generator(self, *key: int) -> torch.Generator:
+        """A generator on this device seeded by the task's seed and `key`."""
+        seed = np.random.SeedSequence([self.seed, *key]).generate_state(1, np.uint64)[0]
+        return torch.Generator(self.device).manual_seed(int(seed >> np.uint64(1)))
+
+    def trained_keys(self) -> set[str]:
+        """Names in the state dict of what is trained."""
+        return {name for name, p in self.named_parameters() if p.requires_grad} | set(self.trained_buffers)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Drops frozen weights: they are read from their own files."""
+        kept = self.trained_keys()
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in kept}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses a checkpoint that lacks a trained weight, which non-strict loading would pass over in silence."""
+        self._check(checkpoint["state_dict"], "the checkpoint")
+
+    def on_fit_start(self) -> None:
+        """Warm start, unless a checkpoint is being resumed."""
+        if self.init_from is not None and self.trainer.ckpt_path is None:
+            if not self.init_from.is_file():
+                raise BolidError(f"init_from: no checkpoint at {self.init_from}; give a .ckpt written by `bolid fit`")
+            state = torch.load(self.init_from, map_location="cpu", weights_only=True)["state_dict"]
+            self._check(state, str(self.init_from))
+            self.load_state_dict(state, strict=False)
+
+    def _check(self, state: dict[str, Any], where: str) -> None:
+        missing = sorted(self.trained_keys() - state.keys())
+        if missing:
+            raise BolidError(f"{where} was not written by this configuration: it lacks {len(missing)} trained tensors, such as {missing[0]}")
+
+    def run_folder(self) -> Path:
+        """Where this run writes: the logger's folder, or the trainer's root without one."""
+        return Path(self.trainer.log_dir or self.trainer.default_root_dir)
+
+    def export(self, folder: Path) -> None:
+        """Writes what inference needs into `folder` (called when a fit ends)."""

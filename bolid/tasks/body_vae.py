@@ -1,0 +1,95 @@
+"""Stage 1: trains Γ_body to draw a held-out photo of a person from views of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bolid.core.schema import PersonBatch
+from bolid.losses.contrastive import info_nce
+from bolid.losses.reconstruction import GaussianNLL, weighted_mse
+from bolid.models.backbones import Backbone
+from bolid.models.body_vae import BodyVAE, Posterior
+from bolid.models.gaussian import gaussian_weight
+from bolid.tasks.base import BaseTask
+
+
+class BodyVAETask(BaseTask):
+    """−log p(photo, silhouette | c, pose, caption) + β·KL + contrast·InfoNCE, c ~ q(c | the other photos).
+
+    Args:
+        model: Encoder and decoder.
+        backbone: Whose text encoder reads the captions for the decoder.
+        beta: Weight of the KL term once warmed up.
+        beta_warmup: Steps over which β rises from zero.
+        contrast: Weight of InfoNCE between the references and the held-out photo.
+        picture_dims: Independent values in a picture (see `GaussianNLL`).
+        silhouette_dims: Independent values in a silhouette.
+        kwargs: See `BaseTask`.
+    """
+
+    trained_buffers = ("model.mean_code",)
+
+    def __init__(
+        self,
+        model: BodyVAE,
+        backbone: Backbone,
+        beta: float = 1.0,
+        beta_warmup: int = 500,
+        contrast: float = 10.0,
+        picture_dims: float = 500.0,
+        silhouette_dims: float = 500.0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.model, self.backbone = model, backbone
+        self.beta, self.beta_warmup, self.contrast = beta, beta_warmup, contrast
+        self.picture_nll, self.silhouette_nll = GaussianNLL(picture_dims), GaussianNLL(silhouette_dims)
+
+    def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
+        """Call, loss, log, return."""
+        generator = self.step_generator()
+        posterior = self._encode(batch)
+        terms = self.losses(batch, posterior, generator)
+        beta = self.beta * min(1.0, (self.global_step + 1) / max(1, self.beta_warmup))
+        loss = terms["picture"] + terms["silhouette"] + beta * terms["kl"] + self.contrast * terms["contrast"]
+        self.log_dict({f"train/{k}": v for k, v in terms.items()} | {"train/loss": loss})
+        self._track_mean(posterior.mean)
+        return loss
+
+    def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
+        """The same terms with noise that depends only on the batch's number."""
+        terms = self.losses(batch, self._encode(batch), self.generator(0, batch_idx))
+        loss = terms["picture"] + terms["silhouette"] + self.beta * terms["kl"] + self.contrast * terms["contrast"]
+        self.log_dict({f"val/{k}": v for k, v in terms.items()} | {"val/loss": loss}, batch_size=len(batch), sync_dist=True)
+
+    def _encode(self, batch: PersonBatch) -> Posterior:
+        return self.model.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
+
+    def losses(self, batch: PersonBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
+        """The terms, each a scalar in nats a sample: picture, silhouette, kl, contrast."""
+        text = self.backbone.text_features(batch.full_captions)
+        drawn = self.model.decode(posterior.sample(generator), batch.keypoints_canonical, text)
+        weight = gaussian_weight(batch.keypoints, batch.pictures.shape[-2:], self.model.config.sigma)
+        picture = weighted_mse(drawn.picture, batch.pictures, weight)
+        outline = F.mse_loss(drawn.silhouette, batch.silhouettes, reduction="none").mean((1, 2, 3))
+        held_out = self.model.encode(batch.pictures[:, None], batch.keypoints[:, None], torch.ones_like(batch.reference_mask[:, :1]))
+        return {
+            "picture": self.picture_nll(picture),
+            "silhouette": self.silhouette_nll(outline, batch.silhouette_known),
+            "kl": posterior.kl().mean(),
+            "contrast": info_nce(posterior.sample(generator), held_out.sample(generator), batch.identities),
+        }
+
+    @torch.no_grad()
+    def _track_mean(self, mean: Tensor) -> None:
+        """c_body's mean over the training people, for centred cosines."""
+        self.model.mean_code.lerp_(mean.mean(0), 0.01)
+
+    def export(self, folder: Path) -> None:
+        """Writes the encoder and decoder as a diffusers-style folder."""
+        self.model.save_pretrained(folder)

@@ -1,0 +1,82 @@
+"""Trains the bundle's latent space: a small `AutoencoderKL`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from torch.nn import functional as F
+
+from bolid.core.schema import PersonBatch
+from bolid.tasks.base import BaseTask
+
+
+class AutoencoderTask(BaseTask):
+    """L1 + ½·L2 + kl·KL between a picture and its round trip, the person counting more than the background.
+
+    Args:
+        channels: Per level; each but the last halves the picture.
+        latent_channels: Of the latents.
+        layers: Residual blocks a level.
+        kl: Weight of the KL term per pixel.
+        person_weight: Extra weight of the person's pixels.
+        kwargs: See `BaseTask`.
+    """
+
+    trained_buffers = ("spread",)
+
+    def __init__(
+        self,
+        channels: tuple[int, ...] = (16, 32, 64),
+        latent_channels: int = 4,
+        layers: int = 1,
+        kl: float = 1e-6,
+        person_weight: float = 2.0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        levels = len(channels)
+        self.vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels,
+            block_out_channels=tuple(channels),
+            layers_per_block=layers,
+            latent_channels=latent_channels,
+            norm_num_groups=8,
+            sample_size=96,
+        ).to(memory_format=torch.channels_last)
+        self.kl, self.person_weight = kl, person_weight
+        self.register_buffer("spread", torch.ones(()))  # running standard deviation of the latents
+
+    def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
+        """Call, loss, log, return."""
+        loss, psnr = self.loss(batch, self.step_generator())
+        self.log_dict({"train/loss": loss, "train/psnr": psnr}, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
+        """PSNR of the round trip on the person's pixels, in dB."""
+        loss, psnr = self.loss(batch, None)
+        self.log_dict({"val/loss": loss, "val/psnr": psnr}, prog_bar=True, batch_size=len(batch), sync_dist=True)
+
+    def loss(self, batch: PersonBatch, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """The loss and the person's PSNR (pictures in 0..1), scalars; the posterior's mode without a generator."""
+        pictures = batch.pictures.contiguous(memory_format=torch.channels_last)
+        posterior = self.vae.encode(pictures).latent_dist
+        latents = posterior.mode() if generator is None else posterior.sample(generator)
+        drawn = self.vae.decode(latents).sample
+        weight = 1 + self.person_weight * batch.silhouettes
+        error = (drawn - batch.pictures).abs() + 0.5 * (drawn - batch.pictures).square()
+        if self.training:
+            self.spread.lerp_(latents.detach().std(), 0.01)
+        mse = F.mse_loss(drawn, batch.pictures, reduction="none") * batch.silhouettes
+        psnr = -10 * (mse.sum() / batch.silhouettes.sum().clamp_min(1) / 3 / 4).log10()
+        return (error * weight).mean() / weight.mean() + self.kl * posterior.kl().mean(), psnr
+
+    def export(self, folder: Path) -> None:
+        """Writes the autoencoder, its scaling factor making latents of unit variance."""
+        self.vae.register_to_config(scaling_factor=round(1 / float(self.spread), 4))
+        self.vae.save_pretrained(folder)

@@ -1,0 +1,63 @@
+"""Trains the bundle's Stable Diffusion from scratch: UNet and text encoder together, on a trained autoencoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bolid.core.schema import PersonBatch
+from bolid.losses.diffusion import diffusion_loss, noised, regression_target
+from bolid.models.backbones import Backbone
+from bolid.tasks.base import BaseTask
+
+
+class TextToImageTask(BaseTask):
+    """L_diff with the captions dropped now and then.
+
+    Args:
+        backbone: An untrained backbone (see `new_stable_diffusion`); its autoencoder stays frozen.
+        text_dropout: Share of samples without a caption.
+        kwargs: See `BaseTask`.
+    """
+
+    def __init__(self, backbone: Backbone, text_dropout: float = 0.1, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.backbone, self.text_dropout = backbone, text_dropout
+        backbone.unet.requires_grad_(True).to(memory_format=torch.channels_last)
+        backbone.text_encoder.requires_grad_(True)
+        self.latents: dict[str, Tensor] = {}  # the autoencoder is frozen: each photo is encoded once
+
+    def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
+        """Call, loss, log, return."""
+        loss = self.loss(batch, self.step_generator())
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
+        """The same loss with noise that depends only on the batch's number."""
+        self.log("val/loss", self.loss(batch, self.generator(0, batch_idx)), prog_bar=True, batch_size=len(batch), sync_dist=True)
+
+    def loss(self, batch: PersonBatch, generator: torch.Generator) -> Tensor:
+        """L_diff: scalar."""
+        scheduler = self.backbone.noise_scheduler
+        latents = self.encode(batch)
+        noisy, noise, timesteps = noised(scheduler, latents, generator)
+        dropped = torch.rand(len(batch), generator=generator, device=self.device) < self.text_dropout
+        captions = ["" if drop else caption for caption, drop in zip(batch.captions, dropped.tolist(), strict=True)]
+        predicted = self.backbone.predict(noisy, timesteps, self.backbone.encode_prompt(captions), [], batch.time_ids)
+        return diffusion_loss(predicted, regression_target(scheduler, latents, noise, timesteps))
+
+    def encode(self, batch: PersonBatch) -> Tensor:
+        """The photos' latents (B, C, h, w), remembered by file name."""
+        new = [i for i, name in enumerate(batch.file_names) if name not in self.latents]
+        if new:
+            for i, latents in zip(new, self.backbone.encode_pictures(batch.pictures[new]).cpu(), strict=True):
+                self.latents[batch.file_names[i]] = latents
+        return torch.stack([self.latents[name] for name in batch.file_names]).to(self.device)
+
+    def export(self, folder: Path) -> None:
+        """Writes the whole pipeline as a diffusers folder."""
+        self.backbone.pipeline.save_pretrained(folder)

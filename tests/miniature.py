@@ -1,0 +1,118 @@
+"""Randomly initialised models in miniature, and batches for them: real classes, no training, no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from bolid.core.schema import PersonBatch
+from bolid.models.body_vae import BodyVAE
+from bolid.tasks.bundle.new import train_tokenizer
+
+CAPTIONS = ["a photo of a woman, wearing a red shirt, standing", "a photo of a man, wearing a blue coat, walking"]
+SIZE = (48, 32)
+
+
+def _text(tokenizer, width: int, projection: int, kind=CLIPTextModel):
+    return kind(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=1,
+            num_attention_heads=2, projection_dim=projection, bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        )
+    )  # fmt: skip
+
+
+def _vae() -> AutoencoderKL:
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4, sample_size=48,
+    )  # fmt: skip
+
+
+def _unet(cross: int, **more) -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=(SIZE[0] // 2, SIZE[1] // 2), down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"), block_out_channels=(8, 16), layers_per_block=1,
+        cross_attention_dim=cross, attention_head_dim=2, norm_num_groups=4, **more,
+    )  # fmt: skip
+
+
+def _scheduler(prediction_type: str) -> DDIMScheduler:
+    return DDIMScheduler(clip_sample=False, prediction_type=prediction_type, timestep_spacing="trailing", steps_offset=1)
+
+
+def save_sd(folder: Path, prediction_type: str = "epsilon", seed: int = 0) -> Path:
+    """A miniature Stable Diffusion for pictures of `SIZE`."""
+    torch.manual_seed(seed)
+    tokenizer = train_tokenizer(CAPTIONS)
+    StableDiffusionPipeline(
+        vae=_vae(), text_encoder=_text(tokenizer, 16, 16), tokenizer=tokenizer, unet=_unet(16),
+        scheduler=_scheduler(prediction_type), safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+def save_sdxl(folder: Path, seed: int = 0) -> Path:
+    """A miniature SDXL: two text encoders, pooled text, size and crop conditions."""
+    torch.manual_seed(seed)
+    tokenizer = train_tokenizer(CAPTIONS)
+    unet = _unet(
+        32, addition_embed_type="text_time", addition_time_embed_dim=8, projection_class_embeddings_input_dim=16 + 6 * 8
+    )
+    StableDiffusionXLPipeline(
+        vae=_vae(), text_encoder=_text(tokenizer, 16, 16), tokenizer=tokenizer, tokenizer_2=tokenizer,
+        text_encoder_2=_text(tokenizer, 16, 16, CLIPTextModelWithProjection), unet=unet, scheduler=_scheduler("epsilon"),
+        add_watermarker=False,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+def save_body_vae(folder: Path, text_dim: int = 16, seed: int = 0) -> Path:
+    """An untrained body encoder, d = 8."""
+    torch.manual_seed(seed)
+    BodyVAE(latent_dim=8, size=SIZE, text_dim=text_dim, channels=(8, 8, 16), width=16, heads=2).save_pretrained(folder)
+    return folder
+
+
+def batch(count: int = 4, references: int = 2, seed: int = 0) -> PersonBatch:
+    """Random pictures with plausible keypoints; the last reference of the last sample is missing."""
+    g = torch.Generator().manual_seed(seed)
+    height, width = SIZE
+
+    def keypoints(*shape: int):
+        points = torch.rand(*shape, 17, 3, generator=g) * torch.tensor([width, height, 1.0])
+        points[..., 2] = (points[..., 2] > 0.1).float()
+        return points * points[..., 2:]
+
+    mask = torch.ones(count, references, dtype=torch.bool)
+    if references > 1:
+        mask[-1, -1] = False
+    faces = torch.nn.functional.normalize(torch.randn(count, references, 512, generator=g), dim=-1) * mask[..., None]
+    return PersonBatch(
+        pictures=torch.rand(count, 3, height, width, generator=g) * 2 - 1,
+        captions=[CAPTIONS[i % 2] for i in range(count)],
+        full_captions=[CAPTIONS[i % 2] for i in range(count)],
+        keypoints=keypoints(count),
+        keypoints_canonical=keypoints(count),
+        silhouettes=(torch.rand(count, 1, height, width, generator=g) > 0.5).float(),
+        silhouette_known=torch.ones(count, dtype=torch.bool),
+        time_ids=torch.tensor([[height, width, 0, 0, height, width]]).float().repeat(count, 1),
+        reference_pictures=torch.rand(count, references, 3, height, width, generator=g) * 2 - 1,
+        reference_keypoints=keypoints(count, references),
+        reference_mask=mask,
+        reference_faces=faces,
+        face_mask=mask.clone(),
+        identities=[f"p{i}" for i in range(count)],
+        file_names=[f"test/p{i}_0.png" for i in range(count)],
+        reference_names=[[f"test/p{i}_{1 + j}.png" for j in range(references)] for i in range(count)],
+    )

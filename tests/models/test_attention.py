@@ -1,0 +1,144 @@
+"""The exact no-op, and the round trip through stock diffusers: both branches, bit for bit."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
+
+from bolid.core.errors import BolidError
+from bolid.core.identity import Identity
+from bolid.models.attention import adapter_weights, install_branches, load_adapter_weights, set_scales
+from bolid.models.backbones import StableDiffusion
+from bolid.models.branches import BodyBranch, FaceBranch
+from bolid.pipelines.bolid import BoLIDPipeline
+from tests import miniature
+
+PROMPTS = miniature.CAPTIONS
+SEEDS = [3, 4]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    return miniature.save_sd(root / "sd"), miniature.save_body_vae(root / "body")
+
+
+@pytest.fixture
+def pipeline(folders):
+    torch.manual_seed(1)
+    backbone = StableDiffusion(str(folders[0]))
+    branches = [FaceBranch(), BodyBranch(str(folders[1]), num_tokens=5)]
+    install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
+    with torch.no_grad():  # away from the initialisation, where K and V equal the text's
+        for name, parameter in backbone.unet.named_parameters():
+            if parameter.requires_grad and "_ip" in name:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return BoLIDPipeline(backbone, branches)
+
+
+def stock(folder, guidance, **more):
+    pipe = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32, safety_checker=None)
+    pipe.set_progress_bar_config(disable=True)
+    for module in (pipe.unet, pipe.vae, pipe.text_encoder):
+        module.requires_grad_(False)  # as ours: torch's CPU kernels differ in the last bit for weights that could learn
+    for step in more.pop("prepare", []):
+        step(pipe)
+    generators = [torch.Generator().manual_seed(s) for s in SEEDS]
+    return pipe(PROMPTS, num_inference_steps=3, guidance_scale=guidance, generator=generators, output_type="pt", **more).images
+
+
+def people():
+    g = torch.Generator().manual_seed(5)
+    return torch.nn.functional.normalize(torch.randn(2, 512, generator=g)), torch.randn(2, 8, generator=g)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+@pytest.mark.parametrize("way", ["zero scale", "zero embeddings"])
+def test_dropped_branches_are_the_stock_pipeline_bit_for_bit(pipeline, folders, guidance, way):
+    face, body = people()
+    embeds = [face, body] if way == "zero scale" else [face * 0, body * 0]
+    ours = pipeline.draw(PROMPTS, embeds, [0.0, 0.0] if way == "zero scale" else [1.0, 1.0], SEEDS, num_inference_steps=3, guidance_scale=guidance)
+    assert torch.equal(ours, stock(folders[0], guidance))
+
+
+def test_branches_change_the_picture(pipeline, folders):
+    face, body = people()
+    plain = stock(folders[0], 3.0)
+    for scales in ([1.0, 0.0], [0.0, 1.0]):
+        ours = pipeline.draw(PROMPTS, [face, body], scales, SEEDS, num_inference_steps=3, guidance_scale=3.0)
+        assert (ours - plain).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+@pytest.mark.parametrize("scales", [[1.0, 1.0], [0.7, 0.0], [0.0, 1.3]])
+def test_stock_diffusers_draws_the_same_from_the_saved_files(pipeline, folders, tmp_path, scales, guidance):
+    face, body = people()
+    ours = pipeline.draw(PROMPTS, [face, body], scales, SEEDS, num_inference_steps=3, guidance_scale=guidance)
+    pipeline.save_pretrained(tmp_path)
+    embeds = [e[:, None] for e in (face, body)]
+    if guidance > 1:
+        embeds = [torch.cat([torch.zeros_like(e), e]) for e in embeds]
+    theirs = stock(
+        folders[0],
+        guidance,
+        ip_adapter_image_embeds=embeds,
+        prepare=[
+            lambda p: p.load_ip_adapter(
+                [str(tmp_path)] * 2, subfolder="", weight_name=["face.safetensors", "body.safetensors"], image_encoder_folder=None
+            ),
+            lambda p: p.set_ip_adapter_scale(list(scales)),
+        ],
+    )
+    assert torch.equal(ours, theirs)
+
+
+def test_saved_pipeline_loads_and_draws_the_same(pipeline, tmp_path):
+    face, body = people()
+    person = Identity(face=face[0], body=body[0])
+    before = pipeline(PROMPTS[0], person, num_inference_steps=2, num_images_per_prompt=2, seed=7).images
+    pipeline.save_pretrained(tmp_path)
+    after = BoLIDPipeline.from_pretrained(tmp_path)(PROMPTS[0], person, num_inference_steps=2, num_images_per_prompt=2, seed=7).images
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert not np.array_equal(before[0], before[1])
+
+
+def test_saved_biases_are_zero_and_the_names_are_diffusers(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "body.safetensors")
+    biases = [v for k, v in weights.items() if k.endswith("bias")]
+    assert len(biases) == 3
+    assert not any(b.any() for b in biases)
+    layers = sum(name.endswith("attn2.processor") for name in pipeline.backbone.unet.attn_processors)
+    expected = {f"ip_adapter.{2 * i + 1}.to_{kv}_ip.weight" for i in range(layers) for kv in "kv"}
+    assert {k for k in weights if k.startswith("ip_adapter")} == expected
+
+
+def test_only_projectors_keys_and_values_train(pipeline):
+    trained = {n for n, p in pipeline.backbone.named_parameters() if p.requires_grad}
+    assert trained
+    assert all("to_k_ip" in n or "to_v_ip" in n or ("encoder_hid_proj" in n and not n.endswith("bias")) for n in trained)
+
+
+def test_key_and_value_start_as_the_text_keys_and_values(folders):
+    backbone = StableDiffusion(str(folders[0]))
+    install_branches(backbone.unet, [FaceBranch().projector(backbone.text_dim)])
+    for name, processor in backbone.unet.attn_processors.items():
+        if name.endswith("attn2.processor"):
+            attention = backbone.unet.get_submodule(name.removesuffix(".processor"))
+            assert torch.equal(processor.to_k_ip[0].weight, attention.to_k.weight)
+            assert torch.equal(processor.to_v_ip[0].weight, attention.to_v.weight)
+
+
+def test_weights_of_another_shape_are_refused(pipeline):
+    weights = adapter_weights(pipeline.backbone.unet, 0)
+    weights["image_proj.norm.weight"] = torch.ones(3)
+    with pytest.raises(BolidError, match=r"image_proj\.norm\.weight"):
+        load_adapter_weights(pipeline.backbone.unet, 0, weights)
+
+
+def test_scales_reach_every_layer(pipeline):
+    set_scales(pipeline.backbone.unet, [0.25, 0.5])
+    scales = [p.scale for n, p in pipeline.backbone.unet.attn_processors.items() if n.endswith("attn2.processor")]
+    assert scales
+    assert all(s == [0.25, 0.5] for s in scales)
