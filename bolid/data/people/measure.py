@@ -1,0 +1,100 @@
+"""What a body measures, on its rest mesh, and how that compares to others of the same gender."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import ConvexHull
+
+from bolid.data.people.body import Posed, body
+
+RATIOS = ("waist", "hip", "shoulder", "torso", "leg", "arm", "build")
+
+# Mean and standard deviation of 2,000 unrejected people of each gender; rewrite with
+# `python -m bolid.data.people.calibrate` and raise RENDERER_VERSION, since caption words follow from it.
+CALIBRATION: dict[str, dict[str, tuple[float, float]]] = {
+    "woman": {
+        "stature": (1.6536, 0.0976),
+        "waist": (0.44887, 0.05661),
+        "hip": (0.61407, 0.06019),
+        "shoulder": (0.19529, 0.0212),
+        "torso": (0.32982, 0.02011),
+        "leg": (0.51266, 0.02387),
+        "arm": (0.28406, 0.02619),
+        "build": (0.012951, 0.002191),
+    },
+    "man": {
+        "stature": (1.7419, 0.09876),
+        "waist": (0.50029, 0.0566),
+        "hip": (0.58493, 0.05577),
+        "shoulder": (0.21959, 0.0248),
+        "torso": (0.33407, 0.02023),
+        "leg": (0.51838, 0.02383),
+        "arm": (0.30073, 0.02619),
+        "build": (0.014101, 0.002319),
+    },
+}
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Lengths and girths as ratios of stature, so that they mean the same at any camera distance.
+
+    Attributes:
+        stature: Metres; `bmi` kg per square metre at a density of 980 kg per cubic metre.
+        waist, hip: Circumferences / stature.
+        shoulder: Distance of the shoulder joints / stature.
+        torso: Base of the neck to the hips' middle / stature.
+        leg: Hip joint to sole / stature; `arm` shoulder to wrist / stature.
+        build: Volume / stature cubed.
+    """
+
+    stature: float
+    bmi: float
+    waist: float
+    hip: float
+    shoulder: float
+    torso: float
+    leg: float
+    arm: float
+    build: float
+
+
+def measure(rest: Posed) -> Measures:
+    """Measures a body as `Body.rest` returns it."""
+    import torch
+
+    model = body()
+    numbers = model.anthropometry(torch.from_numpy(rest.vertices)[None])
+    stature, volume = float(numbers["height"]), float(numbers["volume"])
+    joint = {name: rest.bones[model.bone_index[name], :3, 3] for name in model.bone_index}
+    shoulders = np.linalg.norm(joint["upperarm01.L"] - joint["upperarm01.R"])
+    hips = (joint["upperleg01.L"] + joint["upperleg01.R"]) / 2
+    arm = np.linalg.norm(joint["upperarm01.L"] - joint["lowerarm01.L"])
+    arm += np.linalg.norm(joint["lowerarm01.L"] - joint["wrist.L"])
+    return Measures(
+        stature=stature,
+        bmi=float(numbers["bmi"]),
+        waist=float(numbers["waist_circumference"]) / stature,
+        hip=_hip_girth(rest.vertices) / stature,
+        shoulder=float(shoulders) / stature,
+        torso=float(joint["neck01"][2] - hips[2]) / stature,
+        leg=float(hips[2] - rest.vertices[:, 2].min()) / stature,
+        arm=float(arm) / stature,
+        build=volume / stature**3,
+    )
+
+
+def _hip_girth(vertices: np.ndarray) -> float:
+    """A tape around the buttocks: the hull of the vertices that lie there on the average body."""
+    model = body()
+    level = model.joints["upperleg01.L"][2] - 0.045
+    near = (np.abs(model.average[:, 2] - level) < 0.02) & (model.arm < 0.1)
+    return float(ConvexHull(vertices[near, :2]).area)  # in two dimensions `area` is the perimeter
+
+
+def z_score(measures: Measures, name: str, gender: str) -> float:
+    """How many standard deviations a measure lies from the mean of that gender."""
+    mean, deviation = CALIBRATION[gender][name]
+    return (getattr(measures, name) - mean) / deviation
