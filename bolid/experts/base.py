@@ -38,9 +38,13 @@ class FeatureNetwork(Frozen, ABC):
 
     Attributes:
         name: Goes into the metrics' names, since their values mean nothing without it.
+        num_features: F, the size of a feature vector.
+        num_classes: K, how many classes `logits` tells apart.
     """
 
     name: str
+    num_features: int
+    num_classes: int
 
     @abstractmethod
     def features(self, pictures: Tensor) -> Tensor:

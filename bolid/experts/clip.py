@@ -19,6 +19,9 @@ from bolid.experts.base import FeatureNetwork
 
 CONFIG, WEIGHTS, BPE = "open_clip_config.json", "open_clip_model.safetensors", "bpe.txt.gz"
 
+_COLOURS = ("red", "blue", "green", "yellow", "white", "black", "grey", "brown")
+CLASSES = tuple(f"a photo of a {who}, {colour} clothes" for who in ("man", "woman") for colour in _COLOURS)
+
 
 class ClipModel(FeatureNetwork):
     """Any open_clip model, frozen.
@@ -27,7 +30,7 @@ class ClipModel(FeatureNetwork):
         name: A folder in open_clip's layout (see `save_clip_model`), a Hub id `hf-hub:owner/name`, or the name of an
             architecture open_clip knows, such as `EVA02-L-14`.
         pretrained: With an architecture's name: the tag (`merged2b_s4b_b131k`) or file of its weights.
-        classes: Captions that stand for classes where a metric needs some (`logits`).
+        classes: Captions that stand for classes where a metric needs some (the Inception score).
 
     Raises:
         BolidError: if the weights are not there or do not fit.
@@ -36,11 +39,11 @@ class ClipModel(FeatureNetwork):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, pretrained: str | None = None, classes: Sequence[str] = ()) -> None:
-        network, self._tokenizer = load_clip(name, pretrained)
+    def __init__(self, name: str, pretrained: str | None = None, classes: Sequence[str] = CLASSES) -> None:
+        network, self._tokenizer, self.num_features = load_clip(name, pretrained)
         super().__init__(network)
         self.name = Path(name).name.lower()
-        self.classes = list(classes)
+        self.classes, self.num_classes = list(classes), len(classes)
         self.preprocess = network.visual.preprocess_cfg
         self.register_buffer("mean", torch.tensor(self.preprocess["mean"])[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(self.preprocess["std"])[:, None, None], persistent=False)
@@ -61,15 +64,7 @@ class ClipModel(FeatureNetwork):
         return self.network.encode_image((sized - self.mean) / self.std).float()
 
     def logits(self, pictures: Tensor) -> Tensor:
-        """Zero-shot classification: pictures (B, 3, H, W) in 0..1 -> (B, K) over `classes`.
-
-        Raises:
-            BolidError: without `classes`.
-        """
-        if not self.classes:
-            raise BolidError(
-                f"ClipModel {self.name}: give `classes`, a list of captions, to classify pictures with it."
-            )
+        """Zero-shot classification: pictures (B, 3, H, W) in 0..1 -> (B, K) over `classes`."""
         texts = self.encode_texts(self.classes)
         return self.network.logit_scale.exp().float() * self.encode_images(pictures) @ texts.T
 
@@ -92,8 +87,8 @@ def fit_picture(pictures: Tensor, size: int | tuple[int, int], mode: str = "shor
     return F.pad(resized, [left, width - inner[1] - left, top, height - inner[0] - top])  # negative padding crops
 
 
-def load_clip(name: str, pretrained: str | None = None) -> tuple[Any, Any]:
-    """The open_clip model and its tokenizer; the arguments are those of `ClipModel`."""
+def load_clip(name: str, pretrained: str | None = None) -> tuple[Any, Any, int]:
+    """The open_clip model, its tokenizer and the embeddings' size; the arguments are those of `ClipModel`."""
     import open_clip
 
     kwargs = {}
@@ -109,7 +104,8 @@ def load_clip(name: str, pretrained: str | None = None) -> tuple[Any, Any]:
     try:
         # Without weights open_clip goes on with random ones unless they are required.
         model = open_clip.create_model(name, pretrained, require_pretrained=True)
-        return model, open_clip.get_tokenizer(name, **kwargs)
+        config = open_clip.get_model_config(name.replace("/", "-") if pretrained else name)
+        return model, open_clip.get_tokenizer(name, **kwargs), config["embed_dim"]
     except (RuntimeError, ValueError, LookupError, TypeError, OSError) as error:
         where = f"{name} {pretrained or ''}".strip()
         raise BolidError(f"CLIP {where} could not be loaded ({str(error).splitlines()[0]}).") from error

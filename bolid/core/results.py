@@ -1,0 +1,42 @@
+"""What a test run hands over to those who write reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class SheetRow:
+    """One person on the picture sheet.
+
+    Attributes:
+        references: Photos of the person, each (3, h, w) in 0..1.
+        columns: Heading -> picture (3, H, W) in 0..1, from left to right.
+        caption: The prompt.
+    """
+
+    references: list[Tensor]
+    columns: dict[str, Tensor]
+    caption: str = ""
+
+
+@dataclass
+class Report:
+    """The outcome of `bolid test`.
+
+    Attributes:
+        metrics: Flat name -> value. A name `<metric>` or `<metric>/<network>` may end in `@<column>`, the setting that
+            drew the pictures (`body_similarity@both`); report.md then shows the columns side by side.
+        pictures: Number of pictures per column behind the metrics.
+        seed: What every picture can be drawn again with.
+        rows: People for the picture sheet; none, no sheet.
+        notes: Sentences that a reader of the numbers must know.
+    """
+
+    metrics: dict[str, float]
+    pictures: int
+    seed: int
+    rows: list[SheetRow] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

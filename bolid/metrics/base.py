@@ -1,0 +1,66 @@
+"""What the metrics on generated pictures have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import wraps
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from bolid.core.schema import PersonBatch
+
+
+class PictureMetric(Metric, ABC):
+    """Scores pictures that were drawn for the samples of batches.
+
+    States are sums (or lists) that reduce over ranks, none is saved in checkpoints, and networks are `Frozen`. Sums are
+    kept as `add_sum` makes them, in double precision.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+
+    def add_sum(self, name: str, *shape: int) -> None:
+        """Registers a float64 state of this shape that adds up over batches and ranks."""
+        self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def _apply(self, fn, exclude_state=()):
+        # A module cast to half precision would cast the sums too, and thousands of pictures would stop adding up.
+        moved = super()._apply(fn, exclude_state)
+        for name, default in self._defaults.items():
+            if isinstance(default, Tensor):
+                self._defaults[name] = default.double()
+                setattr(self, name, getattr(self, name).double())
+        return moved
+
+    @abstractmethod
+    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+        """Adds pictures.
+
+        Args:
+            pictures: (B, 3, H, W) in 0..1, one for each sample of the batch.
+            batch: What they were drawn for: its photos, prompts and references.
+        """
+
+    @abstractmethod
+    def compute(self) -> dict[str, Tensor]:
+        """Metric name -> scalar; the name tells the network that gave the features."""
+
+
+def full_precision(update: Callable[..., None]) -> Callable[..., None]:
+    """Runs an `update` in float32 whatever the trainer's precision is, so that scores do not depend on it."""
+
+    @wraps(update)
+    def wrapped(self: PictureMetric, pictures: Tensor, batch: PersonBatch) -> None:
+        with torch.autocast(pictures.device.type, enabled=False):
+            update(self, pictures.float(), batch)
+
+    return wrapped
+
+
+def real_pictures(batch: PersonBatch) -> Tensor:
+    """The batch's photos in 0..1, the range of generated pictures."""
+    return (batch.pictures + 1) / 2

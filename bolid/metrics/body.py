@@ -1,0 +1,76 @@
+"""Body similarity: is it the references' body, as the Body-ID encoder sees it?"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bolid.core.errors import BolidError
+from bolid.core.schema import PersonBatch
+from bolid.experts.base import Frozen
+from bolid.experts.pose import PoseEstimator
+from bolid.metrics.base import PictureMetric, full_precision
+from bolid.models.crop import crop_to_person
+
+
+class _Code(Protocol):
+    mean: Tensor
+
+
+class BodySimilarity(PictureMetric):
+    """Mean cosine of c_body of the picture and of the references, both centred on the training people's mean; -1..1.
+
+    Only a smoke check: the encoder that judges also conditions. Pictures in which nobody is found count as 0, and the
+    share in which somebody is, is told beside it.
+
+    Args:
+        pose: Finds the person and the keypoints in the pictures.
+        encoder: The Body-ID encoder; by default the one of the task, which calls `set_encoder`.
+    """
+
+    higher_is_better = True
+    total: Tensor
+    found: Tensor
+    count: Tensor
+
+    def __init__(self, pose: PoseEstimator, encoder: nn.Module | None = None) -> None:
+        super().__init__()
+        self.pose = pose
+        self.encoder: Frozen | None = None
+        if encoder is not None:
+            self.set_encoder(encoder)
+        for name in ("total", "found", "count"):
+            self.add_sum(name)
+
+    def set_encoder(self, encoder: nn.Module) -> None:
+        """Uses this encoder (a `BodyVAE`), which it freezes."""
+        self.encoder = Frozen(encoder)
+
+    @full_precision
+    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+        """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's references."""
+        pose = self.pose.estimate(pictures)
+        size = (batch.reference_pictures.shape[-2], batch.reference_pictures.shape[-1])
+        crops, keypoints = crop_to_person(pictures * 2 - 1, pose.keypoints, pose.box, size)
+        somebody = pose.score > 0  # (B,)
+        ours = self._encode(crops[:, None], keypoints[:, None], torch.ones_like(somebody)[:, None])
+        theirs = self._encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
+        cosine = F.cosine_similarity(ours, theirs)  # (B,)
+        self.total += torch.where(somebody, cosine, 0.0).double().sum()
+        self.found += somebody.sum()
+        self.count += len(pictures)
+
+    def compute(self) -> dict[str, Tensor]:
+        """`body_similarity`, and `body_found`, the share of pictures with a person, 0..1."""
+        shares = {"body_similarity": self.total / self.count, "body_found": self.found / self.count}
+        return {name: share.float() for name, share in shares.items()}
+
+    def _encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Tensor:
+        if self.encoder is None:
+            raise BolidError("BodySimilarity has no encoder: give `encoder`, or a task that calls `set_encoder`.")
+        network = self.encoder.network
+        code: _Code = network.encode(pictures, keypoints, mask)
+        return code.mean.float() - network.mean_code.float()  # (B, d)

@@ -1,0 +1,48 @@
+"""Networks simple enough to know the answers by heart."""
+
+import torch
+from torch import nn
+
+from bolid.core.schema import PersonBatch
+from bolid.experts.base import FeatureNetwork
+
+
+class Pixels(FeatureNetwork):
+    """Features and logits are fixed linear maps of the pixels."""
+
+    name, num_features, num_classes = "pixels", 6, 4
+
+    def __init__(self):
+        torch.manual_seed(0)
+        super().__init__(nn.Linear(3 * 4 * 4, 6 + 4))
+
+    def features(self, pictures):
+        return self.network(pictures.flatten(1))[:, :6]
+
+    def logits(self, pictures):
+        return 9 * self.network(pictures.flatten(1))[:, 6:]
+
+
+def make_batch(pictures, references=1, size=(96, 64)):
+    """A PersonBatch around photos (B, 3, H, W) in -1..1; everything else is random or empty."""
+    count = len(pictures)
+    generator = torch.Generator().manual_seed(count)
+    reference_pictures = torch.rand(count, references, 3, *size, generator=generator) * 2 - 1
+    return PersonBatch(
+        pictures=pictures,
+        captions=[f"a photo of a person, number {i}" for i in range(count)],
+        full_captions=["a photo of a woman"] * count,
+        keypoints=torch.zeros(count, 17, 3),
+        keypoints_canonical=torch.zeros(count, 17, 3),
+        silhouettes=torch.zeros(count, 1, *pictures.shape[-2:]),
+        silhouette_known=torch.zeros(count, dtype=torch.bool),
+        time_ids=torch.zeros(count, 6),
+        reference_pictures=reference_pictures,
+        reference_keypoints=torch.rand(count, references, 17, 3, generator=generator) * 60,
+        reference_mask=torch.ones(count, references, dtype=torch.bool),
+        reference_faces=torch.zeros(count, references, 512),
+        face_mask=torch.zeros(count, references, dtype=torch.bool),
+        identities=[f"p{i}" for i in range(count)],
+        file_names=[f"p{i}_0.png" for i in range(count)],
+        reference_names=[[f"p{i}_1.png"] for i in range(count)],
+    )

@@ -1,0 +1,85 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from metric_fakes import make_batch
+from torch import nn
+
+from bolid.core.errors import BolidError
+from bolid.experts.pose import Pose
+from bolid.metrics.body import BodySimilarity
+
+
+class Eye(nn.Module):
+    """Finds a person filling pictures that are bright, nobody in dark ones."""
+
+    def estimate(self, pictures):
+        score = (pictures.mean((1, 2, 3)) > 0.1).float()
+        box = torch.tensor([[0.0, 0.0, pictures.shape[-1], pictures.shape[-2]]]) * score[:, None]
+        keypoints = torch.ones(len(pictures), 17, 3) * score[:, None, None]
+        return Pose(keypoints, box, score)
+
+
+class MeanColour(nn.Module):
+    """A body encoder whose code is the mean colour of all views' upper half."""
+
+    mean_code = torch.tensor([0.1, 0.2, 0.3])
+
+    def encode(self, pictures, keypoints, mask):
+        self.shape = pictures.shape
+        colour = pictures[..., : pictures.shape[-2] // 2, :].mean((-1, -2))  # (B, M, 3)
+        return SimpleNamespace(mean=(colour * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))
+
+
+@pytest.fixture
+def drawn():
+    torch.manual_seed(0)
+    pictures = torch.rand(3, 3, 48, 32)
+    pictures[1] = 0  # nobody
+    batch = make_batch(torch.zeros(3, 3, 48, 32), references=2)
+    batch.reference_mask[0, 1] = False
+    return pictures, batch
+
+
+def test_is_the_centred_cosine_and_nobody_counts_as_zero(drawn):
+    pictures, batch = drawn
+    metric = BodySimilarity(Eye(), MeanColour())
+    metric.update(pictures, batch)
+    theirs = batch.reference_pictures[..., :48, :].mean((-1, -2))
+    theirs = torch.stack([theirs[0, 0], theirs[1].mean(0), theirs[2].mean(0)]) - MeanColour.mean_code
+    # The whole-picture box gets a margin of a tenth, which is grey: the upper half is 1/12 margin rows of 6/12,
+    # and the sides are margin too, so the code is a fixed share of the picture's colour.
+    sums = (pictures * 2 - 1)[..., :24, :].sum((-1, -2))
+    ours = sums / (28.8 * 38.4) - MeanColour.mean_code
+    cosine = torch.cosine_similarity(ours, theirs)
+    found = metric.compute()
+    assert found["body_found"] == pytest.approx(2 / 3)
+    assert found["body_similarity"] == pytest.approx(((cosine[0] + cosine[2]) / 3).item(), abs=0.02)
+    assert metric.encoder.network.shape == (3, 2, 3, 96, 64)
+
+
+def test_the_reference_itself_is_alike(drawn):
+    _, batch = drawn
+    batch.reference_mask[:, 1] = False
+    encoder = MeanColour()
+    metric = BodySimilarity(Whole(), encoder)
+    metric.update((batch.reference_pictures[:, 0] + 1) / 2, batch)
+    assert metric.compute()["body_similarity"] == pytest.approx(1, abs=1e-5)
+
+
+class Whole(nn.Module):
+    """Finds a person whose box with its margin is exactly the 96 x 64 picture."""
+
+    def estimate(self, pictures):
+        box = torch.tensor([[24.0, 8.0, 40.0, 88.0]]).repeat(len(pictures), 1)
+        return Pose(torch.ones(len(pictures), 17, 3), box, torch.ones(len(pictures)))
+
+
+def test_the_encoder_may_come_from_the_task(drawn):
+    metric = BodySimilarity(Eye())
+    with pytest.raises(BolidError, match="set_encoder"):
+        metric.update(*drawn)
+    metric.set_encoder(MeanColour())
+    metric.update(*drawn)
+    assert metric.compute()["body_found"] > 0
+    assert not metric.state_dict()
