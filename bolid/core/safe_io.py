@@ -65,10 +65,11 @@ def check_relative(name: str, where: str) -> str:
         where: What holds the name, for the message.
 
     Raises:
-        BolidError: if it is empty, absolute, climbs with `..`, or holds a backslash, a colon or a NUL.
+        BolidError: if it is empty, absolute, an address, climbs with `..`, or holds a backslash or a NUL.
     """
     path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts or any(c in name for c in "\\:\0"):
+    foreign = "://" in name or "\\" in name or "\0" in name or name[1:2] == ":"  # a drive's letter
+    if not path.parts or path.is_absolute() or ".." in path.parts or foreign:
         raise BolidError(f"{where}: the path {name!r} leads outside its folder; use a relative path inside it.")
     return name
 
@@ -96,6 +97,8 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Raises:
         PictureError: if there is no such file, or it is broken, truncated or too large.
     """
+    if not os.path.isfile(path):  # opening a pipe or a device would wait, or never end
+        raise PictureError(f"{path}: no such photo.")
     try:
         with Image.open(path, formats=PICTURE_FORMATS) as picture:
             if picture.width * picture.height > max_pixels:
@@ -103,8 +106,6 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
                 raise PictureError(f"{path}: {size} is over the limit of {max_pixels / 1e6:.0f} megapixels.")
             picture.load()
             return _flatten(ImageOps.exif_transpose(picture))
-    except FileNotFoundError as error:
-        raise PictureError(f"{path}: no such photo.") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path}: over the limit of {max_pixels / 1e6:.0f} megapixels.") from error
     except _DECODER_ERRORS as error:

@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 
 from bolid.core.errors import BolidError
-from bolid.core.safe_io import PictureError, atomic_path, open_picture, resolve_inside
+from bolid.core.safe_io import MAX_PIXELS, PictureError, atomic_path, open_picture, resolve_inside
 from bolid.core.schema import PersonRecord
+from bolid.models.crop import crop_window
 
 View = Literal["frame", "person"]
-MARGIN = 0.1  # of the person's box, on every side
-GREY = 128  # what lies outside the photo; 0 after scaling to -1..1
+GREY = 128  # what lies outside the photo; about 0 after scaling to -1..1
 _VERSION = 1  # raise it when the same photo would give another array
 
 
@@ -40,48 +41,44 @@ class Geometry(NamedTuple):
     offset_y: float
 
 
-def crop_box(record: PersonRecord, view: View, photo: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """The part of the photo that a view shows, with the view's aspect; a person's may reach beyond the photo.
+def crop_box(record: PersonRecord, view: View, photo: tuple[int, int], size: tuple[int, int]) -> list[int]:
+    """The part of the photo that a view shows, in whole pixels; a person's may reach beyond the photo.
 
     Args:
         record: Whose box it is.
-        view: `frame`: the largest centred part; `person`: the box and a margin of 10 %, widened to the aspect.
+        view: `frame`: the largest centred part of the view's aspect; `person`: what `crop_window` says.
         photo: Width and height of the photo.
         size: Height and width of the view.
 
     Returns:
-        (4,) x0, y0, x1, y1 in pixels of the photo.
+        x0, y0, x1, y1.
     """
-    aspect = size[1] / size[0]
-    x0, y0, x1, y1 = np.clip(record.box, 0, [*photo, *photo])
-    if view == "frame" or x1 - x0 < 1 or y1 - y0 < 1:
-        width = min(photo[0], photo[1] * aspect)
-        centre = np.array(photo) / 2
+    if view == "person":
+        return crop_window(torch.from_numpy(record.box), (photo[1], photo[0]), size)
+    width = min(photo[0], max(1, round(photo[1] * size[1] / size[0])))
+    height = min(photo[1], max(1, round(photo[0] * size[0] / size[1])))
+    left, top = (photo[0] - width) // 2, (photo[1] - height) // 2
+    return [left, top, left + width, top + height]
+
+
+def cut(picture: Image.Image, crop: list[int], size: tuple[int, int], fill: int) -> tuple[np.ndarray, Geometry]:
+    """Cuts `crop` out and scales it to `size` (height, width), bilinear and smoothed; beyond the picture is `fill`.
+
+    Raises:
+        PictureError: if the crop is so much larger than any picture that padding it would take the memory.
+    """
+    x0, y0, x1, y1 = crop
+    width, height = x1 - x0, y1 - y0
+    if width * height > 2 * MAX_PIXELS:
+        raise PictureError(f"a person's box of {width}x{height} pixels has no sensible shape.")
+    if x0 < 0 or y0 < 0 or x1 > picture.width or y1 > picture.height:
+        canvas = Image.new(picture.mode, (width, height), fill if picture.mode == "L" else (fill,) * 3)
+        canvas.paste(picture, (-x0, -y0))
     else:
-        width = max((x1 - x0), (y1 - y0) * aspect) * (1 + 2 * MARGIN)
-        centre = np.array([x0 + x1, y0 + y1]) / 2
-    half = np.array([width, width / aspect]) / 2
-    return np.concatenate([centre - half, centre + half])
-
-
-def cut(picture: Image.Image, crop: np.ndarray, size: tuple[int, int], fill: int) -> tuple[np.ndarray, Geometry]:
-    """Cuts `crop` out and scales it to `size` (height, width); beyond the picture there is `fill`.
-
-    Only the part inside the picture is resampled and then laid on the canvas, so that memory is bounded whatever the
-    crop. Both are rounded to whole pixels, and the geometry is that of the rounded rectangles.
-    """
-    height, width = size
-    scale = np.array([width / (crop[2] - crop[0]), height / (crop[3] - crop[1])] * 2)
-    low, high = np.floor(crop[:2]).clip(0), np.ceil(crop[2:]).clip(1)
-    part = np.concatenate([low, np.minimum(high, picture.size)]).astype(int)
-    place = np.rint((part - crop[[0, 1, 0, 1]]) * scale).clip(0, [width, height] * 2).astype(int)
-    place[2:] = np.maximum(place[2:], place[:2] + 1)
-    shown = picture.resize(tuple(place[2:] - place[:2]), Image.Resampling.LANCZOS, tuple(part), reducing_gap=3.0)
-    canvas = Image.new(picture.mode, (width, height), fill if picture.mode == "L" else (fill,) * 3)
-    canvas.paste(shown, tuple(place[:2]))
-    scale_x, scale_y = (place[2:] - place[:2]) / (part[2:] - part[:2])
-    offset_x, offset_y = place[:2] - part[:2] * (scale_x, scale_y)
-    return np.asarray(canvas), Geometry(*picture.size, scale_x, scale_y, offset_x, offset_y)
+        canvas = picture.crop((x0, y0, x1, y1))
+    shown = canvas.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    scale_x, scale_y = size[1] / width, size[0] / height
+    return np.asarray(shown), Geometry(*picture.size, scale_x, scale_y, -x0 * scale_x, -y0 * scale_y)
 
 
 class ViewCache:
@@ -192,12 +189,15 @@ class ViewCache:
 def _read(record: PersonRecord, folder: Path, view: View, size: tuple[int, int]):
     picture = open_picture(resolve_inside(folder, record.file_name))
     crop = crop_box(record, view, picture.size, size)
-    pixels, geometry = cut(picture, crop, size, GREY)
+    try:
+        pixels, geometry = cut(picture, crop, size, GREY)
+    except PictureError as error:
+        raise PictureError(f"{folder / record.file_name}: {error}") from error
     return pixels, _read_silhouette(record, folder, picture.size, crop, size), geometry
 
 
 def _read_silhouette(
-    record: PersonRecord, folder: Path, photo: tuple[int, int], crop: np.ndarray, size: tuple[int, int]
+    record: PersonRecord, folder: Path, photo: tuple[int, int], crop: list[int], size: tuple[int, int]
 ) -> np.ndarray:
     if record.silhouette is None:
         return np.zeros(size, np.uint8)

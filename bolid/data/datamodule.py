@@ -96,7 +96,11 @@ class IdentityDataModule(LightningDataModule):
 
     @cached_property
     def splits(self) -> dict[str, list[PersonRecord]]:
-        """The manifest's records by split.
+        """The manifest's records by split; raises as `read_splits`."""
+        return self.read_splits()
+
+    def read_splits(self) -> dict[str, list[PersonRecord]]:
+        """Reads the manifest and deals its records out to train, val and test.
 
         Raises:
             BolidError: if an identity is in two splits, or face embeddings come from different networks.
@@ -171,7 +175,8 @@ class IdentityDataModule(LightningDataModule):
             log.warning("%s of %s photos of %s were skipped", len(dataset.skipped), len(self.splits[split]), split)
         if split != "val" and not len(dataset):
             need = self.min_references + 1
-            raise BolidError(f"{self.folder}: nobody in {split} has {need} or more usable photos; add some.")
+            raise BolidError(f"{self.folder}: nobody in {split} has {need} or more usable photos; add some, or set the "
+                             "splits by folders named train, val and test.")  # fmt: skip
 
 
 def split_records(records: Sequence[PersonRecord], folder: Path) -> dict[str, list[PersonRecord]]:

@@ -1,0 +1,166 @@
+"""The DataModule of rendered people: it makes its own photos when they are not there."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bolid.core.errors import BolidError
+from bolid.core.safe_io import open_picture, resolve_inside
+from bolid.core.schema import SPLITS, PersonRecord
+from bolid.data.datamodule import IdentityDataModule
+from bolid.data.faces import embed_faces
+from bolid.data.manifest import MANIFEST, read_manifest, split_of
+
+log = logging.getLogger(__name__)
+RESERVED = 900_000  # people from this seed on are for testing; nothing trains on them
+
+
+class RenderedPeople(IdentityDataModule):
+    """Rendered people, each a number; the photos that are missing are rendered before training, and kept.
+
+    A folder may hold more people than are asked for; the others are left alone and unused.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        train_first: int = 200_000,
+        train_people: int = 256,
+        val_first: int | None = None,
+        val_people: int = 16,
+        test_first: int = RESERVED,
+        test_people: int = 64,
+        photos: int = 4,
+        photo_size: tuple[int, int] = (528, 352),
+        framing: str = "mixed",
+        outfits: int = 1,
+        families: int = 0,
+        render_workers: int = 2,
+        render_seed: int = 0,
+        face_embedder: Path | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """See the class.
+
+        Args:
+            folder: Where the photos are, or will be.
+            train_first: Number of the first person to train on.
+            train_people: How many people to train on.
+            val_first: Number of the first person to validate on; null: 90,000 after the first to train on.
+            val_people: How many people to validate on.
+            test_first: Number of the first person to test on, 900000 or more.
+            test_people: How many people to test on.
+            photos: Photos of each person.
+            photo_size: Height and width of the photos in pixels.
+            framing: Which part of the person photos show, as the renderer calls it.
+            outfits: Outfits of each person.
+            families: How many families of twins are among the people to train on.
+            render_workers: Processes that render.
+            render_seed: Of everything random about the photos, given the person.
+            face_embedder: The ONNX face recogniser that labels the faces once rendered; null leaves them without.
+            kwargs: As for `IdentityDataModule`.
+
+        Raises:
+            BolidError: if people to train or validate on are among those reserved for testing, or splits overlap.
+        """
+        super().__init__(folder, **kwargs)
+        val_first = train_first + 90_000 if val_first is None else val_first
+        self.people = {
+            "train": range(train_first, train_first + train_people),
+            "val": range(val_first, val_first + val_people),
+            "test": range(test_first, test_first + test_people),
+        }
+        self.photos, self.photo_size, self.face_embedder = photos, photo_size, face_embedder
+        self.render_workers = render_workers
+        self._how = {"framing": framing, "outfits": outfits, "seed": render_seed}
+        self._families = families
+        self._check_people()
+
+    def prepare_data(self) -> None:
+        """Renders what is missing, labels faces, makes the working-size copies; on one rank only.
+
+        Raises:
+            BolidError: if the renderer is not installed, or the folder's photos were made otherwise.
+        """
+        records = self._records()
+        self._check_photos(records)
+        for split in SPLITS:
+            if self._lacks(split, records):
+                self._render(split, records)
+        if self.face_embedder is not None:
+            self._label_faces(self.face_embedder)
+        super().prepare_data()
+
+    def read_splits(self) -> dict[str, list[PersonRecord]]:
+        """The records of the people asked for, by split."""
+        wanted = {split: {person_name(p) for p in people} for split, people in self.people.items()}
+        found = super().read_splits()
+        return {split: [r for r in found[split] if r.identity in wanted[split]] for split in SPLITS}
+
+    def _check_people(self) -> None:
+        for split in ("train", "val"):
+            people = self.people[split]
+            if people and people[-1] >= RESERVED:
+                raise BolidError(f"people from {RESERVED} on are reserved for testing; {split} reaches {people[-1]}.")
+        if self.people["test"] and self.people["test"][0] < RESERVED:
+            raise BolidError(f"test_first={self.people['test'][0]} must be {RESERVED} or more.")
+        train, val = self.people["train"], self.people["val"]
+        if set(train) & set(val):
+            raise BolidError("the people to train on and to validate on overlap; move val_first.")
+
+    def _records(self) -> list[PersonRecord]:
+        places = (self.folder / split / MANIFEST for split in ("", *SPLITS))
+        return read_manifest(self.folder) if any(p.is_file() for p in places) else []
+
+    def _lacks(self, split: str, records: Sequence[PersonRecord]) -> bool:
+        counts = Counter(r.identity for r in records if split_of(r.file_name) == split)
+        return any(counts[person_name(p)] < self.photos for p in self.people[split])
+
+    def _check_photos(self, records: Sequence[PersonRecord]) -> None:
+        """A folder made with another configuration must not pass for this one's."""
+        for record in records[:1]:
+            width, height = open_picture(resolve_inside(self.folder, record.file_name)).size
+            if (height, width) != tuple(self.photo_size):
+                raise BolidError(
+                    f"{self.folder}: its photos are {height}x{width} pixels, not {self.photo_size}; "
+                    "set photo_size to that, or choose another folder."
+                )
+
+    def _render(self, split: str, records: Sequence[PersonRecord]) -> None:
+        people = self.people[split]
+        log.info("rendering %s people of %s into %s", len(people), split, self.folder)
+        try:
+            from bolid.data.people import RENDERER_VERSION, render_people
+        except ImportError as error:
+            raise BolidError(
+                f"{self.folder}: no photos of {split} here, and the renderer is not installed ({error}); "
+                "run `pip install bolid[people]`."
+            ) from error
+        if versions := {r.renderer for r in records} - {RENDERER_VERSION}:
+            raise BolidError(
+                f"{self.folder}: holds photos of renderer {versions}, this is {RENDERER_VERSION}; choose a new folder."
+            )
+        height, width = self.photo_size
+        families = self._families if split == "train" else 0
+        render_people(
+            self.folder, people, self.photos, height, width,
+            split=split, families=families, workers=self.render_workers, **self._how,
+        )  # fmt: skip
+
+    def _label_faces(self, weights: Path) -> None:
+        from bolid.core.paths import resolve
+        from bolid.core.safe_io import sha256
+        from bolid.experts.face import FaceEmbedder
+
+        path = resolve(weights)
+        fingerprint = sha256(path) if path.is_file() else None
+        embed_faces(self._records(), self.folder, lambda: FaceEmbedder(path), fingerprint)
+
+
+def person_name(person: int) -> str:
+    """The identity that a rendered person's number stands for."""
+    return f"p{person:06d}"
