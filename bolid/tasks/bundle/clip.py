@@ -1,0 +1,113 @@
+"""Trains the bundle's CLIP: a small open_clip model on photos and their captions."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bolid.core.paths import find_folder
+from bolid.core.schema import PersonBatch
+from bolid.experts.clip import BPE, save_clip_model
+from bolid.tasks.base import BaseTask
+
+
+@dataclass
+class ClipSize:
+    """Sizes of both towers.
+
+    Attributes:
+        image_size: Height and width of the pictures.
+        patch_size: Side of a patch.
+        width: Of both towers, as the embedding's.
+        vision_layers: Transformer layers over the patches.
+        text_layers: Transformer layers over the tokens.
+    """
+
+    image_size: tuple[int, int] = (96, 64)
+    patch_size: int = 8
+    width: int = 128
+    vision_layers: int = 4
+    text_layers: int = 2
+
+    def open_clip(self, vocabulary: int) -> dict[str, Any]:
+        """open_clip's `model_cfg`."""
+        vision = {"image_size": list(self.image_size), "patch_size": self.patch_size, "width": self.width}
+        text = {"context_length": 77, "vocab_size": vocabulary, "width": self.width, "heads": 4}
+        return {
+            "embed_dim": self.width,
+            "vision_cfg": vision | {"layers": self.vision_layers, "head_width": 32},
+            "text_cfg": text | {"layers": self.text_layers},
+        }
+
+
+def write_bpe(tokenizer: Path, file: Path) -> int:
+    """Writes the merges of a CLIP tokenizer's folder as open_clip's `bpe.txt.gz`; returns the vocabulary's size there."""
+    from transformers import CLIPTokenizer
+
+    folder = find_folder(tokenizer, "tokenizer_config.json", "give the tokenizer folder of a Stable Diffusion")
+    merges = CLIPTokenizer.from_pretrained(str(folder)).backend_tokenizer
+    import json
+
+    pairs = json.loads(merges.to_str())["model"]["merges"]
+    lines = ["#version: bolid", *(" ".join(pair) for pair in pairs)]
+    with file.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as out:
+        out.write("\n".join(lines).encode())
+    return 2 * 256 + len(pairs) + 2
+
+
+class ClipTask(BaseTask):
+    """The symmetric contrastive loss of CLIP; captions without body words lose them on both sides alike.
+
+    Args:
+        tokenizer: Folder of the CLIP tokenizer whose vocabulary is used.
+        size: Of the towers.
+        kwargs: See `BaseTask`.
+    """
+
+    def __init__(self, tokenizer: Path, size: ClipSize | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        import open_clip
+
+        self.bpe = Path(tempfile.mkdtemp()) / BPE
+        self.config = (size or ClipSize()).open_clip(write_bpe(tokenizer, self.bpe))
+        self.network = open_clip.CLIP(**self.config)
+        self.tokenizer = open_clip.SimpleTokenizer(bpe_path=str(self.bpe))
+
+    def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
+        """Call, loss, log, return."""
+        loss, top1 = self.loss(batch)
+        self.log_dict({"train/loss": loss, "train/top1": top1}, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
+        """Loss and caption retrieval within the batch."""
+        loss, top1 = self.loss(batch)
+        self.log_dict({"val/loss": loss, "val/top1": top1}, prog_bar=True, batch_size=len(batch), sync_dist=True)
+
+    def loss(self, batch: PersonBatch) -> tuple[Tensor, Tensor]:
+        """The loss and the share of pictures that find their own caption among the batch's: scalars."""
+        mean, std = self._statistics(batch.pictures)
+        pictures = ((batch.pictures * 0.5 + 0.5) - mean) / std
+        tokens = self.tokenizer(batch.captions).to(self.device)
+        image, text, scale = self.network(pictures, tokens)
+        logits = scale * image @ text.T
+        target = torch.arange(len(logits), device=self.device)
+        top1 = (logits.argmax(1) == target).float().mean()
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2, top1
+
+    @staticmethod
+    def _statistics(like: Tensor) -> tuple[Tensor, Tensor]:
+        from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
+        return like.new_tensor(OPENAI_DATASET_MEAN)[:, None, None], like.new_tensor(OPENAI_DATASET_STD)[:, None, None]
+
+    def export(self, folder: Path) -> None:
+        """Writes an open_clip folder."""
+        save_clip_model(self.network, self.config, folder, self.bpe)

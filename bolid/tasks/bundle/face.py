@@ -1,0 +1,150 @@
+"""Trains the bundle's face recogniser: a small residual network with ArcFace's loss, exported as ONNX."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bolid.core.safe_io import atomic_path
+from bolid.core.schema import PersonBatch
+from bolid.experts.face import COCO_POINTS, EMBEDDING, TEMPLATE, TEMPLATE_SIZE
+from bolid.tasks.base import BaseTask
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions with batch norm beside a strided shortcut."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.PReLU(outputs),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs),
+        )  # fmt: skip
+        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, 2, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+class FaceNetwork(nn.Sequential):
+    """Aligned faces (B, 3, 112, 112) in -1..1 to embeddings (B, 512) of any length."""
+
+    def __init__(self, channels: tuple[int, ...] = (24, 48, 96, 192)):
+        stem = [nn.Conv2d(3, channels[0], 5, 2, 2, bias=False), nn.BatchNorm2d(channels[0]), nn.PReLU(channels[0])]
+        blocks = [Residual(a, b) for a, b in zip(channels[:1] + channels[:-1], channels, strict=True)]
+        grid = math.ceil(TEMPLATE_SIZE / 2 ** (len(channels) + 1))
+        super().__init__(
+            *stem, *blocks, nn.Flatten(), nn.Linear(channels[-1] * grid**2, 128, bias=False), nn.BatchNorm1d(128),
+            nn.Linear(128, EMBEDDING, bias=False), nn.BatchNorm1d(EMBEDDING),
+        )  # fmt: skip
+
+
+def align_faces(pictures: Tensor, keypoints: Tensor) -> Tensor:
+    """Turns and scales faces to ArcFace's template by the eyes and the nose, as `FaceEmbedder.align` does.
+
+    Args:
+        pictures: (B, 3, H, W) in -1..1.
+        keypoints: (B, 17, 3) pixels.
+
+    Returns:
+        (B, 3, 112, 112) in -1..1; -1 outside the picture.
+    """
+    points = torch.view_as_complex(keypoints[:, COCO_POINTS, :2].contiguous())  # (B, 3), the plane as complex numbers
+    template = torch.view_as_complex(torch.as_tensor(TEMPLATE, device=points.device).contiguous()).to(points.dtype)
+    a, b = template - template.mean(), points - points.mean(1, keepdim=True)
+    turn = (b * a.conj()).sum(1) / (a.abs() ** 2).sum()  # photo ≈ turn · template + shift, in least squares
+    shift = points.mean(1) - turn * template.mean()
+    axis = torch.arange(TEMPLATE_SIZE, device=points.device, dtype=keypoints.dtype)
+    grid = turn[:, None, None] * torch.complex(axis[None, :], axis[:, None]) + shift[:, None, None]  # (B, 112, 112)
+    size = keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2]])
+    places = (2 * torch.view_as_real(grid) + 1) / size - 1
+    return F.grid_sample(pictures + 1, places, align_corners=False) - 1
+
+
+class FaceTask(BaseTask):
+    """ArcFace (Deng et al. 2019): softmax over people with an additive angular margin.
+
+    Args:
+        people: Number of classes; identities are mapped to them by their number, so that no list is needed.
+        margin: Angular margin in radians.
+        scale: Of the cosines.
+        jitter: Largest change of brightness and contrast, as a share.
+        wobble: Standard deviation of the landmarks' jitter, as a share of the distance between the eyes.
+        kwargs: See `BaseTask`.
+    """
+
+    def __init__(self, people: int, margin: float = 0.3, scale: float = 24.0, jitter: float = 0.3, wobble: float = 0.06, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.network = FaceNetwork()
+        self.centres = nn.Parameter(torch.randn(people, EMBEDDING) * 0.05)
+        self.margin, self.scale, self.jitter, self.wobble = margin, scale, jitter, wobble
+        self.trained_buffers = tuple(f"network.{name}" for name, _ in self.network.named_buffers())  # batch norm's
+        self.seen: list[tuple[Tensor, list[str]]] = []
+
+    def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
+        """Call, loss, log, return."""
+        generator = self.step_generator()
+        shown = shows_face(batch)
+        embedding = self.network(self.augment(batch.pictures[shown], batch.keypoints[shown], generator))
+        target = self.classes([name for name, s in zip(batch.identities, shown.tolist(), strict=True) if s])
+        cosine = F.normalize(embedding) @ F.normalize(self.centres).T  # (B, people)
+        hit = F.one_hot(target, len(self.centres)).bool()
+        angle = cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos()
+        loss = F.cross_entropy(self.scale * torch.where(hit, (angle + self.margin).cos(), cosine), target)
+        self.log_dict({"train/loss": loss, "train/top1": (cosine.argmax(1) == target).float().mean()}, prog_bar=True)
+        return loss
+
+    def classes(self, identities: list[str]) -> Tensor:
+        """Rendered people are called p and a number: that number, modulo the classes, (B,)."""
+        return torch.tensor([int(name.lstrip("p")) % len(self.centres) for name in identities], device=self.device)
+
+    def augment(self, pictures: Tensor, keypoints: Tensor, generator: torch.Generator) -> Tensor:
+        """Aligned faces (B, 3, 112, 112) with shaken landmarks and changed light."""
+        eyes = (keypoints[:, 1, :2] - keypoints[:, 2, :2]).norm(dim=1)[:, None, None]
+        noise = torch.randn(keypoints[..., :2].shape, generator=generator, device=self.device)
+        moved = torch.cat([keypoints[..., :2] + self.wobble * eyes * noise, keypoints[..., 2:]], -1)
+        light = self.jitter * (2 * torch.rand(2, len(pictures), 1, 1, 1, generator=generator, device=self.device) - 1)
+        return (align_faces(pictures, moved) * (1 + light[0]) + light[1]).clamp(-1, 1)
+
+    def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
+        """Collects embeddings of people it was not trained on."""
+        shown = shows_face(batch)
+        faces = align_faces(batch.pictures[shown], batch.keypoints[shown])
+        names = [name for name, s in zip(batch.identities, shown.tolist(), strict=True) if s]
+        self.seen.append((F.normalize(self.network(faces)), names))
+
+    def on_validation_epoch_end(self) -> None:
+        """Area under the curve of same-person against other-person cosines."""
+        embeddings, names = torch.cat([e for e, _ in self.seen]), [n for _, batch in self.seen for n in batch]
+        self.seen = []
+        self.log("val/auc", verification_auc(embeddings, names), prog_bar=True)
+
+    def export(self, folder: Path) -> None:
+        """Writes `face.onnx` beside the folder's other members."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / "face.onnx") as file:
+            torch.onnx.export(
+                self.network.eval().cpu(), (torch.zeros(1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE),), str(file), dynamo=False,
+                input_names=["input.1"], output_names=["embedding"],
+                dynamic_axes={"input.1": {0: "batch"}, "embedding": {0: "batch"}},
+            )  # fmt: skip
+
+
+def shows_face(batch: PersonBatch) -> Tensor:
+    """Photos with both eyes and the nose unoccluded: (B,) bool."""
+    return (batch.keypoints[:, COCO_POINTS, 2] > 0.5).all(1)
+
+
+def verification_auc(embeddings: Tensor, names: list[str]) -> float:
+    """P(cosine of two photos of one person > cosine of two people's), over all pairs of (N, D) unit embeddings."""
+    from torchmetrics.functional.classification import binary_auroc
+
+    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    label = torch.tensor([number[name] for name in names])
+    upper = torch.ones(len(names), len(names)).triu(1).bool()
+    return float(binary_auroc((embeddings @ embeddings.T)[upper], (label[:, None] == label)[upper].int()))

@@ -1,0 +1,91 @@
+"""Each loss against an independent computation."""
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers.training_utils import compute_snr
+from torch.distributions import Normal
+
+from bolid.losses.contrastive import info_nce
+from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, regression_target
+from bolid.losses.reconstruction import GaussianNLL, weighted_mse
+
+
+def scheduler(kind):
+    return DDPMScheduler(prediction_type=kind, beta_schedule="scaled_linear")
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_target_recovers_the_clean_latents_through_diffusers_own_step(kind):
+    latents, noise = torch.randn(3, 4, 6, 4), torch.randn(3, 4, 6, 4)
+    s = scheduler(kind)
+    timesteps = torch.tensor([400, 400, 400])
+    target = regression_target(s, latents, noise, timesteps)
+    ddim = DDIMScheduler.from_config(s.config, clip_sample=False)
+    ddim.set_timesteps(10)
+    step = ddim.step(target, 400, s.add_noise(latents, noise, timesteps), return_dict=True)
+    assert torch.allclose(step.pred_original_sample, latents, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_min_snr_equals_diffusers_training_scripts(kind):
+    s, timesteps = scheduler(kind), torch.tensor([0, 10, 300, 900, 999])
+    snr = compute_snr(s, timesteps)
+    clipped = torch.stack([snr, 5 * torch.ones_like(snr)], 1).min(1)[0]
+    expected = clipped / (snr + 1) if kind == "v_prediction" else clipped / snr
+    assert torch.allclose(min_snr_weight(s, timesteps, 5.0), expected, rtol=1e-4)
+
+
+def test_noise_depends_only_on_the_generator_and_covers_all_timesteps():
+    s, latents = scheduler("epsilon"), torch.zeros(512, 1, 1, 1)
+    a, b = (noised(s, latents, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert a[2].min() < 20
+    assert a[2].max() > 980
+
+
+def test_weighted_diffusion_loss_is_the_weighted_mean_of_samples():
+    predicted, target, weight = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2), torch.tensor([0.0, 1.0, 2.0])
+    per_sample = torch.stack([((p - t) ** 2).mean() for p, t in zip(predicted, target, strict=True)])
+    assert torch.allclose(diffusion_loss(predicted, target, weight), (per_sample * weight).mean())
+
+
+def test_gaussian_nll_is_torchs_up_to_the_constant_and_learns_the_variance():
+    nll = GaussianNLL(dims=7)
+    x, mean = torch.randn(5, 7), torch.randn(5, 7)
+    scale = (0.5 * nll.log_variance).exp()
+    expected = -(Normal(mean, scale).log_prob(x) + 0.5 * torch.log(torch.tensor(2 * torch.pi))).sum(1).mean()
+    assert torch.allclose(nll(((x - mean) ** 2).mean(1)), expected, rtol=1e-5)
+    optimiser = torch.optim.LBFGS(nll.parameters(), max_iter=50)
+    optimiser.step(lambda: (optimiser.zero_grad(), (loss := nll(torch.tensor([0.3, 0.5]))).backward(), loss)[-1])
+    assert nll.log_variance.exp().item() == pytest.approx(0.4, rel=1e-3)
+
+
+def test_gaussian_nll_leaves_unknown_samples_out():
+    nll = GaussianNLL()
+    known = torch.tensor([True, False])
+    assert nll(torch.tensor([0.2, 9.0]), known) == nll(torch.tensor([0.2]))
+    assert nll(torch.tensor([0.2, 9.0]), ~known & known) == 0
+
+
+def test_weighted_mse_ignores_pixels_without_weight():
+    a, b = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
+    b[..., 0, 0], b[..., 3, 3] = 2, 100
+    weight = torch.zeros(1, 1, 4, 4)
+    weight[..., 0, 0], weight[..., 1, 1] = 0.5, 0.5
+    assert weighted_mse(a, b, weight).item() == pytest.approx(2.0)
+
+
+def test_info_nce_is_the_cross_entropy_of_the_cosines_and_zero_for_perfect_codes():
+    a, b = torch.randn(4, 8), torch.randn(4, 8)
+    cosine = torch.nn.functional.cosine_similarity(a[:, None], b[None], dim=-1) / 0.1
+    expected = -(cosine.log_softmax(1).diagonal().mean() + cosine.log_softmax(0).diagonal().mean()) / 2
+    assert torch.allclose(info_nce(a, b, list("wxyz")), expected, atol=1e-5)
+    codes = torch.eye(4)
+    assert info_nce(codes, codes, list("wxyz")) < 1e-3
+
+
+def test_photos_of_the_same_person_are_no_negatives():
+    codes = torch.eye(4)[[0, 0, 1, 2]]
+    assert info_nce(codes, codes, ["a", "a", "b", "c"]) < 1e-3
+    assert info_nce(codes, codes, ["a", "x", "b", "c"]) > 0.3

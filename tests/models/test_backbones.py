@@ -1,0 +1,111 @@
+"""Both families behind one interface, against diffusers' own pipelines."""
+
+import time
+
+import pytest
+import torch
+from diffusers import StableDiffusionXLPipeline
+
+from bolid.core.errors import BolidError
+from bolid.models.attention import install_branches
+from bolid.models.backbones import StableDiffusion, StableDiffusionXL
+from bolid.models.branches import FaceBranch
+from tests import miniature
+
+
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory):
+    return StableDiffusion(str(miniature.save_sd(tmp_path_factory.mktemp("sd"))))
+
+
+@pytest.fixture(scope="module")
+def sdxl_folder(tmp_path_factory):
+    return miniature.save_sdxl(tmp_path_factory.mktemp("sdxl"))
+
+
+def recorded_unet_calls(pipe, **arguments):
+    """What the stock pipeline passes to its UNet and gets back, step by step."""
+    calls, forward = [], pipe.unet.forward
+
+    def spy(*args, **kwargs):
+        result = forward(*args, **kwargs)
+        calls.append((args, kwargs, result[0].clone()))
+        return result
+
+    pipe.unet.forward = spy
+    pipe(output_type="latent", num_inference_steps=2, **arguments)
+    pipe.unet.forward = forward
+    return calls
+
+
+@pytest.mark.parametrize("branches", [False, True])
+def test_sdxl_noise_prediction_equals_the_stock_pipelines(sdxl_folder, branches):
+    backbone = StableDiffusionXL(str(sdxl_folder))
+    if branches:
+        install_branches(backbone.unet, [FaceBranch().projector(backbone.text_dim)])
+    stock = StableDiffusionXLPipeline.from_pretrained(sdxl_folder, dtype=torch.float32)
+    for module in (stock.unet, stock.text_encoder, stock.text_encoder_2):
+        module.requires_grad_(False)
+    size = {"height": miniature.SIZE[0], "width": miniature.SIZE[1], "original_size": (90, 60), "crops_coords_top_left": (5, 3)}
+    generator = torch.Generator().manual_seed(0)
+    calls = recorded_unet_calls(stock, prompt=miniature.CAPTIONS, guidance_scale=1.0, generator=generator, **size)
+    time_ids = torch.tensor([[90.0, 60.0, 5.0, 3.0, *miniature.SIZE]]).repeat(2, 1)
+    for (noisy, timestep, *_), _, expected in calls:
+        text = backbone.encode_prompt(miniature.CAPTIONS)
+        embeds = [torch.zeros(2, 1, 512)] if branches else []
+        with torch.no_grad():
+            ours = backbone.predict(noisy, timestep, text, embeds, time_ids)
+        assert torch.equal(ours, expected)
+
+
+def test_text_features_ignore_padding_and_order_of_the_batch(sd):
+    a, b = miniature.CAPTIONS
+    both = sd.text_features([a, b])
+    assert both.shape == (2, sd.text_dim)
+    assert torch.allclose(both.flip(0), sd.text_features([b, a]), atol=1e-6)
+    hidden = sd.encode_prompt([a]).hidden[0]
+    length = len(sd.tokenizer(a).input_ids)
+    assert torch.allclose(both[0], hidden[:length].mean(0), atol=1e-6)
+
+
+def test_text_condition_is_chosen_row_by_row(sd):
+    captions, empty = sd.encode_prompt(miniature.CAPTIONS), sd.encode_prompt([""])
+    mixed = captions.where(torch.tensor([True, False]), empty)
+    assert torch.equal(mixed.hidden[0], captions.hidden[0])
+    assert torch.equal(mixed.hidden[1], empty.hidden[0])
+
+
+def test_latents_round_trip_has_the_vaes_shape_and_scale(sd):
+    pictures = torch.rand(2, 3, *miniature.SIZE) * 2 - 1
+    latents = sd.encode_pictures(pictures)
+    expected = sd.vae.encode(pictures).latent_dist.mode() * sd.vae.config.scaling_factor
+    assert torch.equal(latents, expected)
+    assert sd.decode_latents(latents).shape == pictures.shape
+    assert latents.shape[-1] * sd.latent_scale == miniature.SIZE[1]
+
+
+def test_decoding_keeps_its_gradient(sd):
+    latents = torch.randn(1, 4, 24, 16, requires_grad=True)
+    sd.decode_latents(latents).sum().backward()
+    assert latents.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("path", ["no/such/folder/here", "/nowhere/at-all", "./missing", "runwayml/not-here-v9"])
+def test_a_missing_model_fails_at_once_and_says_what_to_do(path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    start = time.perf_counter()
+    with pytest.raises(BolidError, match=r"no model at .*(hub id|hf download)"):
+        StableDiffusion(path)
+    assert time.perf_counter() - start < 5
+
+
+def test_a_folder_without_a_pipeline_is_refused(tmp_path):
+    with pytest.raises(BolidError, match=r"model_index\.json"):
+        StableDiffusion(str(tmp_path))
+
+
+def test_nothing_but_the_branches_trains_even_in_train_mode(sd):
+    sd.train()
+    assert not any(p.requires_grad for p in sd.parameters())
+    assert not sd.vae.training
+    assert not sd.text_encoder.training

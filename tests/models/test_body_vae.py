@@ -1,0 +1,105 @@
+"""Gaussian weighting against the formula; the encoder's set properties; the posterior against torch.distributions."""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from bolid.models.body_vae import BodyVAE, Posterior
+from bolid.models.gaussian import gaussian_maps, gaussian_weight, person_height
+from tests import miniature
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return BodyVAE.from_pretrained(str(miniature.save_body_vae(tmp_path_factory.mktemp("body")))).eval()
+
+
+def test_weight_is_the_papers_formula_at_a_pixel():
+    keypoints = torch.zeros(1, 17, 3)
+    keypoints[0, 5], keypoints[0, 6], keypoints[0, 16] = (
+        torch.tensor(p) for p in ([10.0, 4.0, 1.0], [20.0, 4.0, 0.5], [12.0, 44.0, 0.9])
+    )
+    sigma = 0.1 * 40  # the detected points span 40 pixels
+    row, column = 6, 17
+    expected = max(
+        c * math.exp(-((column + 0.5 - x) ** 2 + (row + 0.5 - y) ** 2) / (2 * sigma**2))
+        for x, y, c in ([10, 4, 1], [20, 4, 0.5], [12, 44, 0.9])
+    )
+    assert person_height(keypoints).item() == 40
+    assert gaussian_weight(keypoints, (48, 32), 0.1)[0, 0, row, column].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_undetected_points_contribute_nothing_wherever_they_claim_to_be():
+    keypoints = torch.rand(2, 17, 3) * 30
+    keypoints[..., 2] = 1
+    moved = keypoints.clone()
+    keypoints[:, 7, 2] = moved[:, 7, 2] = 0
+    moved[:, 7, :2] = 500
+    assert torch.equal(gaussian_maps(keypoints, (48, 32), 0.1), gaussian_maps(moved, (48, 32), 0.1))
+    assert not gaussian_maps(keypoints * 0, (48, 32), 0.1).any()
+
+
+def test_the_order_of_views_does_not_matter(model):
+    b = miniature.batch(3, 4)
+    order = [2, 0, 3, 1]
+    a = model.encode(b.reference_pictures, b.reference_keypoints, b.reference_mask)
+    c = model.encode(b.reference_pictures[:, order], b.reference_keypoints[:, order], b.reference_mask[:, order])
+    assert torch.allclose(a.mean, c.mean, atol=1e-5)
+    assert torch.allclose(a.logvar, c.logvar, atol=1e-5)
+
+
+def test_masked_views_are_not_looked_at_and_others_are(model):
+    b = miniature.batch(2, 3)
+    mask = torch.tensor([[True, True, False]] * 2)
+    noise = torch.randn_like(b.reference_pictures[:, 2])
+    other = b.reference_pictures.clone()
+    other[:, 2] = noise
+    a = model.encode(b.reference_pictures, b.reference_keypoints, mask).mean
+    assert torch.allclose(a, model.encode(other, b.reference_keypoints, mask).mean, atol=1e-5)
+    assert not torch.allclose(a, model.encode(other, b.reference_keypoints, mask | True).mean, atol=1e-3)
+    alone = model.encode(b.reference_pictures[:, :2], b.reference_keypoints[:, :2], mask[:, :2]).mean
+    assert torch.allclose(a, alone, atol=1e-5)
+
+
+def test_only_the_weighted_part_of_a_picture_is_seen(model):
+    b = miniature.batch(1, 1)
+    keypoints = torch.zeros_like(b.reference_keypoints)
+    keypoints[..., 5, :], keypoints[..., 6, :] = torch.tensor([8.0, 4.0, 1.0]), torch.tensor([8.0, 9.0, 1.0])
+    changed = b.reference_pictures.clone()
+    changed[..., 40:, 20:] = 1  # many σ away
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    a = model.encode(b.reference_pictures, keypoints, mask).mean
+    assert torch.allclose(a, model.encode(changed, keypoints, mask).mean, atol=1e-5)
+
+
+def test_no_views_at_all_give_finite_numbers(model):
+    b = miniature.batch(1, 2)
+    posterior = model.encode(b.reference_pictures, b.reference_keypoints * 0, torch.zeros(1, 2, dtype=torch.bool))
+    assert torch.isfinite(posterior.mean).all()
+
+
+def test_kl_and_sampling_agree_with_torch_distributions():
+    posterior = Posterior(torch.randn(3, 5), torch.randn(3, 5))
+    normal = Normal(posterior.mean, (0.5 * posterior.logvar).exp())
+    expected = kl_divergence(normal, Normal(torch.zeros(3, 5), torch.ones(3, 5))).sum(1)
+    assert torch.allclose(posterior.kl(), expected, atol=1e-5)
+    wide = Posterior(posterior.mean.repeat(4000, 1), posterior.logvar.repeat(4000, 1))
+    samples = wide.sample(torch.Generator().manual_seed(0)).view(4000, 3, 5)
+    assert torch.allclose(samples.mean(0), posterior.mean, atol=0.15)
+    assert torch.allclose(samples.std(0), normal.scale, rtol=0.1)
+
+
+def test_decoder_depends_on_code_pose_and_caption(model):
+    b = miniature.batch(1, 1)
+    code, text = torch.zeros(1, 8), torch.zeros(1, 16)
+    base = model.decode(code, b.keypoints_canonical, text)
+    assert base.picture.shape == (1, 3, *miniature.SIZE)
+    assert base.silhouette.shape == (1, 1, *miniature.SIZE)
+    for other in (
+        model.decode(code + 1, b.keypoints_canonical, text),
+        model.decode(code, b.keypoints, text),
+        model.decode(code, b.keypoints_canonical, text + 1),
+    ):
+        assert (other.picture - base.picture).abs().max() > 1e-5
