@@ -1,0 +1,136 @@
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from bolid.core.errors import BolidError
+from bolid.core.schema import PersonRecord, Phrase
+from bolid.data.manifest import MANIFEST, read_manifest, write_manifest
+from tests.data.fabricate import fabricate
+
+
+def assert_same(a: PersonRecord, b: PersonRecord) -> None:
+    for name, value in vars(a).items():
+        other = getattr(b, name)
+        if isinstance(value, np.ndarray):
+            assert value.dtype == other.dtype
+            np.testing.assert_array_equal(value, other)
+        else:
+            assert value == other, name
+
+
+@pytest.fixture
+def records(tmp_path):
+    found = fabricate(tmp_path, {"train": 2, "val": 1}, silhouettes=True)
+    found[0] = replace(found[0], face_box=np.arange(4, dtype=np.float32), keypoints_canonical=found[1].keypoints)
+    write_manifest(tmp_path, found)
+    return found
+
+
+def test_records_come_back_as_they_were(tmp_path, records):
+    back = {r.file_name: r for r in read_manifest(tmp_path)}
+    assert list(back) == [r.file_name for r in records]
+    for record in records:
+        assert_same(record, back[record.file_name])
+
+
+def test_photos_outside_splits_share_one_manifest(tmp_path):
+    records = fabricate(tmp_path, {"": 2}, photos=2)
+    assert (tmp_path / MANIFEST).is_file()
+    assert [r.file_name for r in read_manifest(tmp_path)] == [r.file_name for r in records]
+
+
+def test_writing_replaces_everything(tmp_path, records):
+    write_manifest(tmp_path, records[:2])
+    assert [r.file_name for r in read_manifest(tmp_path)] == [r.file_name for r in records[:2]]
+    assert not (tmp_path / "val" / MANIFEST).exists()
+
+
+def test_hugging_face_datasets_reads_it(tmp_path, records, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    loaded = datasets.load_dataset("imagefolder", data_dir=str(tmp_path), cache_dir=str(tmp_path / ".hf"))
+    assert {k: len(v) for k, v in loaded.items()} == {"train": 6, "validation": 3}
+    for row, record in zip(loaded["train"], records[:6], strict=True):
+        with Image.open(tmp_path / record.file_name) as picture:
+            np.testing.assert_array_equal(np.asarray(row["image"]), np.asarray(picture))
+        assert row["caption"] == record.caption
+        assert row["phrases"][0] == {"kind": "gender", "text": "a photo of a woman"}
+        np.testing.assert_array_equal(np.float32(row["keypoints"]), record.keypoints)
+
+
+@pytest.mark.parametrize("name", ["../outside.png", "/etc/passwd", "train/../../x.png"])
+@pytest.mark.parametrize("column", ["file_name", "silhouette"])
+def test_rows_that_point_outside_are_refused(tmp_path, records, name, column):
+    with pytest.raises(BolidError, match="outside its folder"):
+        write_manifest(tmp_path, [replace(records[0], **{column: name})])
+    table = pq.read_table(tmp_path / "train" / MANIFEST, partitioning=None)
+    values = table[column].to_pylist()
+    table = table.set_column(table.column_names.index(column), column, pa.array([name, *values[1:]]))
+    pq.write_table(table, tmp_path / "train" / MANIFEST)
+    with pytest.raises(BolidError, match="outside its folder"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"keypoints": np.zeros((16, 3))},
+        {"box": np.array([0, 0, np.nan, 1])},
+        {"face_embedding": np.zeros(128)},
+    ],
+)
+def test_wrong_arrays_are_not_written(tmp_path, records, change):
+    with pytest.raises(BolidError, match=next(iter(change))):
+        write_manifest(tmp_path, [replace(records[0], **change)])
+
+
+def test_a_photo_stands_once(tmp_path, records):
+    with pytest.raises(BolidError, match="twice"):
+        write_manifest(tmp_path, [records[0], records[0]])
+
+
+def minimal_rows():
+    return [{"file_name": "a.png", "identity": "a", "keypoints": [[1.0, 2.0, 1.0]] * 17, "box": [0.0, 0.0, 8.0, 8.0]}]
+
+
+def test_a_foreign_manifest_needs_four_columns_only(tmp_path):
+    rows = [r | {"caption": "a man on a bench", "mood": "good"} for r in minimal_rows()]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / MANIFEST)
+    (record,) = read_manifest(tmp_path)
+    assert record.phrases == [Phrase("text", "a man on a bench")]
+    assert record.keypoints.shape == (17, 3)
+    assert (record.renderer, record.source, record.silhouette) == (0, "", None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keypoints": [[1.0, 2.0, 1.0]] * 16}, "shape"),
+        ({"keypoints": [[1.0, 2.0]] * 17}, "shape"),
+        ({"keypoints": None}, "keypoints"),
+        ({"box": [0.0, 0.0, float("inf"), 1.0]}, "finite"),
+        ({"identity": None}, "identity"),
+        ({"file_name": None}, "file_name"),
+        ({"phrases": [{"kind": "mood", "text": "sad"}]}, "kind"),
+        ({"box": "0 0 8 8"}, "manifest"),
+    ],
+)
+def test_malformed_rows_are_told_apart(tmp_path, change, message):
+    pq.write_table(pa.Table.from_pylist([minimal_rows()[0] | change]), tmp_path / MANIFEST)
+    with pytest.raises(BolidError, match=message):
+        read_manifest(tmp_path)
+
+
+def test_what_is_missing_is_said(tmp_path):
+    with pytest.raises(BolidError, match="bolid data label"):
+        read_manifest(tmp_path / "nowhere")
+    (tmp_path / MANIFEST).write_text("no parquet")
+    with pytest.raises(BolidError, match="not a readable manifest"):
+        read_manifest(tmp_path)
+    pq.write_table(pa.table({"file_name": ["a"]}), tmp_path / MANIFEST)
+    with pytest.raises(BolidError, match="identity, keypoints, box"):
+        read_manifest(tmp_path)
