@@ -27,8 +27,8 @@ class Report:
     """The outcome of `bolid test`.
 
     Attributes:
-        metrics: Flat name -> value. A name `<metric>` or `<metric>/<network>` may end in `@<column>`, the setting that
-            drew the pictures (`body_similarity@both`); report.md then shows the columns side by side.
+        metrics: Flat name -> value. A name that ends in `/<column>`, a heading of `rows` (`body_similarity/both`),
+            stands in that column of report.md's table.
         pictures: Number of pictures per column behind the metrics.
         seed: What every picture can be drawn again with.
         rows: People for the picture sheet; none, no sheet.

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from bolid.core.errors import BolidError
+from bolid.core.paths import find_folder
 from bolid.core.schema import PersonBatch
 from bolid.experts.base import Frozen
 from bolid.experts.pose import PoseEstimator
 from bolid.metrics.base import PictureMetric, full_precision
+from bolid.models.body_vae import BodyVAE
 from bolid.models.crop import crop_to_person
-
-
-class _Code(Protocol):
-    mean: Tensor
 
 
 class BodySimilarity(PictureMetric):
@@ -28,7 +23,10 @@ class BodySimilarity(PictureMetric):
 
     Args:
         pose: Finds the person and the keypoints in the pictures.
-        encoder: The Body-ID encoder; by default the one of the task, which calls `set_encoder`.
+        encoder: Folder of a trained `BodyVAE`, the Body-ID encoder.
+
+    Raises:
+        BolidError: if the encoder is missing.
     """
 
     higher_is_better = True
@@ -36,18 +34,13 @@ class BodySimilarity(PictureMetric):
     found: Tensor
     count: Tensor
 
-    def __init__(self, pose: PoseEstimator, encoder: nn.Module | None = None) -> None:
+    def __init__(self, pose: PoseEstimator, encoder: str) -> None:
         super().__init__()
+        folder = find_folder(encoder, "config.json", "train one with `bolid fit --config configs/body_vae.yaml`")
         self.pose = pose
-        self.encoder: Frozen | None = None
-        if encoder is not None:
-            self.set_encoder(encoder)
+        self.encoder = Frozen(BodyVAE.from_pretrained(str(folder), local_files_only=True))
         for name in ("total", "found", "count"):
             self.add_sum(name)
-
-    def set_encoder(self, encoder: nn.Module) -> None:
-        """Uses this encoder (a `BodyVAE`), which it freezes."""
-        self.encoder = Frozen(encoder)
 
     @full_precision
     def update(self, pictures: Tensor, batch: PersonBatch) -> None:
@@ -69,8 +62,5 @@ class BodySimilarity(PictureMetric):
         return {name: share.float() for name, share in shares.items()}
 
     def _encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Tensor:
-        if self.encoder is None:
-            raise BolidError("BodySimilarity has no encoder: give `encoder`, or a task that calls `set_encoder`.")
         network = self.encoder.network
-        code: _Code = network.encode(pictures, keypoints, mask)
-        return code.mean.float() - network.mean_code.float()  # (B, d)
+        return network.encode(pictures, keypoints, mask).mean.float() - network.mean_code.float()  # (B, d)

@@ -6,8 +6,10 @@ from metric_fakes import make_batch
 from torch import nn
 
 from bolid.core.errors import BolidError
+from bolid.experts.base import Frozen
 from bolid.experts.pose import Pose
 from bolid.metrics.body import BodySimilarity
+from bolid.models.body_vae import BodyVAE
 
 
 class Eye(nn.Module):
@@ -31,6 +33,25 @@ class MeanColour(nn.Module):
         return SimpleNamespace(mean=(colour * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))
 
 
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoder")
+    BodyVAE(latent_dim=4, text_dim=2, channels=(8, 8), width=8, heads=1).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def by_colour(encoder_folder):
+    """Makes the metric with an encoder whose answers are known."""
+
+    def make(eye):
+        metric = BodySimilarity(eye, str(encoder_folder))
+        metric.encoder = Frozen(MeanColour())
+        return metric
+
+    return make
+
+
 @pytest.fixture
 def drawn():
     torch.manual_seed(0)
@@ -41,9 +62,9 @@ def drawn():
     return pictures, batch
 
 
-def test_is_the_centred_cosine_and_nobody_counts_as_zero(drawn):
+def test_is_the_centred_cosine_and_nobody_counts_as_zero(drawn, by_colour):
     pictures, batch = drawn
-    metric = BodySimilarity(Eye(), MeanColour())
+    metric = by_colour(Eye())
     metric.update(pictures, batch)
     theirs = batch.reference_pictures[..., :48, :].mean((-1, -2))
     theirs = torch.stack([theirs[0, 0], theirs[1].mean(0), theirs[2].mean(0)]) - MeanColour.mean_code
@@ -58,11 +79,10 @@ def test_is_the_centred_cosine_and_nobody_counts_as_zero(drawn):
     assert metric.encoder.network.shape == (3, 2, 3, 96, 64)
 
 
-def test_the_reference_itself_is_alike(drawn):
+def test_the_reference_itself_is_alike(drawn, by_colour):
     _, batch = drawn
     batch.reference_mask[:, 1] = False
-    encoder = MeanColour()
-    metric = BodySimilarity(Whole(), encoder)
+    metric = by_colour(Whole())
     metric.update((batch.reference_pictures[:, 0] + 1) / 2, batch)
     assert metric.compute()["body_similarity"] == pytest.approx(1, abs=1e-5)
 
@@ -75,11 +95,11 @@ class Whole(nn.Module):
         return Pose(torch.ones(len(pictures), 17, 3), box, torch.ones(len(pictures)))
 
 
-def test_the_encoder_may_come_from_the_task(drawn):
-    metric = BodySimilarity(Eye())
-    with pytest.raises(BolidError, match="set_encoder"):
-        metric.update(*drawn)
-    metric.set_encoder(MeanColour())
+def test_reads_a_trained_encoder_and_keeps_it_out_of_checkpoints(drawn, encoder_folder, tmp_path):
+    metric = BodySimilarity(Eye(), str(encoder_folder))
     metric.update(*drawn)
-    assert metric.compute()["body_found"] > 0
+    assert -1 <= metric.compute()["body_similarity"] <= 1
     assert not metric.state_dict()
+    assert metric.clone().encoder.network is metric.encoder.network
+    with pytest.raises(BolidError, match="nowhere"):
+        BodySimilarity(Eye(), str(tmp_path / "nowhere"))
