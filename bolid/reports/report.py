@@ -1,0 +1,95 @@
+"""Writes what a test found: report.json for programs, report.md for people, sheet.png for the eye."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import isfinite
+from pathlib import Path
+
+from bolid.core.results import Report, SheetRow
+from bolid.core.safe_io import atomic_path, write_text
+from bolid.reports.sheet import draw_sheet
+
+FEW = 2048  # FID's covariance of 2048 Inception features has full rank only with more pictures than this
+NEED_MANY = ("fid", "kid", "inception_score")
+DIRECTIONS = {
+    "fid": "less is better, 0 to infinity",
+    "kid": "less is better, around 0 for equal distributions",
+    "inception_score": "more is better, 1 to the number of classes",
+    "clip_score": "more is better, 0 to 100",
+    "body_similarity": "more is better, -1 to 1; a picture without a person counts as 0",
+    "body_found": "share of pictures in which a person was found, 0 to 1",
+}
+
+
+def write_report(report: Report, folder: Path, max_rows: int = 8) -> list[Path]:
+    """Writes `report.json`, `report.md` and, if there are rows, `sheet.png`, each whole or not at all.
+
+    Args:
+        report: What the test found.
+        folder: Is created if absent.
+        max_rows: People on the sheet.
+
+    Returns:
+        The files written.
+    """
+    folder = Path(folder)
+    written = [folder / "report.json", folder / "report.md"]
+    rows = different_people(report.rows, max_rows)
+    write_text(written[0], json.dumps(flat(report), indent=2) + "\n")
+    write_text(written[1], markdown(report, sheet=bool(rows)))
+    if rows:
+        written.append(folder / "sheet.png")
+        with atomic_path(written[-1]) as temporary:
+            draw_sheet(rows).save(temporary)
+    return written
+
+
+def flat(report: Report) -> dict[str, float | int]:
+    """Name -> number, with `pictures` and `seed`; NaN (FID of one picture) is left out, since JSON knows none."""
+    numbers = {name: value for name, value in report.metrics.items() if isfinite(value)}
+    return {**numbers, "pictures": report.pictures, "seed": report.seed}
+
+
+def markdown(report: Report, sheet: bool = False) -> str:
+    """The report as a page: a table of metrics by column, and how to read it."""
+    columns = list(report.rows[0].columns) if report.rows else []
+    lines = ["# Test report", "", f"{report.pictures} pictures, seed {report.seed}.", ""]
+    lines += table(report.metrics, columns)
+    metrics = list(dict.fromkeys(name.split("/")[0] for name in report.metrics))
+    lines += ["", *(f"- `{metric}`: {DIRECTIONS[metric]}." for metric in metrics if metric in DIRECTIONS)]
+    few = [metric for metric in metrics if metric in NEED_MANY]
+    if few and report.pictures < FEW:
+        names = ", ".join(f"`{metric}`" for metric in few)
+        lines.append(
+            f"- **Few pictures**: {names} from {report.pictures} pictures are not comparable with published values, "
+            "which take tens of thousands; compare only runs with as many pictures and the same feature network."
+        )
+    lines += [f"- {note}" for note in report.notes]
+    if sheet:
+        lines += ["", "![Picture sheet](sheet.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def table(metrics: dict[str, float], columns: Sequence[str]) -> list[str]:
+    """A Markdown table with a line per metric; names without one of the columns stand in a column `all`."""
+    cells: dict[str, dict[str, float]] = {}
+    for name, value in metrics.items():
+        metric, _, column = name.rpartition("/")
+        metric, column = (metric, column) if metric and column in columns else (name, "all")
+        cells.setdefault(metric, {})[column] = value
+    headings = [c for c in (*columns, "all") if any(c in line for line in cells.values())]
+    lines = [f"| metric | {' | '.join(headings)} |", "|---|" + "---:|" * len(headings)]
+    for metric, values in cells.items():
+        lines.append(f"| {metric} | " + " | ".join(_number(values.get(heading)) for heading in headings) + " |")
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or not isfinite(value) else f"{value:.4g}"
+
+
+def different_people(rows: Sequence[SheetRow], count: int) -> list[SheetRow]:
+    """`count` rows spread evenly over all of them, since neighbours are often photos of one person."""
+    return [rows[i * len(rows) // count] for i in range(count)] if len(rows) > count else list(rows)

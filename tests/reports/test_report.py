@@ -1,0 +1,62 @@
+import json
+
+import torch
+from PIL import Image
+
+from bolid.core.results import Report, SheetRow
+from bolid.reports.report import different_people, flat, table, write_report
+
+
+def row(number=0):
+    return SheetRow(
+        [torch.rand(3, 96, 64)], {"text": torch.rand(3, 96, 64), "both": torch.rand(3, 96, 64)}, f"{number}"
+    )
+
+
+METRICS = {"fid/clip/text": 12.3456, "fid/clip/both": 9.0, "body_similarity/both": 0.25, "val": 1.5}
+
+
+def test_json_is_flat_and_complete(tmp_path):
+    write_report(Report(METRICS, pictures=256, seed=7), tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert found == METRICS | {"pictures": 256, "seed": 7}
+
+
+def test_what_is_not_a_number_is_left_out_of_json_and_dashed_in_the_table():
+    report = Report({"fid/clip/both": float("nan"), "kid/clip": 0.5}, pictures=1, seed=0)
+    assert flat(report) == {"kid/clip": 0.5, "pictures": 1, "seed": 0}
+    assert table(report.metrics, ["both"])[2] == "| fid/clip | – | – |"
+
+
+def test_table_puts_columns_side_by_side():
+    assert table(METRICS, ["text", "both"]) == [
+        "| metric | text | both | all |",
+        "|---|---:|---:|---:|",
+        "| fid/clip | 12.35 | 9 | – |",
+        "| body_similarity | – | 0.25 | – |",
+        "| val | – | – | 1.5 |",
+    ]
+
+
+def test_few_pictures_are_labelled(tmp_path):
+    write_report(Report(METRICS, pictures=256, seed=0, notes=["Read this."]), tmp_path)
+    page = (tmp_path / "report.md").read_text()
+    assert "**Few pictures**: `fid` from 256 pictures" in page
+    assert "256 pictures, seed 0" in page
+    assert "Read this." in page
+    write_report(Report(METRICS, pictures=10_000, seed=0), tmp_path)
+    assert "Few pictures" not in (tmp_path / "report.md").read_text()
+
+
+def test_sheet_is_written_beside_it_and_nothing_else_is_left(tmp_path):
+    files = write_report(Report(METRICS, 2, 0, rows=[row(i) for i in range(5)]), tmp_path, max_rows=2)
+    assert sorted(files) == sorted(tmp_path.iterdir())
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert 2 * 288 < sheet.height < 3 * 288
+    assert "sheet.png" in (tmp_path / "report.md").read_text()
+
+
+def test_rows_are_spread_over_all():
+    rows = [row(i) for i in range(10)]
+    assert [r.caption for r in different_people(rows, 5)] == ["0", "2", "4", "6", "8"]
+    assert different_people(rows, 20) == rows
