@@ -1,0 +1,29 @@
+"""Writes the report when a test ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+
+from bolid.callbacks.folder import run_folder
+from bolid.reports.report import write_report
+
+
+class WriteReport(Callback):
+    """Writes `report.json`, `report.md` and `sheet.png` of the task's `report()` into the run's folder.
+
+    Args:
+        max_rows: People on the picture sheet.
+    """
+
+    def __init__(self, max_rows: int = 8) -> None:
+        self.max_rows = max_rows
+
+    def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Every rank takes part in the report, since metrics add up over ranks; the first one writes it."""
+        report, folder = pl_module.report(), run_folder(trainer)
+        if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
+            for path in write_report(report, folder, self.max_rows):
+                rank_zero_info(f"wrote {path}")

@@ -1,0 +1,58 @@
+"""A fixed grid of samples at every validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.seed import isolate_rng
+from PIL import Image
+
+from bolid.callbacks.folder import run_folder
+from bolid.core.safe_io import atomic_path
+from bolid.reports.sheet import draw_sheet
+
+
+class SampleGrid(Callback):
+    """Draws the task's `sample_grid()` (rows of a picture sheet) as `samples/step_000100.png` and to TensorBoard.
+
+    Args:
+        every_n_validations: How often; drawing pictures takes longer than validating.
+    """
+
+    def __init__(self, every_n_validations: int = 1) -> None:
+        self.every_n_validations = every_n_validations
+        self.validations = 0
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Before `on_validation_end`, so that averaged weights (`EMA`) are still in place."""
+        if trainer.sanity_checking:
+            return
+        self.validations += 1
+        folder = run_folder(trainer)
+        if (self.validations - 1) % self.every_n_validations or not trainer.is_global_zero:
+            return
+        with isolate_rng():  # training must go on with the random numbers it would have had
+            rows = pl_module.sample_grid()
+        if rows:
+            title = f"step {trainer.global_step}"
+            self._show(trainer, draw_sheet(rows, title), folder / "samples" / f"step_{trainer.global_step:06d}.png")
+
+    def _show(self, trainer: Trainer, sheet: Image.Image, path: Path) -> None:
+        if not getattr(trainer, "fast_dev_run", False):
+            with atomic_path(path) as temporary:
+                sheet.save(temporary)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("samples", np.asarray(sheet), trainer.global_step, dataformats="HWC")
+
+    def state_dict(self) -> dict[str, int]:
+        """How many validations there were."""
+        return {"validations": self.validations}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Goes on counting."""
+        self.validations = state_dict["validations"]
