@@ -75,16 +75,15 @@ def check_relative(name: str, where: str) -> str:
 
 
 def resolve_inside(folder: Path, name: str) -> Path:
-    """Joins `folder` and `name`, following symbolic links, and refuses what ends up outside `folder`.
+    """Joins `folder` and `name`, and refuses what ends up outside `folder` once symbolic links are followed.
 
     Raises:
         BolidError: if it does; whether the file exists is not looked at.
     """
-    root = os.path.realpath(folder)
-    path = os.path.realpath(os.path.join(root, check_relative(name, str(folder))))
-    if os.path.commonpath([root, path]) != root:
+    root, path = os.path.realpath(folder), Path(folder) / check_relative(name, str(folder))
+    if os.path.commonpath([root, os.path.realpath(path)]) != root:
         raise BolidError(f"{folder}: {name!r} is a link that leads outside the folder; copy the file into it.")
-    return Path(path)
+    return path
 
 
 def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -2,7 +2,7 @@
 
 A `ViewCache` holds one view of every record, as plain arrays in `<folder>/.cache/<name>-<key>/`: mapped into memory,
 they are shared by all workers and ranks. The key follows from the photos' names, sizes, dates and boxes, so that a
-changed photo gets a new cache; the old one of the same name is removed.
+changed photo gets a new cache; others of the same name are removed once nobody has used them for a day.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -27,6 +28,7 @@ from bolid.models.crop import crop_window
 
 View = Literal["frame", "person"]
 GREY = 128  # what lies outside the photo; about 0 after scaling to -1..1
+_UNUSED = 24 * 3600  # seconds; another run may be using a cache of other photos of the same folder
 _VERSION = 1  # raise it when the same photo would give another array
 
 
@@ -181,8 +183,9 @@ class ViewCache:
         del self.good
 
     def _remove_outdated(self, prefix: str) -> None:
+        os.utime(self.path)
         for other in self.path.parent.glob(f"{prefix}-*"):
-            if other != self.path:
+            if time.time() - other.stat().st_mtime > _UNUSED:
                 shutil.rmtree(other, ignore_errors=True)
 
 

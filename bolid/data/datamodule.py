@@ -86,10 +86,10 @@ class IdentityDataModule(LightningDataModule):
         """Loads the splits of a stage: fit, validate, test or predict.
 
         Raises:
-            BolidError: if the folder or its manifest is missing or unfit, or nobody is left to train or test on.
+            BolidError: if the folder or its manifest is missing or unfit.
         """
         wanted = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
-        for split in wanted.get(str(stage), SPLITS):
+        for split in wanted.get(stage or "", SPLITS):
             if split not in self._datasets:
                 self._datasets[split] = self._dataset(split)
                 self._report(split)
@@ -113,7 +113,7 @@ class IdentityDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[PersonBatch]:
         """Endless chance, fixed by the seed; resumes in the middle of an epoch."""
-        dataset = self._datasets["train"]
+        dataset = self._people("train")
         need = self.batch_size * (self.trainer.world_size if self.trainer else 1)
         samples = self.samples_per_epoch or max(len(dataset), need)
         if samples < need:
@@ -134,7 +134,7 @@ class IdentityDataModule(LightningDataModule):
         return self._eval_dataloader("test")
 
     def _eval_dataloader(self, split: str) -> DataLoader[PersonBatch]:
-        dataset = self._datasets[split]
+        dataset = self._people(split)
         return DataLoader(dataset, sampler=self._sampler(len(dataset), training=False), **self._loader_arguments())
 
     def _sampler(self, samples: int, training: bool) -> EpochSampler:
@@ -173,10 +173,14 @@ class IdentityDataModule(LightningDataModule):
             log.warning("skipped %s", message)
         if dataset.skipped:
             log.warning("%s of %s photos of %s were skipped", len(dataset.skipped), len(self.splits[split]), split)
-        if split != "val" and not len(dataset):
+
+    def _people(self, split: str) -> LeaveOneOutDataset:
+        dataset = self._datasets[split]
+        if not len(dataset):
             need = self.min_references + 1
             raise BolidError(f"{self.folder}: nobody in {split} has {need} or more usable photos; add some, or set the "
                              "splits by folders named train, val and test.")  # fmt: skip
+        return dataset
 
 
 def split_records(records: Sequence[PersonRecord], folder: Path) -> dict[str, list[PersonRecord]]:

@@ -4,8 +4,12 @@ import pytest
 from bolid.core import keypoints as kp
 from bolid.core.errors import BolidError
 
-COCO = """nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist
-right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle""".split()
+# As COCO publishes them.
+COCO = [
+    *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),
+    *("right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee"),
+    *("left_ankle", "right_ankle"),
+]
 
 
 @pytest.fixture

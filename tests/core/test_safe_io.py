@@ -32,12 +32,17 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
 
 
+def interrupted_write(path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "new" / "a.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_text("half of the n")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        interrupted_write(path)
     assert path.read_text() == "old"
     assert os.listdir(path.parent) == ["a.txt"]
     write_text(path, "new")
@@ -52,7 +57,8 @@ def test_the_temporary_name_keeps_the_suffix(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../a.png", "a/../../b.png", "/etc/passwd", "", ".", "C:/a.png", "a\\..\\b.png", "a\0.png", "file:///a.png"]
+    "name",
+    ["../a.png", "a/../../b.png", "/etc/passwd", "", ".", "C:/a.png", "a\\..\\b.png", "a\0.png", "file:///a.png"],
 )
 def test_names_that_leave_the_folder_are_refused(tmp_path, name):
     with pytest.raises(BolidError, match="leads outside"):
@@ -62,7 +68,7 @@ def test_names_that_leave_the_folder_are_refused(tmp_path, name):
 
 
 def test_names_inside_are_taken(tmp_path):
-    assert resolve_inside(tmp_path, "a/b 12:30.png") == tmp_path.resolve() / "a/b 12:30.png"
+    assert resolve_inside(tmp_path, "a/b 12:30.png") == tmp_path / "a/b 12:30.png"
 
 
 def test_links_are_followed_inside_and_refused_outside(tmp_path):
@@ -73,7 +79,7 @@ def test_links_are_followed_inside_and_refused_outside(tmp_path):
     (folder / "good").symlink_to("inside.txt")
     (folder / "bad").symlink_to("../secret.txt")
     (folder / "up").symlink_to("..")
-    assert resolve_inside(folder, "good").name == "inside.txt"
+    assert resolve_inside(folder, "good").read_text() == "x"
     for name in ("bad", "up/secret.txt"):
         with pytest.raises(BolidError, match="link"):
             resolve_inside(folder, name)
@@ -100,7 +106,7 @@ def test_truncated_photos_are_named(tmp_path, keep, suffix):
 def test_a_bomb_is_refused_from_its_header(tmp_path, side):
     path = tmp_path / "bomb.png"
     path.write_bytes(png_header(side, side))
-    with pytest.raises(PictureError, match="bomb.png"):
+    with pytest.raises(PictureError, match="bomb"):
         open_picture(path)
 
 

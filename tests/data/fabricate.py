@@ -31,8 +31,10 @@ def draw_person(path: Path, identity: int, photo: int, size: tuple[int, int]) ->
     box = np.array([0.2, 0.1, 0.7, 0.9]) * [width, height, width, height] + np.repeat(rng.uniform(0, 0.05), 4) * width
     picture = Image.new("RGB", (width, height), (40, 40, 40))
     pen = ImageDraw.Draw(picture)
-    pen.rectangle(box.tolist(), fill=(identity * 20 % 256, photo * 60 % 256, 0))
-    pen.rectangle([box[0], box[1], (box[0] + box[2]) / 2, box[3]], fill=(identity * 20 % 256, photo * 60 % 256, 200))
+    pen.rectangle(box.tolist(), fill=((60 + identity * 20) % 256, photo * 60 % 256, 0))
+    pen.rectangle(
+        [box[0], box[1], (box[0] + box[2]) / 2, box[3]], fill=((60 + identity * 20) % 256, photo * 60 % 256, 200)
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path)
     points = np.ones((17, 3), np.float32)

@@ -68,7 +68,7 @@ def test_silhouettes_follow_their_photos(tmp_path):
         cache = ViewCache(records, tmp_path, view, (48, 32))
         inside = cache.silhouettes > 200
         painted = (np.abs(cache.pictures.astype(int) - 40).max(-1) > 30) & (cache.pictures[..., 2] != 128)
-        assert (inside == painted).mean() > 0.93
+        assert (inside == painted).mean() > 0.9  # edges blend with the padding
         assert 0.1 < inside.mean() < 0.95
 
 
@@ -115,7 +115,7 @@ def test_copies_are_made_once_and_resumed(tmp_path, monkeypatch):
     assert again.good.all()
 
 
-def test_a_changed_photo_gets_new_copies_and_the_old_go(tmp_path):
+def test_a_changed_photo_gets_new_copies_and_the_old_go_in_time(tmp_path):
     records = fabricate(tmp_path, {"train": 1})
     first = ViewCache(records, tmp_path, "frame", (24, 16))
     other_name = ViewCache(records, tmp_path, "frame", (24, 16), name="val")
@@ -123,7 +123,11 @@ def test_a_changed_photo_gets_new_copies_and_the_old_go(tmp_path):
     os.utime(tmp_path / records[0].file_name, ns=(1, 1))
     second = ViewCache(records, tmp_path, "frame", (24, 16))
     assert second.path != first.path
+    assert first.path.exists()  # a run may still be using it
+    os.utime(first.path, (0, 0))
+    ViewCache(records, tmp_path, "frame", (24, 16))
     assert not first.path.exists()
+    assert second.path.exists()
     assert other_name.path.exists()
     assert (second.pictures[0] == 255).all()
 

@@ -1,0 +1,167 @@
+import logging
+import shutil
+from dataclasses import replace
+
+import pytest
+from jsonargparse import ArgumentParser
+from lightning import Trainer
+
+from bolid.core.errors import BolidError
+from bolid.core.schema import PersonBatch
+from bolid.data.caption_dropout import CaptionDropout
+from bolid.data.datamodule import IdentityDataModule, hashed_split, split_records
+from bolid.data.manifest import write_manifest
+from tests.data import invariants
+from tests.data.fabricate import fabricate
+from tests.data.test_cache import spoil
+from tests.data.test_sampler import Recorder
+
+SMALL = {"size": (24, 16), "reference_size": (24, 16)}
+
+
+def prepared(folder, stage=None, **arguments) -> IdentityDataModule:
+    module = IdentityDataModule(folder, **(SMALL | arguments))
+    module.prepare_data()
+    module.setup(stage)
+    return module
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("people")
+    fabricate(path, {"train": 3, "val": 2, "test": 2}, photos=3)
+    return path
+
+
+def test_folders_decide_the_splits(folder):
+    module = prepared(folder)
+    invariants.check_splits_disjoint(module.splits)
+    assert {k: len(v) for k, v in module.splits.items()} == {"train": 9, "val": 6, "test": 6}
+    for split in ("train", "val", "test"):
+        invariants.check_leave_one_out(module._datasets[split], 20)
+        assert all(r.file_name.startswith(split) for r in module._datasets[split].records)
+
+
+def test_without_folders_a_hash_decides(tmp_path):
+    records = fabricate(tmp_path, {"": 40}, photos=2, size=(12, 8))
+    splits = split_records(records, tmp_path)
+    invariants.check_splits_disjoint(splits)
+    assert all(splits.values())
+    assert split_records(records[::-2], tmp_path)["val"] == [r for r in records[::-2] if r in splits["val"]]
+    share = [hashed_split(f"person {k}") for k in range(4000)]
+    assert share.count("train") / 4000 == pytest.approx(0.8, abs=0.02)
+    assert share.count("val") / 4000 == pytest.approx(0.1, abs=0.02)
+    assert [hashed_split(f"p00000{k}") for k in range(3)] == [
+        "test",
+        "train",
+        "train",
+    ]  # pinned: the split must never change
+
+
+def test_nobody_is_in_two_splits(tmp_path, folder):
+    shutil.copytree(folder, tmp_path / "a")
+    shutil.copytree(tmp_path / "a" / "train", tmp_path / "a" / "val", dirs_exist_ok=True)
+    with pytest.raises(BolidError, match="in train and in val"):
+        prepared(tmp_path / "a")
+
+
+def test_loaders(folder):
+    module = prepared(folder, batch_size=4, caption_dropout=CaptionDropout(body=1), samples_per_epoch=10)
+    train = list(module.train_dataloader())
+    assert [len(b) for b in train] == [4, 4]  # full batches only
+    assert [len(b) for b in module.val_dataloader()] == [4, 2]
+    assert [len(b) for b in module.test_dataloader()] == [4, 2]
+    invariants.check_ranges(train[0])
+    assert all("slender" not in caption for b in train for caption in b.captions)
+    assert all("slender" in caption for b in train for caption in b.full_captions)
+    first, again = (next(iter(module.val_dataloader())) for _ in range(2))
+    assert first.captions == again.captions
+    assert first.reference_names == again.reference_names
+
+
+def test_captions_of_validation_have_their_own_policy(folder):
+    module = prepared(folder, caption_dropout=CaptionDropout(), eval_dropout=CaptionDropout(0, 0, 0, 1))
+    batch = next(iter(module.val_dataloader()))
+    assert set(batch.captions) == {"a photo of a woman, slender, narrow waist, left arm raised"}
+
+
+def test_a_small_folder_fills_at_least_one_batch(folder):
+    assert [len(b) for b in prepared(folder, "fit", batch_size=16).train_dataloader()] == [16]
+    with pytest.raises(BolidError, match="samples_per_epoch"):
+        prepared(folder, "fit", batch_size=16, samples_per_epoch=8).train_dataloader()
+
+
+def test_what_is_wrong_is_said_in_one_line(tmp_path):
+    for module in (IdentityDataModule(tmp_path / "nowhere"), IdentityDataModule(tmp_path)):
+        for call in (module.prepare_data, module.setup):
+            with pytest.raises(BolidError, match="bolid data label"):
+                call()
+    fabricate(tmp_path, {"train": 1}, photos=1)
+    module = prepared(tmp_path)
+    assert module.val_dataloader() == []
+    with pytest.raises(BolidError, match="nobody in train has 2 or more"):
+        module.train_dataloader()
+    with pytest.raises(BolidError, match="nobody in test"):
+        module.test_dataloader()
+
+
+def test_unusable_photos_are_named_and_counted(tmp_path, caplog):
+    records = fabricate(tmp_path, {"train": 4})
+    broken = spoil(tmp_path, records)
+    with caplog.at_level(logging.WARNING):
+        module = prepared(tmp_path, "fit", batch_size=2)
+    for name in broken:
+        assert name.split("/")[-1] in caplog.text
+    assert "5 of 12 photos of train were skipped" in caplog.text
+    shown = {n for b in module.train_dataloader() for names in (b.file_names, *b.reference_names) for n in names}
+    assert not shown & broken
+
+
+def test_embeddings_of_two_networks_are_not_mixed(tmp_path):
+    records = fabricate(tmp_path, {"train": 2})
+    write_manifest(tmp_path, [replace(records[0], face_model="another"), *records[1:]])
+    with pytest.raises(BolidError, match="networks"):
+        prepared(tmp_path)
+
+
+def test_a_trainer_validates_tests_and_predicts(folder, tmp_path):
+    class Predictor(Recorder):
+        def test_step(self, batch):
+            self.validated.append(batch.file_names)
+
+        def predict_step(self, batch):
+            return batch.file_names
+
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        default_root_dir=tmp_path,
+    )
+    data, model = IdentityDataModule(folder, batch_size=4, **SMALL), Predictor()
+    trainer.test(model, data, verbose=False)
+    names = trainer.predict(model, data)
+    assert names == model.validated
+    assert sorted(name for batch in names for name in batch) == sorted(r.file_name for r in data.splits["test"])
+
+
+def test_arguments_come_from_yaml():
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(IdentityDataModule, "data")
+    config = parser.parse_object({
+        "data": {
+            "class_path": "bolid.data.datamodule.IdentityDataModule",
+            "init_args": {"folder": "x", "size": [48, 32], "caption_dropout": {"body": 0.3, "all_body": 0.3}},
+        }
+    })  # fmt: skip
+    data = parser.instantiate_classes(config).data
+    assert data.caption_dropout == CaptionDropout(body=0.3, all_body=0.3)
+    assert tuple(data.size) == (48, 32)
+
+
+def test_batches_move_together(folder):
+    batch = next(iter(prepared(folder, batch_size=4).val_dataloader()))
+    assert isinstance(batch[1:3], PersonBatch)
+    assert len(batch[1:3]) == 2
+    assert batch[1:3].file_names == batch.file_names[1:3]

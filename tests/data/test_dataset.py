@@ -1,0 +1,156 @@
+from collections import Counter
+from dataclasses import fields, replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from bolid.core.errors import BolidError
+from bolid.core.schema import ANYBODY, PersonBatch, Phrase
+from bolid.data.caption_dropout import CaptionDropout, swap_sides
+from bolid.data.dataset import LeaveOneOutDataset
+from bolid.data.sampler import Draw
+from tests.data import invariants
+from tests.data.fabricate import fabricate
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    return folder, fabricate(folder, {"train": 4}, photos=6, silhouettes=True)
+
+
+def make(photos, **arguments) -> LeaveOneOutDataset:
+    folder, records = photos
+    return LeaveOneOutDataset(arguments.pop("records", records), folder, **({"size": (48, 32)} | arguments))
+
+
+def same(a: PersonBatch, b: PersonBatch) -> bool:
+    pairs = [(getattr(a, f.name), getattr(b, f.name)) for f in fields(a)]
+    return all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in pairs)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("target", ["frame", "person"])
+def test_invariants(photos, training, target):
+    dataset = make(photos, training=training, target=target)
+    invariants.check_leave_one_out(dataset)
+    invariants.check_ranges(PersonBatch.cat([dataset[k] for k in range(8)]))
+    invariants.check_flips(lambda p: make(photos, target=target, flip=p))
+
+
+def test_a_sample_depends_on_seed_epoch_and_index_alone(photos):
+    dataset, other = make(photos), make(photos)
+    for k in (5, 3, 0):
+        other[Draw(1, k)]  # what was drawn before makes no difference
+    draws = [Draw(0, 0), Draw(0, 1), Draw(1, 0), Draw(7, 100)]
+    for draw in draws:
+        assert same(dataset[draw], other[draw])
+    samples = [dataset[draw] for draw in draws] + [make(photos, seed=1)[Draw(0, 0)]]
+    keys = {(s.file_names[0], *s.reference_names[0], float(s.pictures.sum())) for s in samples}
+    assert len(keys) == len(samples)
+
+
+def test_rounds_meet_everybody_once_and_targets_are_uniform(photos):
+    dataset = make(photos)
+    people, targets, counts = [], Counter(), Counter()
+    for index in range(600):
+        rng = np.random.default_rng([0, 1, 0, index])
+        row = dataset._target(0, index, rng)
+        references = dataset._choose(row, rng)
+        people.append(dataset._records[row].identity)
+        targets[row] += 1
+        counts[len(references)] += 1
+    assert all(len(set(people[k : k + 4])) == 4 for k in range(0, 600, 4))
+    assert len({tuple(people[k : k + 4]) for k in range(0, 600, 4)}) > 10
+    assert len(targets) == 24
+    assert max(targets.values()) < 25 + 5 * 25**0.5  # five standard deviations
+    assert set(counts) == {1, 2, 3, 4}
+    assert min(counts.values()) > 100
+
+
+def test_evaluation_takes_every_photo_once_and_neighbours_differ(photos):
+    dataset = make(photos, training=False, max_references=3)
+    samples = [dataset[k] for k in range(len(dataset))]
+    assert sorted(s.file_names[0] for s in samples) == sorted(r.file_name for r in dataset.records)
+    assert all(a.identities != b.identities for a, b in pairwise(samples))
+    assert all(s.reference_mask.all() for s in samples)  # as many as there are
+    assert same(dataset[Draw(0, 3)], dataset[3])
+    with pytest.raises(IndexError):
+        dataset[len(dataset)]
+
+
+def test_people_with_too_few_photos_are_no_targets(photos):
+    records = photos[1][:6] + photos[1][6:7] + photos[1][12:14]  # six photos, one, and two
+    assert {s.identities[0] for s in map(make(photos, records=records).__getitem__, range(20))} == {
+        "p000000",
+        "p000002",
+    }
+    assert len(make(photos, records=records, min_references=2, training=False)) == 6
+    with pytest.raises(BolidError, match="min_references"):
+        make(photos, min_references=5)
+
+
+def test_no_references_at_all(photos):
+    dataset = make(photos, records=photos[1][::6], min_references=0, max_references=0)
+    batch = PersonBatch.cat([dataset[k] for k in range(4)])
+    assert batch.reference_pictures.shape == (4, 0, 3, 96, 64)
+    assert batch.reference_mask.shape == (4, 0)
+    assert len(set(batch.identities)) == 4
+    invariants.check_ranges(batch)
+
+
+def test_silhouettes_and_faces_are_known_where_they_are(photos):
+    records = [replace(r, silhouette=None) if k % 2 else r for k, r in enumerate(photos[1])]
+    dataset = make(photos, records=records, training=False)
+    known = {r.file_name: r.silhouette is not None for r in records}
+    faces = {r.file_name: r.face_embedding for r in records}
+    for k in range(12):
+        sample = dataset[k]
+        assert bool(sample.silhouette_known) == known[sample.file_names[0]] == bool(sample.silhouettes.any())
+        for slot, name in enumerate(sample.reference_names[0]):
+            assert bool(sample.face_mask[0, slot]) == (faces[name] is not None)
+            if faces[name] is not None:
+                np.testing.assert_array_equal(sample.reference_faces[0, slot], faces[name])
+
+
+def test_the_canonical_pose_is_the_given_one_or_a_retargeted_one(photos):
+    given = np.full((17, 3), 1, np.float32) * [30, 40, 1]
+    records = [replace(r, keypoints_canonical=given.astype(np.float32)) for r in photos[1]]
+    sample = make(photos, records=records, training=False, size=(96, 64))[0]
+    assert (sample.keypoints_canonical[0] == torch.tensor([30.0, 40, 1])).all()
+    plain = make(photos, flip=0.0)
+    a, b = plain[Draw(0, 0)], plain[Draw(0, 0)]
+    assert torch.equal(a.keypoints_canonical, b.keypoints_canonical)
+    assert not torch.allclose(a.keypoints_canonical, a.keypoints, atol=0.5)
+
+
+def test_time_ids(photos):
+    sample = make(photos, training=False, size=(32, 32))[0]  # photos of 96 x 64, cut to a square
+    assert sample.time_ids.tolist() == [[96, 64, 8, 0, 32, 32]]
+
+
+def test_captions_drop_phrases_and_mirrors_swap_sides(photos):
+    everything = CaptionDropout(body=1, gender=1, hair=1)
+    plain, mirrored = make(photos, caption_dropout=everything, flip=0), make(photos, caption_dropout=None, flip=1)
+    sample = plain[0]
+    assert sample.captions == [f"{ANYBODY}, left arm raised"]
+    full = "a photo of a woman, slender, narrow waist, short hair, {} arm raised"
+    assert sample.full_captions == [full.format("left")]
+    assert mirrored[0].captions == mirrored[0].full_captions == [full.format("right")]
+    assert swap_sides("Left foot, bright RIGHT, leftover right-hand") == "Right foot, bright LEFT, leftover left-hand"
+
+
+def test_caption_dropout_has_the_asked_probabilities():
+    phrases = [Phrase(k, k) for k in ("gender", "build", "waist", "legs", "hair", "clothes", "text")]
+    policy = CaptionDropout(body=0.3, all_body=0.3, gender=0.5, hair=0.0, clothes=0.1)
+    rng = np.random.default_rng(0)
+    drawn = [policy.draw(rng, phrases) for _ in range(4000)]
+    share = {p.kind: np.mean([p.kind in d for d in drawn]) for p in phrases}
+    expected = {"gender": 0.5, "build": 0.51, "waist": 0.51, "legs": 0.51, "hair": 0, "clothes": 0.1, "text": 0}
+    assert share == pytest.approx(expected, abs=0.03)
+    every_body = np.mean([{"build", "waist", "legs"} <= d for d in drawn])
+    assert every_body == pytest.approx(0.3 + 0.7 * 0.3**3, abs=0.03)
+    with pytest.raises(BolidError, match="hair"):
+        CaptionDropout(hair=1.5)

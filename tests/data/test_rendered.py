@@ -1,0 +1,148 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bolid.core.errors import BolidError
+from bolid.core.schema import Phrase
+from bolid.data import people
+from bolid.data.faces import embed_faces
+from bolid.data.manifest import read_manifest, write_manifest
+from bolid.data.rendered import RenderedPeople
+from tests.data import invariants
+from tests.data.fabricate import fabricate
+
+SMALL = {
+    "photo_size": (48, 32), "size": (24, 16), "reference_size": (24, 16), "photos": 2, "train_people": 3,
+    "val_people": 1, "test_people": 2, "batch_size": 2,
+}  # fmt: skip
+
+
+class Draughtsman:
+    """Stands in for the renderer: draws, and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int, int]] = []
+
+    def __call__(self, folder: Path, who, photos, height, width, split="train", **how) -> None:
+        self.asked.append((split, who[0], len(who)))
+        drawn = folder / "drawn"
+        records = fabricate(drawn, {split: len(who)}, photos, (height, width), faces=False)
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        known = {r.file_name: r for r in read_manifest(folder)} if len(self.asked) > 1 else {}
+        for record in records:
+            seed, photo = who[int(record.identity[1:])], record.file_name[-5]
+            name = f"{split}/p{seed:06d}_{photo}.png"
+            (drawn / record.file_name).replace(folder / name)
+            who_it_is = {"file_name": name, "identity": f"p{seed:06d}", "renderer": people.RENDERER_VERSION}
+            known[name] = replace(record, sha256="", **who_it_is)
+        write_manifest(folder, list(known.values()))
+
+
+@pytest.fixture
+def renderer(monkeypatch):
+    draughtsman = Draughtsman()
+    monkeypatch.setattr(people, "render_people", draughtsman)
+    return draughtsman
+
+
+def test_absent_people_are_rendered_once(tmp_path, renderer):
+    for _ in range(2):
+        module = RenderedPeople(tmp_path / "people", **SMALL)
+        module.prepare_data()
+    assert renderer.asked == [("train", 200_000, 3), ("val", 290_000, 1), ("test", 900_000, 2)]
+    module.setup()
+    assert {k: len(v) for k, v in module.splits.items()} == {"train": 6, "val": 2, "test": 4}
+    invariants.check_splits_disjoint(module.splits)
+    invariants.check_leave_one_out(module._datasets["train"], 10)
+    invariants.check_ranges(next(iter(module.train_dataloader())))
+
+
+def test_only_the_incomplete_split_is_rendered(tmp_path, renderer):
+    RenderedPeople(tmp_path, **SMALL).prepare_data()
+    records = read_manifest(tmp_path)
+    write_manifest(tmp_path, [r for r in records if r.file_name != "train/p200001_1.png"])
+    renderer.asked.clear()
+    renderer.asked.append(("", 0, 0))  # it has drawn before
+    RenderedPeople(tmp_path, **SMALL).prepare_data()
+    assert renderer.asked[1:] == [("train", 200_000, 3)]
+
+
+def test_other_people_of_the_folder_are_left_alone(tmp_path, renderer):
+    RenderedPeople(tmp_path, **SMALL).prepare_data()
+    fewer = RenderedPeople(tmp_path, **(SMALL | {"train_people": 1}))
+    fewer.prepare_data()
+    assert len(renderer.asked) == 3
+    assert {r.identity for r in fewer.splits["train"]} == {"p200000"}
+    assert len(read_manifest(tmp_path)) == 12
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train_first": 899_999}, "reserved"),
+        ({"val_first": 900_000}, "reserved"),
+        ({"test_first": 899_999}, "900000"),
+        ({"val_first": 200_002}, "overlap"),
+    ],
+)
+def test_nothing_trains_on_reserved_people(tmp_path, change, message):
+    with pytest.raises(BolidError, match=message):
+        RenderedPeople(tmp_path, **(SMALL | change))
+
+
+def test_photos_made_otherwise_are_refused(tmp_path, renderer, monkeypatch):
+    RenderedPeople(tmp_path, **SMALL).prepare_data()
+    with pytest.raises(BolidError, match="48x32"):
+        RenderedPeople(tmp_path, **(SMALL | {"photo_size": (96, 64)})).prepare_data()
+    monkeypatch.setattr(people, "RENDERER_VERSION", people.RENDERER_VERSION + 1)
+    RenderedPeople(tmp_path, **SMALL).prepare_data()  # complete: nothing to mix
+    with pytest.raises(BolidError, match="renderer"):
+        RenderedPeople(tmp_path, **(SMALL | {"train_people": 4})).prepare_data()
+
+
+def test_without_a_renderer_the_remedy_is_named(tmp_path, monkeypatch):
+    monkeypatch.delattr(people, "render_people")
+    with pytest.raises(BolidError, match="pip install"):
+        RenderedPeople(tmp_path, **SMALL).prepare_data()
+
+
+def test_a_missing_recogniser_is_named(tmp_path, renderer):
+    with pytest.raises(BolidError, match="nowhere"):
+        RenderedPeople(tmp_path, face_embedder=Path("nowhere.onnx"), **SMALL).prepare_data()
+
+
+class Recogniser:
+    """Embeds the mean colour, unless the nose is unseen."""
+
+    def __init__(self, fingerprint: str = "one") -> None:
+        self.fingerprint, self.calls = fingerprint, 0
+
+    def embed(self, rgb, keypoints):
+        self.calls += 1
+        if keypoints[0, 2] == 0:
+            return None
+        embedding = np.zeros(512, np.float32)
+        embedding[int(rgb.mean())] = 1
+        return embedding
+
+
+def test_faces_are_embedded_once_per_recogniser(tmp_path):
+    records = fabricate(tmp_path, {"train": 2}, photos=2, faces=False)
+    hidden = records[1].keypoints.copy()
+    hidden[0] = 0
+    records[1] = replace(records[1], keypoints=hidden)
+    (tmp_path / records[2].file_name).write_bytes(b"broken")
+    one = Recogniser()
+    found = embed_faces(records, tmp_path, lambda: one)
+    assert [r.face_embedding is not None for r in found] == [True, False, False, True]
+    assert one.calls == 3
+    stored = read_manifest(tmp_path)
+    assert [r.face_model for r in stored] == ["one"] * 4
+    np.testing.assert_array_equal(stored[0].face_embedding, found[0].face_embedding)
+    embed_faces(stored, tmp_path, lambda: one)
+    embed_faces(stored, tmp_path, lambda: pytest.fail("loaded for nothing"), fingerprint="one")
+    assert one.calls == 3
+    assert {r.face_model for r in embed_faces(stored, tmp_path, lambda: Recogniser("two"))} == {"two"}
+    assert stored[0].phrases[0] == Phrase("gender", "a photo of a woman")
