@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -111,6 +111,10 @@ class IdentityDataModule(LightningDataModule):
             raise BolidError(f"{self.folder}: face embeddings of different networks are mixed; label the folder anew.")
         return split_records(records, self.folder)
 
+    def families(self) -> Mapping[str, object]:
+        """Families of identities that look alike in all but the body, where a data set has them; see the dataset."""
+        return {}
+
     def train_dataloader(self) -> DataLoader[PersonBatch]:
         """Endless chance, fixed by the seed; resumes in the middle of an epoch."""
         dataset = self._people("train")
@@ -165,6 +169,7 @@ class IdentityDataModule(LightningDataModule):
             training,
             self.seed,
             name=split,
+            families=self.families(),
         )
 
     def _report(self, split: str) -> None:

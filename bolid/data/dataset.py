@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +62,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         training: bool = True,
         seed: int = 0,
         name: str = "photos",
+        families: Mapping[str, object] | None = None,
     ) -> None:
         """Makes the working-size copies that are missing, and sorts the photos by identity.
 
@@ -79,6 +79,8 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
             training: Samples drawn at random, at any index, or all photos in order.
             seed: Of everything random.
             name: Of the working copies on disk, see `ViewCache`.
+            families: Of identities that look alike in all but the body; in training, members of one family follow each
+                other, so that a batch holds them together. Others are a family of their own.
 
         Raises:
             BolidError: if the numbers of references contradict each other.
@@ -91,11 +93,13 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         self._targets = ViewCache(records, folder, target, size, name)
         same = not max_references or (target == "person" and size == reference_size)
         self._people = self._targets if same else ViewCache(records, folder, "person", reference_size, name)
+        self._last_round: tuple[tuple[int, int], np.ndarray] = ((-1, -1), np.empty(0, int))
         self.skipped = list(dict.fromkeys(self._targets.skipped + self._people.skipped))
         self._records = list(records)
         self._rows = self._group(np.flatnonzero(self._targets.good & self._people.good))
         self.records = [self._records[k] for k in sorted(np.concatenate([[], *self._rows.values()]).astype(int))]
         self._identities = [i for i, rows in self._rows.items() if len(rows) > min_references]
+        self._families = self._group_families(families or {})
         self._order = self._fixed_order()
 
     def _group(self, usable: np.ndarray) -> dict[str, np.ndarray]:
@@ -103,6 +107,12 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         for k in usable:
             rows[self._records[k].identity].append(int(k))
         return {identity: np.array(rows[identity]) for identity in sorted(rows)}
+
+    def _group_families(self, families: Mapping[str, object]) -> list[np.ndarray]:
+        members: dict[object, list[int]] = defaultdict(list)
+        for k, identity in enumerate(self._identities):
+            members[families.get(identity, (identity,))].append(k)
+        return [np.array(family) for family in members.values()]
 
     def _fixed_order(self) -> list[int]:
         rng = np.random.default_rng([self.seed, 0])
@@ -128,8 +138,16 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         if not self.training:
             return self._order[index]
         rounds, place = divmod(index, len(self._identities))
-        identity = self._identities[_permutation(len(self._identities), self.seed, epoch, rounds)[place]]
+        identity = self._identities[self._round(epoch, rounds)[place]]
         return int(rng.choice(self._rows[identity]))
+
+    def _round(self, epoch: int, rounds: int) -> np.ndarray:
+        """The order of identities in one round of an epoch; the last one is kept, as samples ask in order."""
+        key = (epoch, rounds)
+        if self._last_round[0] != key:
+            families = np.random.default_rng([self.seed, 2, *key]).permutation(len(self._families))
+            self._last_round = key, np.concatenate([self._families[k] for k in families])
+        return self._last_round[1]
 
     def _choose(self, target: int, rng: np.random.Generator) -> np.ndarray:
         others = self._rows[self._records[target].identity]
@@ -188,11 +206,6 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
             phrases = [Phrase(p.kind, swap_sides(p.text)) for p in phrases]
         dropped = self.caption_dropout.draw(rng, phrases) if self.caption_dropout else frozenset()
         return compose_caption(phrases, dropped), compose_caption(phrases)
-
-
-@lru_cache(maxsize=8)
-def _permutation(count: int, seed: int, epoch: int, rounds: int) -> np.ndarray:
-    return np.random.default_rng([seed, 2, epoch, rounds]).permutation(count)
 
 
 def _batch(array: np.ndarray) -> Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from bolid.core.safe_io import open_picture, resolve_inside
 from bolid.core.schema import SPLITS, PersonRecord
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.faces import embed_faces
-from bolid.data.manifest import MANIFEST, read_manifest, split_of
+from bolid.data.manifest import MANIFEST, read_manifest, split_of, write_manifest
 
 log = logging.getLogger(__name__)
 RESERVED = 900_000  # people from this seed on are for testing; nothing trains on them
@@ -57,8 +58,9 @@ class RenderedPeople(IdentityDataModule):
             photos: Photos of each person.
             photo_size: Height and width of the photos in pixels.
             framing: Which part of the person photos show, as the renderer calls it.
-            outfits: Outfits of each person.
-            families: How many families of twins are among the people to train on.
+            outfits: 2 draws every photo in a second outfit too.
+            families: How many consecutive people to train on share head, skin and hair (2: twins); 0: nobody. Batches
+                hold them together.
             render_workers: Processes that render.
             render_seed: Of everything random about the photos, given the person.
             face_embedder: The ONNX face recogniser that labels the faces once rendered; null leaves them without.
@@ -76,7 +78,7 @@ class RenderedPeople(IdentityDataModule):
         }
         self.photos, self.photo_size, self.face_embedder = photos, photo_size, face_embedder
         self.render_workers = render_workers
-        self._how = {"framing": framing, "outfits": outfits, "seed": render_seed}
+        self._how: dict[str, Any] = {"framing": framing, "outfits": outfits, "seed": render_seed}
         self._families = families
         self._check_people()
 
@@ -91,6 +93,7 @@ class RenderedPeople(IdentityDataModule):
         for split in SPLITS:
             if self._lacks(split, records):
                 self._render(split, records)
+                self._keep_faces(records)
         if self.face_embedder is not None:
             self._label_faces(self.face_embedder)
         super().prepare_data()
@@ -100,6 +103,11 @@ class RenderedPeople(IdentityDataModule):
         wanted = {split: {person_name(p) for p in people} for split, people in self.people.items()}
         found = super().read_splits()
         return {split: [r for r in found[split] if r.identity in wanted[split]] for split in SPLITS}
+
+    def families(self) -> Mapping[str, object]:
+        """Twins by the rule of the renderer: so many consecutive numbers."""
+        size = self._families
+        return {person_name(p): p // size for p in self.people["train"]} if size > 1 else {}
 
     def _check_people(self) -> None:
         for split in ("train", "val"):
@@ -118,7 +126,7 @@ class RenderedPeople(IdentityDataModule):
 
     def _lacks(self, split: str, records: Sequence[PersonRecord]) -> bool:
         counts = Counter(r.identity for r in records if split_of(r.file_name) == split)
-        return any(counts[person_name(p)] < self.photos for p in self.people[split])
+        return any(counts[person_name(p)] < self.photos * self._how["outfits"] for p in self.people[split])
 
     def _check_photos(self, records: Sequence[PersonRecord]) -> None:
         """A folder made with another configuration must not pass for this one's."""
@@ -150,6 +158,18 @@ class RenderedPeople(IdentityDataModule):
             self.folder, people, self.photos, height, width,
             split=split, families=families, workers=self.render_workers, **self._how,
         )  # fmt: skip
+
+    def _keep_faces(self, before: Sequence[PersonRecord]) -> None:
+        """Puts the embeddings of photos that were there before back: the renderer writes the manifest afresh."""
+        known = {(r.file_name, r.sha256): r for r in before if r.face_model}
+        if not known:
+            return
+        records = []
+        for record in self._records():
+            old = known.get((record.file_name, record.sha256))
+            face = {"face_embedding": old.face_embedding, "face_model": old.face_model} if old else {}
+            records.append(replace(record, **face))
+        write_manifest(self.folder, records)
 
     def _label_faces(self, weights: Path) -> None:
         from bolid.core.paths import resolve

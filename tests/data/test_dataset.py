@@ -70,6 +70,17 @@ def test_rounds_meet_everybody_once_and_targets_are_uniform(photos):
     assert min(counts.values()) > 100
 
 
+def test_families_follow_each_other(photos):
+    dataset = make(photos, families={"p000000": 7, "p000002": 7})
+    orders = set()
+    for rounds in range(20):
+        people = [dataset[rounds * 4 + k].identities[0] for k in range(4)]
+        assert len(set(people)) == 4
+        assert people.index("p000002") == people.index("p000000") + 1
+        orders.add(tuple(people))
+    assert len(orders) == 6  # of three families
+
+
 def test_evaluation_takes_every_photo_once_and_neighbours_differ(photos):
     dataset = make(photos, training=False, max_references=3)
     samples = [dataset[k] for k in range(len(dataset))]
