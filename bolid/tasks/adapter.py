@@ -168,7 +168,7 @@ class AdapterTask(BaseTask):
             for metric in metrics
             for key, value in metric.compute().items()
         }
-        return Report(metrics=values, pictures=len(self.columns) * len(self.sheet), seed=self.seed, rows=self.sheet)
+        return Report(metrics=values, pictures=len(self.sheet), seed=self.seed, rows=self.sheet)
 
     @torch.no_grad()
     def sample_grid(self) -> list[SheetRow]:

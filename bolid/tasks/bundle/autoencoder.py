@@ -47,7 +47,7 @@ class AutoencoderTask(BaseTask):
             latent_channels=latent_channels,
             norm_num_groups=8,
             sample_size=96,
-        ).to(memory_format=torch.channels_last)
+        )
         self.kl, self.person_weight = kl, person_weight
         self.register_buffer("spread", torch.ones(()))  # running standard deviation of the latents
 
@@ -64,8 +64,7 @@ class AutoencoderTask(BaseTask):
 
     def loss(self, batch: PersonBatch, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """The loss and the person's PSNR (pictures in 0..1), scalars; the posterior's mode without a generator."""
-        pictures = batch.pictures.contiguous(memory_format=torch.channels_last)
-        posterior = self.vae.encode(pictures).latent_dist
+        posterior = self.vae.encode(batch.pictures).latent_dist
         latents = posterior.mode() if generator is None else posterior.sample(generator)
         drawn = self.vae.decode(latents).sample
         weight = 1 + self.person_weight * batch.silhouettes

@@ -1,0 +1,166 @@
+"""Stage 2 on random miniatures: what trains, what drops, what is saved, what is drawn."""
+
+from zlib import crc32
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader
+
+from bolid.core.errors import BolidError
+from bolid.models.backbones import StableDiffusion, StableDiffusionXL
+from bolid.models.branches import BodyBranch, FaceBranch
+from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.tasks.adapter import AdapterTask, Column, Sampling, other_people
+from tests import miniature
+
+COLUMNS = [Column("text"), Column("face", ["face"]), Column("both", ["face", "body"]), Column("other", ["body"], True)]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    models = {"sd": miniature.save_sd(root / "sd", "v_prediction"), "sdxl": miniature.save_sdxl(root / "sdxl")}
+    return models | {"body": miniature.save_body_vae(root / "body"), "body_xl": miniature.save_body_vae(root / "xl", 32)}
+
+
+def task(folders, family="sd", **more):
+    torch.manual_seed(0)
+    backbone = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}[family](str(folders[family]))
+    branches = [FaceBranch(), BodyBranch(str(folders["body"]), num_tokens=3)]
+    return AdapterTask(backbone, branches, columns=COLUMNS, sampling=Sampling(2, 2.0), **more)
+
+
+def batches(count):
+    return DataLoader([miniature.batch(seed=i) for i in range(count)], batch_size=None)
+
+
+def trainer(folder, **more):
+    more = {"max_steps": 2, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False} | more
+    return Trainer(default_root_dir=folder, accelerator="cpu", devices=1, enable_model_summary=False, **more)
+
+
+def trained(t):
+    return {n: p.detach().clone() for n, p in t.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_a_short_fit_moves_every_trained_weight_and_no_other(folders, tmp_path, family):
+    t = task(folders, family, text_dropout=0.0, all_dropout=0.0)
+    for branch in t.branches:
+        branch.dropout = 0.0
+    t.dropouts = [0.0] * 4
+    before, frozen = trained(t), {n: p.clone() for n, p in t.named_parameters() if not p.requires_grad}
+    trainer(tmp_path).fit(t, batches(2))
+    assert all(not torch.equal(before[n], p) for n, p in trained(t).items())
+    assert all(torch.equal(frozen[n], p) for n, p in t.named_parameters() if n in frozen)
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_generation_after_a_fit_and_its_export(folders, tmp_path, family):
+    t = task(folders, family)
+    trainer(tmp_path, max_steps=1).fit(t, batches(1))
+    b = miniature.batch()
+    pictures = t.draw(b, COLUMNS[2])
+    assert pictures.shape == (4, 3, *miniature.SIZE)
+    t.export(tmp_path / "adapter")
+    again = BoLIDPipeline.from_pretrained(tmp_path / "adapter")
+    embeds = [branch.embed(b) for branch in again.branches]
+    arguments = {"num_inference_steps": 2, "guidance_scale": 2.0, "height": 48, "width": 32}
+    seeds = [crc32(name.encode()) for name in b.file_names]
+    assert torch.equal(pictures, again.draw(b.captions, embeds, [1.0, 1.0], seeds, **arguments))
+
+
+def test_drops_are_exclusive_zero_and_as_frequent_as_asked(folders):
+    t = task(folders)
+    big = miniature.batch(400)
+    t.dropouts = [0.1, 0.2, 0.3, 0.15]
+    text, (face, body) = t.conditions(big, torch.Generator().manual_seed(0))
+    empty = t.backbone.encode_prompt([""]).hidden
+    no_text = (text.hidden == empty).all((1, 2))
+    no_face, no_body = (face == 0).all((1, 2)), (body == 0).all((1, 2))
+    everything = no_text & no_face & no_body
+    assert not ((no_text ^ everything) & (no_face ^ everything)).any()
+    assert not ((no_face ^ everything) & (no_body ^ everything)).any()
+    shares = [s.float().mean().item() for s in (no_text ^ everything, everything, no_face ^ everything, no_body ^ everything)]
+    assert shares == pytest.approx([0.1, 0.2, 0.3, 0.15], abs=0.06)
+
+
+def test_training_samples_the_body_and_inference_takes_its_mean(folders):
+    branch, b = task(folders).branches[1], miniature.batch()
+    posterior = branch.encoder.encode(b.reference_pictures, b.reference_keypoints, b.reference_mask)
+    assert torch.equal(branch.embed(b), posterior.mean)
+    sample = branch.embed(b, torch.Generator().manual_seed(1))
+    assert torch.equal(sample, posterior.sample(torch.Generator().manual_seed(1)))
+    assert not torch.equal(sample, posterior.mean)
+
+
+def test_faces_are_averaged_over_the_references_that_show_one(folders):
+    branch, b = task(folders).branches[0], miniature.batch()
+    b.face_mask[0] = torch.tensor([False, True])
+    b.face_mask[1] = False
+    faces = branch.embed(b)
+    assert torch.allclose(faces[0], b.reference_faces[0, 1])
+    assert not faces[1].any()
+    assert torch.allclose(faces[2], b.reference_faces[2].mean(0))
+
+
+def test_a_checkpoint_holds_exactly_what_was_trained(folders, tmp_path):
+    t = task(folders)
+    tr = trainer(tmp_path)
+    tr.fit(t, batches(2))
+    tr.save_checkpoint(tmp_path / "x.ckpt")
+    saved = torch.load(tmp_path / "x.ckpt", weights_only=True)["state_dict"]
+    assert saved.keys() == trained(t).keys()
+
+
+def test_a_warm_start_takes_the_weights_and_not_the_step(folders, tmp_path):
+    first, tr = task(folders), trainer(tmp_path)
+    tr.fit(first, batches(2))
+    tr.save_checkpoint(tmp_path / "x.ckpt")
+    second = task(folders, init_from=tmp_path / "x.ckpt", optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
+    tr = trainer(tmp_path, max_steps=1)
+    tr.fit(second, batches(1))
+    assert tr.global_step == 1
+    assert all(torch.equal(v, trained(first)[n]) for n, v in trained(second).items())
+
+
+def test_a_warm_start_from_something_else_is_refused(folders, tmp_path):
+    torch.save({"state_dict": {"other": torch.ones(1)}}, tmp_path / "y.ckpt")
+    with pytest.raises(BolidError, match="lacks"):
+        trainer(tmp_path).fit(task(folders, init_from=tmp_path / "y.ckpt"), batches(1))
+    with pytest.raises(BolidError, match="no checkpoint"):
+        trainer(tmp_path).fit(task(folders, init_from=tmp_path / "z.ckpt"), batches(1))
+
+
+def test_validation_loss_is_the_same_every_time(folders, tmp_path):
+    t, tr = task(folders), trainer(tmp_path)
+    assert tr.validate(t, batches(2), verbose=False) == tr.validate(t, batches(2), verbose=False)
+
+
+def test_bf16_mixed_trains(folders, tmp_path):
+    t = task(folders)
+    before = trained(t)
+    trainer(tmp_path, precision="bf16-mixed").fit(t, batches(2))
+    assert all(torch.isfinite(p).all() for p in trained(t).values())
+    assert any(not torch.equal(before[n], p) for n, p in trained(t).items())
+
+
+def test_columns_share_their_noise_and_the_other_column_takes_another_person(folders):
+    t, b = task(folders), miniature.batch()
+    b.captions = b.full_captions = ["a photo of a woman"] * 4
+    rows = other_people(b)
+    assert all(b.identities[r] != b.identities[i] for i, r in enumerate(rows))
+    text = t.draw(b, COLUMNS[0])
+    assert torch.equal(text, t.draw(b, COLUMNS[0]))
+    assert not torch.equal(text, t.draw(b, COLUMNS[2]))
+    own, other = t.draw(b, Column("body", ["body"])), t.draw(b, COLUMNS[3])
+    assert not torch.equal(own, other)
+
+
+def test_another_person_is_of_the_same_gender_where_there_is_one():
+    b = miniature.batch(4)
+    b.full_captions = [f"a photo of a {g}, x" for g in ("man", "woman", "man", "woman")]
+    assert other_people(b) == [2, 3, 0, 1]
+    b.identities = ["a", "b", "a", "b"]
+    assert other_people(b) == [1, 2, 3, 0]
