@@ -56,18 +56,22 @@ def _sky(scene: Scene, camera: Camera, rays: np.ndarray, rng: np.random.Generato
     heading = rays[..., 0] / rays[..., 1]
     blend = np.clip(slope * 2.5, 0, 1)[..., None]
     sky = np.array([0.80, 0.87, 0.93]) * (1 - blend) + np.array([0.45, 0.65, 0.90]) * blend
-    knots = np.linspace(-0.6, 0.6, 40)
+    knots = np.linspace(-0.6, 0.6, 160)
     if scene.background == "beach":
         water = np.where((slope < 0.0)[..., None], np.array([0.15, 0.42, 0.60]), sky)
         return np.where((slope < -0.045)[..., None], np.array(GROUND["beach"]), water)
     if scene.background == "street":
         heights = np.repeat(rng.uniform(0.12, 0.42, 20), 2)
-        tones = np.repeat(rng.uniform(0.5, 0.85, (20, 3)) * [1.0, 0.93, 0.86], 2, axis=0)
+        tones = np.repeat(
+            (rng.uniform(0.5, 0.8, (20, 1)) + rng.uniform(-0.06, 0.06, (20, 3))) * [1.0, 0.93, 0.86], 2, axis=0
+        )
         at = np.clip(((heading + 0.6) / 1.2 * 40).astype(int), 0, 39)
         window = ((heading * 45) % 1 < 0.45) & ((slope * 38) % 1 < 0.5) & (slope > 0.03)
         house = tones[at] * np.where(window, 0.55, 1.0)[..., None]
         return np.where((slope < heights[at])[..., None], house, sky)
-    crowns = gaussian_filter(rng.uniform(0.0, 0.30, 40), 0.8) * (1.0 if scene.background == "park" else 0.15) + 0.02
+    middle, tall = rng.uniform(-0.7, 0.7, (2, 30)) * [[1.0], [0.12]] + [[0.0], [0.16]]
+    crowns = (tall - 9 * (knots[:, None] - middle) ** 2).max(1).clip(0.05)
+    crowns = crowns if scene.background == "park" else crowns * 0.12 + 0.02
     tree = np.array([0.13, 0.27, 0.11]) * (1 + 0.5 * np.clip(slope * 4, 0, 1))[..., None]
     return np.where((slope < np.interp(heading, knots, crowns))[..., None], tree, sky)
 

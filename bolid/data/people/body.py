@@ -28,6 +28,22 @@ class Posed:
     bones: np.ndarray
 
 
+@dataclass
+class Rest:
+    """A body before posing.
+
+    Attributes:
+        vertices: (V, 3) metres. `bones`: (J, 4, 4) where the bones lie in it.
+        neutral: (J, 4, 4) moves each bone to the model's neutral pose, whose angles all people share.
+        heads: (J, 3) heads of the bones in the neutral pose.
+    """
+
+    vertices: np.ndarray
+    bones: np.ndarray
+    neutral: np.ndarray
+    heads: np.ndarray
+
+
 class Body:
     """`anny` with all its 254 local changes, plus what does not depend on the person.
 
@@ -51,6 +67,11 @@ class Body:
         self.phenotypes = tuple(self.model.phenotype_labels)
         self.changes = tuple(self.model.local_change_labels)
         self.all_faces = self.model.faces.numpy()
+        self.parents = [int(parent) for parent in self.model.bone_parents]
+        weights, indices = self.model.vertex_bone_weights.numpy(), self.model.vertex_bone_indices.numpy()
+        rows = np.repeat(np.arange(len(weights)), weights.shape[1])
+        shape = (len(weights), len(self.parents))
+        self.skinning = sparse.coo_matrix((weights.ravel(), (rows, indices.ravel())), shape=shape).tocsr()
         self._average()
         self._parts()
 
@@ -62,9 +83,7 @@ class Body:
     def _parts(self) -> None:
         from anny.face_segmentation import get_face_segmentation_mask
 
-        hidden = get_face_segmentation_mask(
-            self.model, ["mouth_cavity", "tongue", "eye_back.L", "eye_back.R"]
-        ).numpy()
+        hidden = get_face_segmentation_mask(self.model, ["mouth_cavity", "tongue", "eye_back.L", "eye_back.R"]).numpy()
         self.faces = self.all_faces[~hidden]
         self.arm, self.leg = self._weight(ARM_BONES), self._weight(LEG_BONES)
         self.head, self.foot = self._weight(HEAD_BONES), self._weight(("foot", "toe"))
@@ -103,35 +122,37 @@ class Body:
             eyes.append(np.flatnonzero(ball))
         return eyes[0], eyes[1]
 
-    def pose(self, rotations: list[np.ndarray], phenotype: dict, changes: dict) -> list[Posed]:
-        """Poses one body several times.
-
-        Args:
-            rotations: For every pose (J, 3, 3) rotations of the bones about the world's axes.
-            phenotype: Sliders in 0..1 by name; `changes` local shape changes in -1..1 by name.
-        """
-        import torch
-
-        count = len(rotations)
-        poses = torch.eye(4).repeat(count, len(self.bone_index), 1, 1)
-        poses[:, :, :3, :3] = torch.from_numpy(np.stack(rotations).astype(np.float32))
-        values = {k: torch.full((count,), float(v)) for k, v in phenotype.items()}
-        local = {k: torch.full((count,), float(changes.get(k, 0.0))) for k in self.changes}
-        with torch.no_grad():
-            out = self.model(pose_parameters=poses, phenotype_kwargs=values, local_changes_kwargs=local)
-        rest_to_posed = out["bone_poses"] @ torch.linalg.inv(out["rest_bone_poses"])
-        return [Posed(v, b) for v, b in zip(out["vertices"].numpy(), rest_to_posed.numpy(), strict=True)]
-
-    def rest(self, phenotype: dict, changes: dict) -> Posed:
-        """The body as the model draws it unposed; `bones` holds the rest poses of the bones themselves."""
+    def rest(self, phenotype: dict, changes: dict) -> Rest:
+        """The body of some sliders (0..1 by name) and local changes (-1..1 by name), not yet posed."""
         import torch
 
         values = {k: torch.full((1,), float(v)) for k, v in phenotype.items()}
         local = {k: torch.full((1,), float(changes.get(k, 0.0))) for k in self.changes}
         still = torch.eye(4).repeat(1, len(self.bone_index), 1, 1)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # sums depend on how they are split
         with torch.no_grad():
             out = self.model(pose_parameters=still, phenotype_kwargs=values, local_changes_kwargs=local)
-        return Posed(out["rest_vertices"][0].numpy(), out["rest_bone_poses"][0].numpy())
+        torch.set_num_threads(threads)
+        bones, neutral = out["rest_bone_poses"][0].double().numpy(), out["bone_poses"][0].double().numpy()
+        return Rest(out["rest_vertices"][0].numpy(), bones, neutral @ np.linalg.inv(bones), neutral[:, :3, 3])
+
+    def pose(self, rest: Rest, rotations: np.ndarray) -> Posed:
+        """Turns the bones by (J, 3, 3) rotations about the world's axes, each about its own head.
+
+        The same linear blend skinning as the model's own forward, but the result does not depend on how many bodies
+        are posed at once or on threads, so that photos are the same to the bit.
+        """
+        chain = np.zeros((len(rotations), 4, 4))
+        for bone, parent in enumerate(self.parents):
+            turn = np.eye(4)
+            turn[:3, :3] = rotations[bone]
+            turn[:3, 3] = rest.heads[bone] - turn[:3, :3] @ rest.heads[bone]
+            chain[bone] = turn if parent < 0 else chain[parent] @ turn
+        bones = chain @ rest.neutral
+        blend = (self.skinning @ bones[:, :3].reshape(-1, 12)).reshape(-1, 3, 4)
+        vertices = np.einsum("nij,nj->ni", blend[:, :, :3], rest.vertices) + blend[:, :, 3]
+        return Posed(vertices.astype(np.float32), bones.astype(np.float32))
 
     def keypoints(self, vertices: np.ndarray) -> np.ndarray:
         """(17, 3) COCO keypoints in metres of posed vertices (V, 3)."""

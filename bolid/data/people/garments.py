@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from bolid.data.people.body import Body, Posed, body
-from bolid.data.people.mesh import Piece, compact, grid_faces, normals, smoother
+from bolid.data.people.mesh import Piece, clip, grid_faces, normals, smoother
 
 COLOURS = {
     "red": (0.78, 0.10, 0.12),
@@ -24,8 +24,7 @@ COLOURS = {
     "pink": (0.95, 0.55, 0.68),
     "brown": (0.38, 0.22, 0.12),
 }
-CUT = 0.010  # metres over which a garment dives under the skin at its hem
-HEEL = 0.018
+HEM = 0.012  # metres of skin still drawn inside a hem
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Garment:
     Attributes:
         words: What a caption calls it.
         sleeve: How far along the arm it reaches: 0 shoulder, 1 elbow, 2 wrist; below 0 leaves the shoulder free.
-        neck: Depth of the neckline in metres below the collar.
+        neck: Depth of the neckline in metres below the collar; it widens as it deepens.
         top: Upper end on the trunk, bottom: lower end; 0 hip joint, 1 knee, 2 ankle, negative above the hip
             (-1 is the base of the neck).
         thick: Distance from the skin in metres. `flare`: added towards the ankle.
@@ -79,12 +78,13 @@ class Chart:
 
     Attributes:
         along_arm: 0 shoulder, 1 elbow, 2 wrist; `down`: -1 base of the neck, 0 hip joint, 1 knee, 2 ankle.
-        below_collar: Metres below a collar that is lower in front. `arm`: 0..1.
+        below_collar: Metres below a collar that is lower in front. `aside`: metres from the middle. `arm`: 0..1.
     """
 
     along_arm: np.ndarray
     down: np.ndarray
     below_collar: np.ndarray
+    aside: np.ndarray
     arm: np.ndarray
 
 
@@ -102,7 +102,7 @@ def chart() -> Chart:
     upper, lower = elbow - shoulder, wrist - elbow
     first = (points - shoulder) @ upper / (upper @ upper)
     second = (points - elbow) @ lower / (lower @ lower)
-    return Chart(np.where(second > 0, 1 + second, np.minimum(first, 1)), down, collar - z, model.arm)
+    return Chart(np.where(second > 0, 1 + second, np.minimum(first, 1)), down, collar - z, points[:, 0], model.arm)
 
 
 def signed(garment: Garment) -> np.ndarray:
@@ -116,7 +116,11 @@ def signed(garment: Garment) -> np.ndarray:
     # On the way to the arm the sleeve takes over from the trunk.
     sleeve = (garment.sleeve - c.along_arm) * 0.26
     inside = np.minimum(inside, np.where(c.arm > 0.3, sleeve, 1.0))
-    return np.minimum(inside, c.below_collar - garment.neck)
+    neckline = c.below_collar - garment.neck
+    if garment.neck > 0:  # a deep one is cut out of the middle; the shoulders stay covered
+        aside = c.aside - 10 * np.maximum(-0.03 - c.below_collar, 0)  # ears are far out, too
+        neckline = np.maximum(neckline, 0.8 * (aside - 0.078 - 0.4 * garment.neck))
+    return np.minimum(inside, neckline)
 
 
 @functools.cache
@@ -128,21 +132,19 @@ def _smoother(garment: Garment):
 def drape(garment: Garment, posed: Posed, normal: np.ndarray, colour: np.ndarray, extra: float = 0.0) -> Piece:
     """The garment on a posed body; `extra` metres over what is worn below it."""
     model, c, inside = body(), chart(), signed(garment)
-    depth = np.clip(inside / CUT, -1, 1)
     flare = garment.flare * np.clip(c.down - 0.2, 0, 2) / 1.8
-    distance = np.where(depth > 0, (garment.thick + extra + flare) * depth, 0.006 * depth)
-    cloth = posed.vertices + normal * distance[:, None]
+    distance = garment.thick + extra + flare
+    cloth = posed.vertices + normal * np.broadcast_to(distance, len(normal))[:, None]
     move = _smoother(garment)
     for _ in range(6 if garment.thick > 0.008 else 2):
         cloth = move @ cloth
-    keep = (inside[model.faces] > -CUT * 1.6).any(1)
-    piece = compact(cloth.astype(np.float32), model.faces[keep], np.tile(colour, (len(cloth), 1)))
-    return piece
+    near = (inside[model.faces] > 0).any(1)
+    return clip(cloth.astype(np.float32), model.faces[near], inside, np.tile(colour, (len(cloth), 1)))
 
 
 def covered(garments: list[Garment]) -> np.ndarray:
     """(F,) faces of the body that lie well under clothes and need not be drawn."""
-    under = np.max([signed(g) for g in garments], axis=0) > CUT * 1.5
+    under = np.max([signed(g) for g in garments], axis=0) > HEM
     return under[body().faces].all(1)
 
 
@@ -196,8 +198,11 @@ def shoes(posed: Posed, colour: np.ndarray) -> list[Piece]:
         hull = ConvexHull(foot)
         used, faces = np.unique(hull.simplices, return_inverse=True)
         points, faces = foot[used], faces.reshape(hull.simplices.shape)
-        outward = np.einsum("ij,ij->i", hull.equations[:, :3], np.cross(
-            points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]]))
+        outward = np.einsum(
+            "ij,ij->i",
+            hull.equations[:, :3],
+            np.cross(points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]]),
+        )
         faces[outward < 0] = faces[outward < 0][:, ::-1]
         points = points + normals(points, faces) * 0.007
         pieces.append(Piece(points, faces, np.tile(colour, (len(points), 1))))

@@ -8,7 +8,7 @@ import numpy as np
 
 from bolid.data.people.body import Posed, body
 from bolid.data.people.identity import Person
-from bolid.data.people.mesh import Piece, ball, compact, grid_faces, smoother
+from bolid.data.people.mesh import Piece, ball, clip, grid_faces, smoother
 
 THICK = {"bald": 0.0, "very short": 0.005, "short": 0.016, "bob": 0.018, "long": 0.016, "bun": 0.010, "ponytail": 0.011}
 THICK["curly"] = 0.040
@@ -44,9 +44,9 @@ def _brow() -> np.ndarray:
     model = body()
     x, y, z = model.average.T
     x = np.abs(x)
-    arch = 0.7565 - 7.0 * (x - 0.034) ** 2
-    inside = 1 - np.hypot((x - 0.032) / 0.021, (z - arch) / 0.0055)
-    return np.where((y < -0.10) & (model.head > 0.9), inside * 0.0055, -0.05)
+    arch = 0.7610 - 6.0 * (x - 0.034) ** 2
+    inside = 1 - np.hypot((x - 0.032) / 0.021, (z - arch) / 0.0042)
+    return np.where((y < -0.10) & (model.head > 0.9), inside * 0.0042, -0.05)
 
 
 @functools.cache
@@ -56,28 +56,35 @@ def _smoother(kind: str):
 
 
 def _layer(kind: str, inside: np.ndarray, posed: Posed, normal: np.ndarray, thick, colour, rounds: int) -> Piece:
-    depth = np.clip(inside / CUT, -1, 1)
-    distance = np.where(depth > 0, thick * depth, 0.004 * depth)
+    distance = 0.0008 + thick * np.clip(inside / CUT, 0, 1)
     surface = posed.vertices + normal * distance[:, None]
     for _ in range(rounds):
         surface = _smoother(kind) @ surface
     faces = body().faces
-    return compact(surface, faces[(inside[faces] > -CUT * 1.5).any(1)], np.tile(colour, (len(surface), 1)))
+    return clip(surface, faces[(inside[faces] > 0).any(1)], inside, np.tile(colour, (len(surface), 1)))
 
 
 def dress_head(person: Person, posed: Posed, normal: np.ndarray) -> list[Piece]:
     """Hair, beard, brows and irises of a posed person."""
     dark = person.hair * 0.75
-    pieces = [_layer("brow", _brow(), posed, normal, 0.0015, dark * 0.8, 0), *_irises(person, posed)]
+    brow = _brow() - (0.0008 if person.gender == "woman" else 0.0)
+    pieces = [_layer("brow", brow, posed, normal, 0.0015, dark * 0.8, 0), *_irises(person, posed)]
     if person.beard:
         pieces.append(_layer("jaw", _jaw(), posed, normal, 0.006, dark, 2))
     if person.hair_style == "bald":
         return pieces
     thick = THICK[person.hair_style]
-    top = np.clip((body().average[:, 2] - 0.74) / 0.1, 0.35, 1.0)
-    rounds = 10 if thick > 0.006 else 2
+    top = np.clip((body().average[:, 2] - 0.72) / 0.1, 0.5, 1.0)
+    rounds = 2 if thick > 0.01 else 0  # smoothing shrinks the coarse crown
     pieces.append(_layer("scalp", _scalp(), posed, normal, thick * top, person.hair, rounds))
     return pieces + _falling(person, posed)
+
+
+def hidden_scalp(person: Person) -> np.ndarray:
+    """(F,) faces of the body under the hair."""
+    if person.hair_style == "bald":
+        return np.zeros(len(body().faces), bool)
+    return (_scalp() > CUT * 1.5)[body().faces].all(1)
 
 
 def _falling(person: Person, posed: Posed) -> list[Piece]:
@@ -121,7 +128,8 @@ def _curtain(local: np.ndarray, middle: np.ndarray, top: float, length: float, c
         now = ((near[:, :2] - middle[:2]) @ direction.T).max(0) if len(near) > 5 else support
         support = now if support is None else np.maximum(now, support - 0.0035)
         rows.append(support)
-    fullness = 0.014 * np.minimum(1, np.linspace(0.6, 3, len(levels)))[:, None]
+    # Lower down it lies over whatever is worn.
+    fullness = np.interp(top - levels, [0.05, 0.10, 0.25, 0.42], [0.008, 0.014, 0.022, 0.046])[:, None]
     outline = (np.stack(rows) + fullness)[..., None] * direction + middle[:2]
     flat = np.concatenate([outline, np.broadcast_to(levels[:, None, None], (*outline.shape[:2], 1))], -1)
     strands = 1 - 0.08 * (np.arange(len(angle)) % 3 == 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bolid.data.people.body import Body, body
+from bolid.data.people.body import Body, Rest, body
 from bolid.data.people.measure import CALIBRATION, Measures, measure, z_score
 
 SKINS = np.array([(1.0, 0.84, 0.74), (0.94, 0.75, 0.62), (0.84, 0.64, 0.49), (0.68, 0.48, 0.35), (0.46, 0.31, 0.23)])
@@ -23,6 +23,9 @@ STYLES = {
     "woman": {"short": 2, "bob": 3, "long": 4, "bun": 2, "ponytail": 3, "curly": 1.2},
 }
 FACE_CHANGES = ("cheek", "chin", "ear", "eye", "forehead", "head", "mouth", "nose", "neck")
+# Standard deviations of local changes by the first word of their name; the skull would get a cone's or a giant's.
+SPREAD = {"head": 0.16, "forehead": 0.2, "neck": 0.2, "ear": 0.3, "nose": 0.36, "chin": 0.36, "mouth": 0.36}
+SPREAD |= {"eye": 0.42, "cheek": 0.42, "eyebrows": 0.42}
 # Changes that shift a part sideways, or that make no natural adult.
 NEVER = ("trans-out", "pregnant", "bulge", "head-age", "pelvis-tone", "navel", "head-angle", "torso-trans", "hip-trans")
 
@@ -37,7 +40,7 @@ class Person:
         phenotype, changes: Sliders of the body; `head_phenotype`, `head_changes` those of the head.
         skin, hair, iris, lips: (3,) colours in 0..1; `hair_name`, `hair_style` words for the caption.
         beard: Whether he wears one.
-        measures: Ratios measured on the rest mesh.
+        measures: Ratios measured on `rest`, the unposed body.
     """
 
     seed: int
@@ -55,6 +58,7 @@ class Person:
     hair_style: str
     beard: bool
     measures: Measures
+    rest: Rest
 
 
 def make_person(seed: int, families: int = 0) -> Person:
@@ -68,7 +72,9 @@ def make_person(seed: int, families: int = 0) -> Person:
     gender = "woman" if look.random() < 0.5 else "man"
     phenotype = _phenotype(look, gender, age=float(np.clip(0.67 + abs(look.normal(0, 0.07)), 0.67, 0.9)))
     head_changes = _changes(look, face=True)
-    shape, changes, measures = _natural_body(np.random.default_rng([seed, 2]), gender, phenotype["age"], head_changes)
+    shape, changes, measures, rest = _natural_body(
+        np.random.default_rng([seed, 2]), gender, phenotype["age"], head_changes
+    )
     tone = look.uniform(0, len(SKINS) - 1)
     skin = np.array([np.interp(tone, range(len(SKINS)), SKINS[:, i]) for i in range(3)])
     names, styles = list(HAIRS), STYLES[gender]
@@ -79,7 +85,7 @@ def make_person(seed: int, families: int = 0) -> Person:
         gender=gender,
         phenotype=shape,
         changes=changes,
-        head_phenotype=phenotype,
+        head_phenotype=phenotype if families > 1 else shape,
         head_changes=head_changes,
         skin=skin * look.uniform(0.96, 1.04),
         hair=np.clip(np.array(HAIRS[hair_name]) * look.uniform(0.8, 1.2), 0, 1),
@@ -89,19 +95,20 @@ def make_person(seed: int, families: int = 0) -> Person:
         hair_style=str(look.choice(list(styles), p=np.array(list(styles.values())) / sum(styles.values()))),
         beard=gender == "man" and look.random() < 0.3,
         measures=measures,
+        rest=rest,
     )
 
 
 def _hair_odds(tone: float, age: float) -> np.ndarray:
     fair = max(0.0, 1 - tone / 2.2)
-    odds = np.array([0.25 + 0.6 * (1 - fair), 0.35, 0.3 * fair, 0.15 * fair, max(0.02, 3.0 * (age - 0.74))])
+    odds = np.array([0.2 + 0.5 * (1 - fair), 0.42, 0.3 * fair, 0.15 * fair, max(0.02, 3.0 * (age - 0.74))])
     return odds / odds.sum()
 
 
 def _phenotype(rng: np.random.Generator, gender: str, age: float) -> dict[str, float]:
     """Sliders; the model's own heights are a giant's, hence the means (they give 1.64 m and 1.77 m)."""
     means = {"height": 0.355 if gender == "woman" else 0.31, "weight": 0.65}
-    spreads = {"height": 0.05, "weight": 0.26}
+    spreads = {"height": 0.05, "weight": 0.3}
     values = {n: rng.normal(means.get(n, 0.5), spreads.get(n, 0.2)) for n in body().phenotypes}
     values = {name: float(np.clip(value, 0.02, 0.98)) for name, value in values.items()}
     return values | {"gender": 1.0 if gender == "woman" else 0.0, "age": age}
@@ -118,13 +125,13 @@ def _changes(rng: np.random.Generator, face: bool) -> dict[str, float]:
         # Eyebrows and ears begin like other words: match whole words of the name.
         mine = any(word in FACE_CHANGES or word.startswith("eyebrow") for word in stem.split("-")[:1]) == face
         if mine and not any(part in name for part in NEVER):
-            values[name] = float(np.clip(draw * (0.45 if face else 0.28) + trace, -1, 1))
+            values[name] = float(np.clip(draw * SPREAD.get(stem.split("-")[0], 0.28) + trace, -1, 1))
     return values
 
 
 def _natural_body(
     rng: np.random.Generator, gender: str, age: float, head_changes: dict[str, float]
-) -> tuple[dict[str, float], dict[str, float], Measures]:
+) -> tuple[dict[str, float], dict[str, float], Measures, Rest]:
     """Draws bodies until one lies within natural ranges (nearly always one of the first three)."""
     model: Body = body()
     for _ in range(50):
@@ -133,7 +140,7 @@ def _natural_body(
         measures = measure(rest)
         if _natural(measures, gender):
             break
-    return phenotype, changes, measures
+    return phenotype, changes, measures, rest
 
 
 def _natural(measures: Measures, gender: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import ConvexHull
 
-from bolid.data.people.body import Posed, body
+from bolid.data.people.body import Rest, body
 
 RATIOS = ("waist", "hip", "shoulder", "torso", "leg", "arm", "build")
 
@@ -15,24 +15,24 @@ RATIOS = ("waist", "hip", "shoulder", "torso", "leg", "arm", "build")
 # `python -m bolid.data.people.calibrate` and raise RENDERER_VERSION, since caption words follow from it.
 CALIBRATION: dict[str, dict[str, tuple[float, float]]] = {
     "woman": {
-        "stature": (1.6536, 0.0976),
-        "waist": (0.44887, 0.05661),
-        "hip": (0.61407, 0.06019),
-        "shoulder": (0.19529, 0.0212),
-        "torso": (0.32982, 0.02011),
-        "leg": (0.51266, 0.02387),
-        "arm": (0.28406, 0.02619),
-        "build": (0.012951, 0.002191),
+        "stature": (1.6445, 0.08487),
+        "waist": (0.45576, 0.05759),
+        "hip": (0.61845, 0.05679),
+        "shoulder": (0.19583, 0.01799),
+        "torso": (0.3305, 0.01673),
+        "leg": (0.51456, 0.01931),
+        "arm": (0.28421, 0.02217),
+        "build": (0.013186, 0.002155),
     },
     "man": {
-        "stature": (1.7419, 0.09876),
-        "waist": (0.50029, 0.0566),
-        "hip": (0.58493, 0.05577),
-        "shoulder": (0.21959, 0.0248),
-        "torso": (0.33407, 0.02023),
-        "leg": (0.51838, 0.02383),
-        "arm": (0.30073, 0.02619),
-        "build": (0.014101, 0.002319),
+        "stature": (1.7327, 0.08657),
+        "waist": (0.50821, 0.05751),
+        "hip": (0.58915, 0.05192),
+        "shoulder": (0.22041, 0.02209),
+        "torso": (0.33489, 0.01713),
+        "leg": (0.52037, 0.01935),
+        "arm": (0.30137, 0.0223),
+        "build": (0.01441, 0.002275),
     },
 }
 
@@ -61,7 +61,7 @@ class Measures:
     build: float
 
 
-def measure(rest: Posed) -> Measures:
+def measure(rest: Rest) -> Measures:
     """Measures a body as `Body.rest` returns it."""
     import torch
 

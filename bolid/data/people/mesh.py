@@ -44,6 +44,31 @@ def compact(points: np.ndarray, faces: np.ndarray, rgb: np.ndarray) -> Piece:
     return Piece(points[used], renumber[faces], rgb[used])
 
 
+def clip(points: np.ndarray, faces: np.ndarray, inside: np.ndarray, rgb: np.ndarray) -> Piece:
+    """Cuts a surface along the line where `inside` (N,) changes sign, straight through its triangles."""
+    positive = inside[faces] > 0
+    count = positive.sum(1)
+    whole, one, two = faces[count == 3], faces[count == 1], faces[count == 2]
+    # Turn triangles until the odd corner is the first.
+    first = positive[count == 1].argmax(1)
+    lone = np.stack([one[np.arange(len(one)), (first + k) % 3] for k in range(3)], 1)
+    first = (~positive[count == 2]).argmax(1)
+    pair = np.stack([two[np.arange(len(two)), (first + k) % 3] for k in range(3)], 1)
+    edges = np.concatenate([lone[:, [0, 1]], lone[:, [0, 2]], pair[:, [0, 1]], pair[:, [0, 2]]])
+    a, b = inside[edges[:, 0]], inside[edges[:, 1]]
+    share = (a / np.where(np.abs(a - b) < 1e-12, 1, a - b))[:, None]
+    cut = points[edges[:, 0]] * (1 - share) + points[edges[:, 1]] * share
+    i, n = len(points) + np.arange(len(edges)), len(lone)
+    p, q = i[2 * n : 2 * n + len(pair)], i[2 * n + len(pair) :]
+    cut_faces = [
+        np.stack([lone[:, 0], i[:n], i[n : 2 * n]], 1),
+        np.stack([p, pair[:, 1], pair[:, 2]], 1),
+        np.stack([p, pair[:, 2], q], 1),
+    ]
+    colours = np.concatenate([rgb, rgb[edges[:, 0]]])
+    return compact(np.concatenate([points, cut]), np.concatenate([whole, *cut_faces]), colours)
+
+
 def join(pieces: list[Piece]) -> Piece:
     """One mesh of several."""
     starts = np.cumsum([0] + [len(p.points) for p in pieces[:-1]])

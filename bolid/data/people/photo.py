@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
 from bolid.core.schema import Phrase
 from bolid.data.people.backdrop import draw_backdrop
-from bolid.data.people.body import ADULT, Posed, body
+from bolid.data.people.body import ADULT, Posed, Rest, body
 from bolid.data.people.captions import describe
 from bolid.data.people.garments import skin_normals
-from bolid.data.people.head import dress_head, paint_skin
+from bolid.data.people.head import dress_head, hidden_scalp, paint_skin
 from bolid.data.people.identity import Person
 from bolid.data.people.mesh import Piece, compact, join, normals
 from bolid.data.people.outfit import draw_outfit, wear
@@ -21,7 +22,7 @@ from bolid.data.people.scene import CYCLE, SHOWN, Camera, Scene, aim_at, draw_sc
 
 AVERAGE = {"gender": 0.5, "age": ADULT, "height": 0.335, "muscle": 0.5, "weight": 0.6, "proportions": 0.5}
 # How far inside the visible surface a joint may lie and still count as seen, in metres (17 COCO points).
-BURIED = np.array([0.03, 0.035, 0.035, 0.05, 0.05] + [0.11] * 2 + [0.09] * 4 + [0.17] * 2 + [0.11] * 2 + [0.09] * 2)
+BURIED = np.array([0.03, 0.035, 0.035, 0.05, 0.05] + [0.11] * 2 + [0.09] * 4 + [0.21] * 2 + [0.13] * 2 + [0.09] * 2)
 
 
 @dataclass
@@ -66,30 +67,37 @@ def plan_photo(person: Person, index: int, seed: int, framing: str = "mixed") ->
 def render_photos(
     person: Person, indices: list[int], raster: Raster, size: tuple[int, int], seed: int, framing: str, outfits: int = 1
 ) -> list[list[Photo]]:
-    """All outfits of all photos of a person; the bodies are posed in one go, which is faster."""
+    """All outfits of all photos of a person."""
     plans = [plan_photo(person, i, seed, framing) for i in indices]
-    turns = [p.rotations for p in plans]
-    posed = _with_family_head(person, body().pose(turns, person.phenotype, person.head_changes | person.changes))
-    average = body().pose(turns, AVERAGE, {})
+    own, moved = person.rest, _family_head(person)
     photos = []
-    for i, plan, mine, canonical in zip(indices, plans, posed, average, strict=True):
+    for i, plan in zip(indices, plans, strict=True):
+        mine = _with_family_head(body().pose(own, plan.rotations), moved)
+        canonical = body().pose(_average_rest(), plan.rotations)
         photos.append([_photo(person, i, o, plan, mine, canonical, raster, size, seed) for o in range(outfits)])
     return photos
 
 
-def _with_family_head(person: Person, posed: list[Posed]) -> list[Posed]:
-    """Puts the family's head on the person's own neck: twins look the same in the face whatever they weigh."""
-    model, own = body(), body().rest(person.phenotype, person.head_changes | person.changes)
-    family = model.rest(person.head_phenotype, person.head_changes)
-    at = model.bone_index["head"]
-    moved = family.vertices - family.bones[at, :3, 3] + own.bones[at, :3, 3]
-    weight = np.clip(model.head * 1.5 - 0.5, 0, 1)[:, None]
-    out = []
-    for p in posed:
-        turn = p.bones[at]
-        head = moved @ turn[:3, :3].T + turn[:3, 3]
-        out.append(Posed(p.vertices * (1 - weight) + head * weight, p.bones))
-    return out
+@functools.cache
+def _average_rest() -> Rest:
+    return body().rest(AVERAGE, {})
+
+
+def _family_head(person: Person) -> np.ndarray:
+    """(V, 3) rest vertices of the family's head, moved onto the person's own neck."""
+    own = person.rest
+    if person.head_phenotype is person.phenotype:
+        return own.vertices
+    family, at = body().rest(person.head_phenotype, person.head_changes), body().bone_index["head"]
+    return family.vertices - family.bones[at, :3, 3] + own.bones[at, :3, 3]
+
+
+def _with_family_head(posed: Posed, moved: np.ndarray) -> Posed:
+    """Twins look the same in the face whatever they weigh."""
+    turn = posed.bones[body().bone_index["head"]]
+    head = moved @ turn[:3, :3].T + turn[:3, 3]
+    weight = np.clip(body().head * 1.5 - 0.5, 0, 1)[:, None]
+    return Posed((posed.vertices * (1 - weight) + head * weight).astype(np.float32), posed.bones)
 
 
 def _stand(posed: Posed, azimuth: float) -> Posed:
@@ -130,7 +138,7 @@ def _assemble(person: Person, posed: Posed, outfit) -> Piece:
     """The whole person as one mesh; colours are still unlit."""
     normal = skin_normals(posed)
     clothes, uncovered = wear(outfit, posed, normal)
-    skin = compact(posed.vertices, body().faces[uncovered], paint_skin(person))
+    skin = compact(posed.vertices, body().faces[uncovered & ~hidden_scalp(person)], paint_skin(person))
     return join([skin, *clothes, *dress_head(person, posed, normal)])
 
 

@@ -89,7 +89,9 @@ POSES: dict[str, Pose] = {
     "pointing": Pose(("pointing to the side", "with one arm stretched out"), (Arm(40, 6, 0, -34), Arm())),
     "bending": Pose(("bending forward", "bowing"), lean=34, pelvis=12, legs=(Leg(12), Leg(12)), spread=3),
     "one leg": Pose(
-        ("standing on one leg", "balancing on one leg"), (Arm(22, 0, 0, -30), Arm(22, 0, 0, -30)), (Leg(72, 4, 88), Leg())
+        ("standing on one leg", "balancing on one leg"),
+        (Arm(22, 0, 0, -30), Arm(22, 0, 0, -30)),
+        (Leg(72, 4, 88), Leg()),
     ),
     "sitting": Pose(
         ("sitting", "sitting on a box", "seated"),
@@ -109,9 +111,9 @@ POSES: dict[str, Pose] = {
         spread=3,
     ),
 }
-# A pose of arms or legs that the frame cuts off would make the caption wrong.
 ODDS = {name: 1.0 for name in POSES} | {"standing": 2.5, "walking": 1.6, "sitting": 1.4}
-CLOSE_ODDS = {"standing": 6.0, "waving": 1.0, "arms raised": 0.7, "sitting": 1.0, "hands on hips": 0.5}
+# What the frame cuts off must not stand in the caption.
+CLOSE_ODDS = {"standing": 6.0, "waving": 1.0, "arms raised": 0.7, "arms spread": 0.5}
 
 
 def draw_pose(name: str, rng: np.random.Generator, body: Body) -> np.ndarray:

@@ -13,7 +13,14 @@ VIEW_ODDS["head and shoulders"] = (0.55, 0.42, 0.03, 0.0)
 # Metres of the world that the picture's height shows at the person.
 SHOWN = {"full length": 2.24, "three-quarter length": 1.32, "head and shoulders": 0.60}
 # Any four neighbours hold two of full length and at least one of head and shoulders.
-CYCLE = ("full length", "head and shoulders", "full length", "three-quarter length", "full length", "head and shoulders")
+CYCLE = (
+    "full length",
+    "head and shoulders",
+    "full length",
+    "three-quarter length",
+    "full length",
+    "head and shoulders",
+)
 
 WALLS = {
     "white": (0.90, 0.90, 0.88),
@@ -122,8 +129,8 @@ def draw_scene(rng: np.random.Generator, framing: str) -> Scene:
         wall_distance=float(rng.uniform(0.7, 1.6)),
         floor=np.array(FLOORS[rng.integers(len(FLOORS))]) * rng.uniform(0.85, 1.1),
         light=np.array([np.sin(turn) * np.cos(lift), -np.cos(turn) * np.cos(lift), np.sin(lift)]),
-        key=float(rng.uniform(0.45, 0.75)),
-        ambient=float(rng.uniform(0.42, 0.58)),
+        key=float(rng.uniform(0.35, 0.6)),
+        ambient=float(rng.uniform(0.42, 0.54)),
         warmth=np.array([1 + warm, 1.0, 1 - warm]),
         noise=int(rng.integers(2**31)),
     )
