@@ -2,17 +2,12 @@
 
 import pytest
 import torch
+from expert_fakes import TINY_CLIP
 from torch import nn
 
 from bolid.experts.clip import save_clip_model
 from bolid.experts.pose import save_pose_model
 from bolid.experts.yolo import import_ultralytics
-
-TINY_CLIP = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 8, "head_width": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-}
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,14 @@
+import gzip
+
 import numpy as np
 import pytest
 import torch
+from expert_fakes import TINY_CLIP
 from PIL import Image
 from torch import nn
 
 from bolid.core.errors import BolidError
-from bolid.experts.clip import ClipModel, fit_picture
+from bolid.experts.clip import ClipModel, fit_picture, save_clip_model
 
 
 @pytest.fixture
@@ -75,3 +78,38 @@ def test_a_folder_without_weights_is_refused(clip_folder, tmp_path):
     (tmp_path / "open_clip_config.json").write_text((clip_folder / "open_clip_config.json").read_text())
     with pytest.raises(BolidError, match="could not be loaded"):
         ClipModel(str(tmp_path))
+
+
+def test_a_vocabulary_of_its_own_travels_with_the_folder(tmp_path, monkeypatch):
+    import open_clip
+
+    merges = tmp_path / "merges.gz"
+    merges.write_bytes(gzip.compress(b"#version\na b\nab c</w>"))
+    config = {**TINY_CLIP, "text_cfg": {**TINY_CLIP["text_cfg"], "vocab_size": 512 + 2 + 2, "context_length": 12}}
+    save_clip_model(open_clip.CLIP(**config), config, tmp_path / "own", bpe=merges)
+    monkeypatch.chdir(tmp_path)  # relative paths work too
+    clip = ClipModel("own")
+    start, end = 514, 515
+    assert clip._tokenizer(["abc"])[0, :4].tolist() == [start, 513, end, 0]
+    assert clip.encode_texts(["abc", "cab"]).shape == (2, 16)
+
+
+def test_a_transformers_tokenizer_travels_with_the_folder(tmp_path):
+    import open_clip
+    from transformers import CLIPTokenizer
+
+    words = ["a</w>", "photo</w>", "<|startoftext|>", "<|endoftext|>"]
+    letters = sorted({*"aphoto"} | {f"{c}</w>" for c in "apho"} - {"a</w>"})
+    steps = [("p", "h"), ("ph", "o"), ("pho", "t"), ("phot", "o</w>")]
+    vocab = {token: i for i, token in enumerate([*letters, "o</w>", "ph", "pho", "phot", *words])}
+    vocab = {token: i for i, token in enumerate(vocab)}
+    folder = tmp_path / "hf"
+    CLIPTokenizer(vocab=vocab, merges=steps, model_max_length=8).save_pretrained(folder)
+    text = {**TINY_CLIP["text_cfg"], "vocab_size": len(vocab), "context_length": 8, "hf_tokenizer_name": "local"}
+    config = {**TINY_CLIP, "text_cfg": text}
+    save_clip_model(open_clip.CLIP(**config), config, folder)
+    clip = ClipModel(str(folder))
+    end = vocab["<|endoftext|>"]
+    expected = [vocab["<|startoftext|>"], vocab["a</w>"], vocab["photo</w>"], *[end] * 5]
+    assert clip._tokenizer(["a photo"])[0].tolist() == expected
+    assert clip.encode_texts(["a photo"]).shape == (1, 16)

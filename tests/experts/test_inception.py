@@ -1,0 +1,56 @@
+import pickle
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import nn
+
+from bolid.core.errors import BolidError
+from bolid.experts.inception import InceptionV3
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Random ones: torch-fidelity builds its network only together with a file of weights."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    with patch("torch.load"), patch.object(nn.Module, "load_state_dict"):
+        network = FeatureExtractorInceptionV3("x", ["2048"], "x")
+    path = tmp_path_factory.mktemp("inception") / "weights.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def test_features_and_logits_belong_together(weights):
+    inception = InceptionV3(weights)
+    pictures = torch.rand(2, 3, 96, 64)
+    features, logits = inception.features(pictures), inception.logits(pictures)
+    assert features.shape == (2, inception.num_features)
+    assert logits.shape == (2, inception.num_classes)
+    torch.testing.assert_close(logits, features @ inception.network.fc.weight.T, atol=1e-4, rtol=1e-4)
+
+
+def test_files_that_are_not_the_weights_are_refused(tmp_path):
+    with pytest.raises(BolidError, match=r"none\.pth: no such file; download https://"):
+        InceptionV3(tmp_path / "none.pth")
+    torch.save({"x": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(BolidError, match="not the Inception weights"):
+        InceptionV3(tmp_path / "other.pth")
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_a_file_cannot_run_code(tmp_path):
+    owned = tmp_path / "owned"
+    torch.save({"x": Evil(str(owned))}, tmp_path / "zip.pth")
+    (tmp_path / "old.pth").write_bytes(pickle.dumps(Evil(str(owned))))
+    for name in ("zip.pth", "old.pth"):
+        with pytest.raises(BolidError, match="not the Inception weights"):
+            InceptionV3(tmp_path / name)
+    assert not owned.exists()
