@@ -1,4 +1,5 @@
 import gzip
+import json
 
 import numpy as np
 import pytest
@@ -113,3 +114,23 @@ def test_a_transformers_tokenizer_travels_with_the_folder(tmp_path):
     expected = [vocab["<|startoftext|>"], vocab["a</w>"], vocab["photo</w>"], *[end] * 5]
     assert clip._tokenizer(["a photo"])[0].tolist() == expected
     assert clip.encode_texts(["a photo"]).shape == (1, 16)
+
+
+def test_eva_towers_load_by_name_and_file(tmp_path):
+    import open_clip
+    from safetensors.torch import save_file
+
+    vision = {"image_size": 224, "timm_model_name": "eva02_tiny_patch14_224", "timm_pool": "token", "timm_proj": None}
+    config = {"embed_dim": 192, "custom_text": True, "vision_cfg": vision, "text_cfg": TINY_CLIP["text_cfg"]}
+    (tmp_path / "Tiny-EVA.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path)
+    model = open_clip.create_model("Tiny-EVA").eval()
+    save_file(model.state_dict(), tmp_path / "eva.safetensors")
+    save_clip_model(model, config, tmp_path / "eva")
+    by_name = ClipModel("Tiny-EVA", str(tmp_path / "eva.safetensors"))
+    assert (by_name.name, by_name.num_features) == ("tiny-eva", 192)
+    pictures = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        expected = model.encode_image((pictures - by_name.mean) / by_name.std)
+    torch.testing.assert_close(by_name.features(pictures), expected)
+    torch.testing.assert_close(ClipModel(str(tmp_path / "eva")).features(pictures), expected)
