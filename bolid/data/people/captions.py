@@ -53,7 +53,7 @@ STYLE = {
 def describe(person: Person, pose: str, outfit: Outfit, scene: Scene, rng: np.random.Generator) -> list[Phrase]:
     """The phrases of a photo, in the order in which a caption joins them."""
     phrases = [Phrase("gender", _pick(rng, (f"a photo of a {person.gender}", f"a picture of a {person.gender}")))]
-    phrases += _body(person, rng) + [Phrase("hair", _hair(person))]
+    phrases += [*_body(person, rng), Phrase("hair", _hair(person))]
     phrases.append(Phrase("clothes", _pick(rng, ("wearing ", "dressed in ", "in ")) + outfit.words))
     phrases.append(Phrase("pose", _pick(rng, POSES[pose].words)))
     phrases.append(Phrase("view", _pick(rng, VIEW[scene.view])))

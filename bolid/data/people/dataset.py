@@ -6,15 +6,15 @@ import functools
 import hashlib
 import json
 import multiprocessing
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from bolid.core.errors import BolidError
+from bolid.core.safe_io import write_bytes
 from bolid.core.schema import SPLITS, PersonRecord, Phrase
 
 RENDERER_VERSION = 1
@@ -148,7 +148,7 @@ def _render_person(job: Job, number: int) -> int:
     about = {"identity": name(number), "family": f"f{person.family:06d}", "gender": person.gender}
     about |= asdict(person.measures)
     content = {"job": _fingerprint(job), "person": about, "rows": rows}
-    _replace(_row_file(job, number), json.dumps(content).encode())
+    write_bytes(_row_file(job, number), json.dumps(content).encode())
     return len(rows)
 
 
@@ -161,8 +161,8 @@ def _save(job: Job, number: int, index: int, outfit: int, photo) -> dict:
     letter = "" if outfit == 0 else chr(ord("a") + outfit)
     file = f"{job.split}/{name(number)}_{index}{letter}.png"
     content = _png(photo.picture)
-    _replace(job.folder / file, content)
-    _replace(job.folder / "masks" / file, _png(photo.mask))
+    write_bytes(job.folder / file, content)
+    write_bytes(job.folder / "masks" / file, _png(photo.mask))
     return {
         "file_name": file,
         "identity": name(number),
@@ -182,13 +182,6 @@ def _png(picture: np.ndarray) -> bytes:
     if picture.ndim == 3:
         picture = picture[..., ::-1]
     return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def _row_file(job: Job, number: int) -> Path:
@@ -216,17 +209,33 @@ def _finished(job: Job, number: int) -> bool:
 
 
 def write_tables(folder: Path) -> None:
-    """Writes `metadata.parquet` (a row per photo) and `people.parquet` (a row per identity) from the finished rows."""
-    import pandas
+    """Writes the manifest (a row per photo) and `people.parquet` (a row per identity) from the finished rows.
+
+    Face embeddings that were added to the manifest since stay, where the photo is still the same.
+    """
+    import pyarrow
+    from pyarrow import parquet
 
     from bolid.data.manifest import write_manifest
 
     finished = [json.loads(file.read_text()) for file in sorted((folder / ROWS).glob("*/p*.json"))]
-    write_manifest(folder, [_record(row) for person in finished for row in person["rows"]])
-    people = pandas.DataFrame([p["person"] for p in finished]).drop_duplicates("identity")
-    partial = folder / f".people.parquet.{os.getpid()}"
-    people.to_parquet(partial, index=False)
-    os.replace(partial, folder / "people.parquet")
+    labels = _labels(folder)
+    records = [_record(row) for person in finished for row in person["rows"]]
+    write_manifest(folder, [replace(r, **labels.get((r.file_name, r.sha256), {})) for r in records])
+    people = {person["person"]["identity"]: person["person"] for person in finished}
+    buffer = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.Table.from_pylist(list(people.values())), buffer)
+    write_bytes(folder / "people.parquet", buffer.getvalue().to_pybytes())
+
+
+def _labels(folder: Path) -> dict[tuple[str, str], dict]:
+    """What other tools added to the manifest's rows."""
+    from bolid.data.manifest import read_manifest
+
+    if not any((folder / split / "metadata.parquet").exists() for split in SPLITS):
+        return {}
+    added = [r for r in read_manifest(folder) if r.face_model]
+    return {(r.file_name, r.sha256): {"face_embedding": r.face_embedding, "face_model": r.face_model} for r in added}
 
 
 def _record(row: dict) -> PersonRecord:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import ConvexHull
 
-from bolid.data.people.body import Body, Posed, body
+from bolid.data.people.body import Posed, body
 from bolid.data.people.mesh import Piece, clip, grid_faces, normals, smoother
 
 COLOURS = {
@@ -91,11 +91,11 @@ class Chart:
 @functools.cache
 def chart() -> Chart:
     """The chart of the body model."""
-    model: Body = body()
+    model = body()
     z, joint = model.average[:, 2], model.joints
     levels = [joint[name][2] for name in ("foot.L", "lowerleg01.L", "upperleg01.L", "neck01")]
     down = np.interp(z, levels, [2, 1, 0, -1])
-    down = down + np.minimum(levels[0] - z, 0) * 0 + np.maximum(levels[0] - z, 0) / 0.4
+    down = down + np.maximum(levels[0] - z, 0) / 0.4  # soles lie below the ankle
     collar = levels[3] - 0.012 + 0.55 * (model.average[:, 1] + 0.01)
     points = np.abs(model.average * [1, 0, 0]) + model.average * [0, 1, 1]  # both arms onto the left one
     shoulder, elbow, wrist = (joint[f"{n}.L"] for n in ("upperarm01", "lowerarm01", "wrist"))
@@ -105,8 +105,9 @@ def chart() -> Chart:
     return Chart(np.where(second > 0, 1 + second, np.minimum(first, 1)), down, collar - z, points[:, 0], model.arm)
 
 
+@functools.cache
 def signed(garment: Garment) -> np.ndarray:
-    """(V,) metres inside the garment's hem (positive) or outside (negative)."""
+    """(V,) metres inside the garment's hem (positive) or outside (negative); not to be written to."""
     c = chart()
     bottom = min(garment.bottom, 0.15) if garment.skirt else garment.bottom
     inside = (bottom - c.down) * 0.38
@@ -154,10 +155,10 @@ def hang(garment: Garment, posed: Posed, colour: np.ndarray, flare: float = 0.16
     trunk = (c.arm < 0.2) & (c.down > -0.45)
     points = posed.vertices[trunk]
     start, end = max(garment.top, -0.30) if garment.sleeve is None else -0.12, garment.bottom
-    height = {k: posed.vertices[model.leg + 0 > 0.5][:, 2].min() for k in ("floor",)}["floor"]
+    floor = posed.vertices[model.leg > 0.5, 2].min()
     ring = trunk & (np.abs(c.down - start) < 0.03)
     hip = posed.vertices[ring, 2].mean()
-    length = (hip - height - 0.05) * np.interp(end, [0, 1, 2], [0.12, 0.52, 0.97])
+    length = (hip - floor - 0.05) * np.interp(end, [0, 1, 2], [0.12, 0.52, 0.97])
     levels = np.linspace(hip, hip - length, 16)
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     direction = np.stack([np.cos(angle), np.sin(angle)], 1)

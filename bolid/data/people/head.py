@@ -24,7 +24,7 @@ def _scalp() -> np.ndarray:
     model = body()
     x, y, z = model.average.T
     inside = z - np.interp(y, LINE_Y, LINE_Z)
-    ear = (model._painted("mpfb_ears.jpg") > 0.3) & (np.abs(x) > 0.068)
+    ear = (model.painted("mpfb_ears.jpg") > 0.3) & (np.abs(x) > 0.068)
     return np.where((model.head + model.neck > 0.6) & ~ear, inside, -0.05)
 
 

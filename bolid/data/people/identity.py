@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bolid.data.people.body import Body, Rest, body
+from bolid.data.people.body import Rest, body
 from bolid.data.people.measure import CALIBRATION, Measures, measure, z_score
 
 SKINS = np.array([(1.0, 0.84, 0.74), (0.94, 0.75, 0.62), (0.84, 0.64, 0.49), (0.68, 0.48, 0.35), (0.46, 0.31, 0.23)])
@@ -133,7 +133,7 @@ def _natural_body(
     rng: np.random.Generator, gender: str, age: float, head_changes: dict[str, float]
 ) -> tuple[dict[str, float], dict[str, float], Measures, Rest]:
     """Draws bodies until one lies within natural ranges (nearly always one of the first three)."""
-    model: Body = body()
+    model = body()
     for _ in range(50):
         phenotype, changes = _phenotype(rng, gender, age), _changes(rng, face=False)
         rest = model.rest(phenotype, head_changes | changes)

@@ -81,7 +81,7 @@ def wear(outfit: Outfit, posed: Posed, normal: np.ndarray) -> tuple[list[Piece],
         if outfit.bottom.skirt:
             pieces.append(hang(outfit.bottom, posed, second, outfit.flare))
     upper = outfit.whole or outfit.top
-    beneath = 0.0 if outfit.bottom is None or outfit.tucked and upper.thick < 0.02 else 0.009
+    beneath = 0.0 if outfit.bottom is None or (outfit.tucked and upper.thick < 0.02) else 0.009
     pieces.append(drape(upper, posed, normal, first, beneath))
     worn.append(upper)
     if outfit.whole is not None:

@@ -18,7 +18,7 @@ from bolid.data.people.mesh import Piece, compact, join, normals
 from bolid.data.people.outfit import draw_outfit, wear
 from bolid.data.people.pose import CLOSE_ODDS, ODDS, POSES, draw_pose
 from bolid.data.people.raster import Raster
-from bolid.data.people.scene import CYCLE, SHOWN, Camera, Scene, aim_at, draw_scene, place_camera
+from bolid.data.people.scene import CYCLE, Camera, Scene, aim_at, draw_scene, place_camera
 
 AVERAGE = {"gender": 0.5, "age": ADULT, "height": 0.335, "muscle": 0.5, "weight": 0.6, "proportions": 0.5}
 # How far inside the visible surface a joint may lie and still count as seen, in metres (17 COCO points).
@@ -145,9 +145,8 @@ def _assemble(person: Person, posed: Posed, outfit) -> Piece:
 def _shaded(mesh: Piece, scene: Scene) -> Piece:
     """Lights every vertex: a key lamp that wraps around a little, and light from sky and floor."""
     normal = normals(mesh.points, mesh.faces)
-    facing_back = normal[:, 1] > 0.25  # sheets (skirts, curtains of hair) are seen from both sides
     key = np.clip((normal @ scene.light + 0.15) / 1.15, 0, 1) * scene.key
-    fill = scene.ambient * (0.86 + 0.14 * normal[:, 2]) + 0.06 * np.abs(normal[:, 1]) + 0.0 * facing_back
+    fill = scene.ambient * (0.86 + 0.14 * normal[:, 2]) + 0.06 * np.abs(normal[:, 1])
     lit = mesh.rgb * (key + fill)[:, None] * scene.warmth
     return Piece(mesh.points, mesh.faces, np.clip(lit, 0, 1).astype(np.float32))
 
@@ -223,6 +222,3 @@ def _face_box(posed: Posed, camera: Camera, size: tuple[int, int], keypoints: np
 def super_sampling(height: int) -> int:
     """How many times larger than the photo it is drawn, per side."""
     return 2 if height >= 200 else 4
-
-
-assert set(SHOWN) == set(CYCLE)

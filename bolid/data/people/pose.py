@@ -111,7 +111,7 @@ POSES: dict[str, Pose] = {
         spread=3,
     ),
 }
-ODDS = {name: 1.0 for name in POSES} | {"standing": 2.5, "walking": 1.6, "sitting": 1.4}
+ODDS = dict.fromkeys(POSES, 1.0) | {"standing": 2.5, "walking": 1.6, "sitting": 1.4}
 # What the frame cuts off must not stand in the caption.
 CLOSE_ODDS = {"standing": 6.0, "waving": 1.0, "arms raised": 0.7, "arms spread": 0.5}
 
@@ -149,7 +149,6 @@ def _arm(out: np.ndarray, body: Body, side: str, arm: Arm, rng: np.random.Genera
     raised = max(raised, -38.0)  # further down and the hand enters the thigh
     joints = [body.joints[f"{name}.{side}"] for name in ("upperarm01", "lowerarm01", "wrist")]
     upper, fore = joints[1] - joints[0], joints[2] - joints[1]
-    lift = _turn(0, -sign * raised, 0)
     # Beyond level the shoulder girdle lifts too; without it the deltoid folds into the neck.
     girdle = 0.28 * max(raised - 30.0, 0.0)
     out[body.bone_index[f"clavicle.{side}"]] = _turn(0, -sign * girdle, 0)
@@ -165,4 +164,4 @@ def _leg(out: np.ndarray, body: Body, side: str, leg: Leg, rng: np.random.Genera
     # The rest pose straddles; 4 degrees inwards is how people stand.
     out[body.bone_index[f"upperleg01.{side}"]] = _turn(-forward, 0, 0) @ _turn(0, sign * (4.0 - outward), 0)
     out[body.bone_index[f"lowerleg01.{side}"]] = _turn(max(knee, 0.0), 0, 0)
-    out[body.bone_index[f"foot.{side}"]] = _turn(-foot - 0.0, 0, 0)
+    out[body.bone_index[f"foot.{side}"]] = _turn(-foot, 0, 0)
