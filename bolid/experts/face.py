@@ -105,7 +105,7 @@ def face_size(matrix: np.ndarray, size: int) -> float:
 def _load_recogniser(path: Path) -> tuple[Path, ArcFaceONNX]:
     if not path.exists():
         raise BolidError(
-            f"{path}: no such file. Give a face recogniser in ONNX: data/tiny/face.onnx, or w600k_r50.onnx from "
+            f"{path}: no such file. Give a face recogniser in ONNX: data/tiny/face/face.onnx, or w600k_r50.onnx from "
             "insightface's buffalo_l (https://github.com/deepinsight/insightface), unpacked there."
         )
     # buffalo_l has four networks besides its recogniser, which is the one whose name starts with w.
