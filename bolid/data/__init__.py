@@ -1,7 +1,18 @@
-"""Photos to batches."""
+"""Photos to batches. Names are imported when asked for: a process that renders needs no training library."""
 
-from bolid.data.caption_dropout import CaptionDropout
-from bolid.data.datamodule import IdentityDataModule
-from bolid.data.rendered import RenderedPeople
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bolid.data.caption_dropout import CaptionDropout
+    from bolid.data.datamodule import IdentityDataModule
+    from bolid.data.rendered import RenderedPeople
 
 __all__ = ["CaptionDropout", "IdentityDataModule", "RenderedPeople"]
+_HOMES = {"CaptionDropout": "caption_dropout", "IdentityDataModule": "datamodule", "RenderedPeople": "rendered"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(f"bolid.data.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'bolid.data' has no attribute {name!r}")

@@ -155,7 +155,7 @@ def test_arguments_come_from_yaml():
             "init_args": {"folder": "x", "size": [48, 32], "caption_dropout": {"body": 0.3, "all_body": 0.3}},
         }
     })  # fmt: skip
-    data = parser.instantiate_classes(config).data
+    data = parser.instantiate(config).data
     assert data.caption_dropout == CaptionDropout(body=0.3, all_body=0.3)
     assert tuple(data.size) == (48, 32)
 
