@@ -162,10 +162,16 @@ def _develop(scene, camera, posed, mesh, colours, depth, size, seated) -> tuple[
         wide = back_depth.repeat(over // coarse, 0).repeat(over // coarse, 1)
         depth[depth > wide] = np.inf
     person = np.isfinite(depth)
-    cover = _average(person.astype(np.float32)[..., None], over)
-    ink = _average(colours * person[..., None].astype(np.float32), over)
+    cover = _average_whole(person.astype(np.uint16)[..., None], over)
+    ink = _average_whole(colours * person.astype(np.uint16)[..., None], over)
     picture = ink + _average(back, coarse) * 255 * (1 - cover)
     return (picture + 0.5).clip(0, 255).astype(np.uint8), (cover[..., 0] * 255 + 0.5).astype(np.uint8)
+
+
+def _average_whole(picture: np.ndarray, by: int) -> np.ndarray:
+    """The same for whole numbers, whose sums are exact in any order: much faster."""
+    total = sum(picture[i::by, j::by] for i in range(by) for j in range(by))
+    return total.astype(np.float32) / np.float32(by * by)
 
 
 def _average(picture: np.ndarray, by: int) -> np.ndarray:
