@@ -68,7 +68,7 @@ def transform(
         size: Height and width of the crop.
     """
     moved = keypoints.astype(np.float32, copy=True)
-    moved[..., :2] = moved[..., :2] * np.float32(scale) + np.float32(offset)
+    moved[..., :2] = moved[..., :2] * np.array(scale, np.float32) + np.array(offset, np.float32)
     height, width = size
     inside = (moved[..., :2] >= 0).all(-1) & (moved[..., 0] <= width) & (moved[..., 1] <= height)
     return np.where((inside & (moved[..., 2] > 0))[..., None], moved, np.float32(0))

@@ -156,7 +156,8 @@ class ViewCache:
         for name, (shape, dtype) in shapes.items():
             if not (self.path / f"{name}.npy").is_file():
                 with atomic_path(self.path / f"{name}.npy") as temporary:
-                    np.lib.format.open_memmap(temporary, "w+", dtype, shape).flush()
+                    np.lib.format.open_memmap(temporary, "w+", dtype, shape)
+                    _reserve(temporary)
 
     def _build(self, records: Sequence[PersonRecord], folder: Path, view: View) -> None:
         todo = np.flatnonzero(~self.good)  # what was unreadable is tried again: the disk may have been at fault
@@ -178,15 +179,20 @@ class ViewCache:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the interpreter's lock where it matters
             errors = list(tqdm(pool.map(one, todo), title, len(todo), unit="photo", disable=len(todo) < 200))
         self.skipped = [error for error in errors if error is not None]
-        for array in arrays:
-            array.flush()
-        del self.good
+        del self.good  # mapped before it was filled; the next look maps it anew
 
     def _remove_outdated(self, prefix: str) -> None:
         os.utime(self.path)
         for other in self.path.parent.glob(f"{prefix}-*"):
             if time.time() - other.stat().st_mtime > _UNUSED:
                 shutil.rmtree(other, ignore_errors=True)
+
+
+def _reserve(path: Path) -> None:
+    """Takes the file's room on the disk now: writing to a map when the disk is full kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _read(record: PersonRecord, folder: Path, view: View, size: tuple[int, int]):

@@ -57,7 +57,7 @@ class LabelSummary:
 
 def label_folder(
     folder: Path, pose: Path = Path("data/tiny/pose"), face: Path | None = Path("data/tiny/face.onnx")
-) -> None:
+) -> str:
     """Finds the person in every photo of a folder and writes the manifest that training reads.
 
     Photos lie in one folder per person, FOLDER/PERSON/PHOTO (.png, .jpg or .webp), or in FOLDER/SPLIT/PERSON/PHOTO with
@@ -67,6 +67,9 @@ def label_folder(
         folder: The folder of people's folders.
         pose: Folder of the pose network that finds people and their keypoints.
         face: The ONNX face recogniser; null for no face embeddings.
+
+    Returns:
+        A line that counts photos, people, faces, and what was skipped.
     """
     from bolid.experts.face import FaceEmbedder
     from bolid.experts.pose import PoseEstimator
@@ -75,7 +78,7 @@ def label_folder(
     _check_folder(folder)
     embedder = None if face is None else FaceEmbedder(resolve(face))
     summary = label_photos(folder, PoseEstimator(resolve(pose)), embedder)
-    print(f"{folder}: {summary}")
+    return f"{folder}: {summary}"
 
 
 def label_photos(folder: Path, estimator: Estimator, embedder: Embedder | None) -> LabelSummary:

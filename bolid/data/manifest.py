@@ -133,7 +133,8 @@ def _to_lists(folder: Path, records: Sequence[PersonRecord], name: str) -> pa.Ar
     present = [np.asarray(v, np.float32).ravel() for v in values if v is not None]
     lists = pa.array(np.concatenate([np.empty(0, np.float32), *present]))
     for length in reversed(shape[1:]):
-        lists = pa.ListArray.from_arrays(np.arange(0, len(lists) + 1, length, np.int32), lists)
+        starts = np.arange(0, len(lists) + 1, length)
+        lists = pa.ListArray.from_arrays(starts.astype(np.int32), lists)
     missing = np.array([v is None for v in values], bool)
     offsets = np.concatenate([[0], np.cumsum(np.where(missing, 0, shape[0]))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), lists, mask=pa.array(missing))

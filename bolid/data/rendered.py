@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from bolid.core.safe_io import open_picture, resolve_inside
 from bolid.core.schema import SPLITS, PersonRecord
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.faces import embed_faces
-from bolid.data.manifest import MANIFEST, read_manifest, split_of, write_manifest
+from bolid.data.manifest import MANIFEST, read_manifest, split_of
 
 log = logging.getLogger(__name__)
 RESERVED = 900_000  # people from this seed on are for testing; nothing trains on them
@@ -93,7 +92,6 @@ class RenderedPeople(IdentityDataModule):
         for split in SPLITS:
             if self._lacks(split, records):
                 self._render(split, records)
-                self._keep_faces(records)
         if self.face_embedder is not None:
             self._label_faces(self.face_embedder)
         super().prepare_data()
@@ -158,18 +156,6 @@ class RenderedPeople(IdentityDataModule):
             self.folder, people, self.photos, height, width,
             split=split, families=families, workers=self.render_workers, **self._how,
         )  # fmt: skip
-
-    def _keep_faces(self, before: Sequence[PersonRecord]) -> None:
-        """Puts the embeddings of photos that were there before back: the renderer writes the manifest afresh."""
-        known = {(r.file_name, r.sha256): r for r in before if r.face_model}
-        if not known:
-            return
-        records = []
-        for record in self._records():
-            old = known.get((record.file_name, record.sha256))
-            face = {"face_embedding": old.face_embedding, "face_model": old.face_model} if old else {}
-            records.append(replace(record, **face))
-        write_manifest(self.folder, records)
 
     def _label_faces(self, weights: Path) -> None:
         from bolid.core.paths import resolve

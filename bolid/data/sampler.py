@@ -10,10 +10,10 @@ from torch.utils.data.distributed import DistributedSampler
 
 
 class Draw(NamedTuple):
-    """What a dataset is asked for: with the seed, it decides the sample."""
+    """What a dataset is asked for: with the seed, it decides the sample. `place` is in the epoch, over all ranks."""
 
     epoch: int
-    index: int
+    place: int
 
 
 class EpochSampler(DistributedSampler):

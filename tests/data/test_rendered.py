@@ -22,8 +22,6 @@ SMALL = {
 class Draughtsman:
     """Stands in for the renderer: draws, and remembers what it was asked for."""
 
-    forget = False  # whether it writes known rows without their faces, as the renderer does
-
     def __init__(self) -> None:
         self.asked: list[tuple[str, int, int]] = []
 
@@ -39,8 +37,6 @@ class Draughtsman:
             (drawn / record.file_name).replace(folder / name)
             who_it_is = {"file_name": name, "identity": f"p{seed:06d}", "renderer": people.RENDERER_VERSION}
             known[name] = replace(record, sha256="", **who_it_is)
-        if self.forget:
-            known = {k: replace(r, face_embedding=None, face_model="") for k, r in known.items()}
         write_manifest(folder, list(known.values()))
 
 
@@ -80,18 +76,6 @@ def test_other_people_of_the_folder_are_left_alone(tmp_path, renderer):
     assert len(renderer.asked) == 3
     assert {r.identity for r in fewer.splits["train"]} == {"p200000"}
     assert len(read_manifest(tmp_path)) == 12
-
-
-def test_faces_outlive_a_later_rendering(tmp_path, renderer):
-    RenderedPeople(tmp_path, **SMALL).prepare_data()
-    faces = embed_faces(read_manifest(tmp_path), tmp_path, Recogniser)
-    renderer.forget = True
-    RenderedPeople(tmp_path, **(SMALL | {"val_people": 2})).prepare_data()
-    found = {r.file_name: r for r in read_manifest(tmp_path)}
-    assert len(found) == len(faces) + 2
-    for record in faces:
-        np.testing.assert_array_equal(found[record.file_name].face_embedding, record.face_embedding)
-    assert found["val/p290001_0.png"].face_embedding is None
 
 
 def test_twins_are_told(tmp_path, renderer):

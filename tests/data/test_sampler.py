@@ -16,7 +16,7 @@ from tests.data.fabricate import fabricate
 def test_ranks_share_an_epoch(length, ranks, batch_size):
     for training in (True, False):
         samplers = [EpochSampler(length, batch_size, training, ranks, rank) for rank in range(ranks)]
-        dealt = [[draw.index for draw in s] for s in samplers]
+        dealt = [[draw.place for draw in s] for s in samplers]
         assert [len(d) for d in dealt] == [len(s) for s in samplers]
         together = sorted(index for d in dealt for index in d)
         assert together == sorted(set(together))  # nothing twice
