@@ -56,7 +56,7 @@ class LabelSummary:
 
 
 def label_folder(
-    folder: Path, pose: Path = Path("data/tiny/pose"), face: Path | None = Path("data/tiny/face.onnx")
+    folder: Path, pose: Path = Path("data/tiny/pose"), face: Path | None = Path("data/tiny/face/face.onnx")
 ) -> str:
     """Finds the person in every photo of a folder and writes the manifest that training reads.
 
