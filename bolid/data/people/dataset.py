@@ -63,7 +63,8 @@ def render_people(
         photos: Photos of each person.
         height, width: Pixels.
         split: "train", "val" or "test".
-        framing: "mixed" (half full length, a third head and shoulders) or one of `FRAMINGS` for all.
+        framing: "mixed" (half full length, a third head and shoulders) or one of `FRAMINGS` for all
+            (underscores count as spaces).
         outfits: 2 draws every photo in a second outfit too (`p000123_0b.png`), pose, camera and background alike.
         families: How many consecutive seeds share head, skin and hair (2: twins); 0: nobody.
         workers: Processes.
@@ -72,7 +73,7 @@ def render_people(
     Raises:
         BolidError: An option is out of range, EGL is missing, or the folder holds other photos of these people.
     """
-    job = Job(Path(folder), split, photos, height, width, framing, outfits, families, seed)
+    job = Job(Path(folder), split, photos, height, width, framing.replace("_", " "), outfits, families, seed)
     _check(job, workers)
     todo = [person for person in people if not _finished(job, person)]
     if todo:
@@ -239,9 +240,18 @@ def _labels(folder: Path) -> dict[tuple[str, str], dict]:
 
 
 def _record(row: dict) -> PersonRecord:
-    arrays = {k: np.array(row[k], np.float32) for k in ("keypoints", "keypoints_canonical", "box")}
-    face = None if row["face_box"] is None else np.array(row["face_box"], np.float32)
-    rest = {k: row[k] for k in ("file_name", "identity", "silhouette", "sha256")}
-    phrases = [Phrase(*p) for p in row["phrases"]]
-    fixed = {"source": "rendered", "licence": LICENCE, "renderer": RENDERER_VERSION}
-    return PersonRecord(**rest, **arrays, **fixed, phrases=phrases, face_box=face)
+    face = row["face_box"]
+    return PersonRecord(
+        file_name=row["file_name"],
+        identity=row["identity"],
+        phrases=[Phrase(*p) for p in row["phrases"]],
+        keypoints=np.array(row["keypoints"], np.float32),
+        box=np.array(row["box"], np.float32),
+        keypoints_canonical=np.array(row["keypoints_canonical"], np.float32),
+        face_box=None if face is None else np.array(face, np.float32),
+        silhouette=row["silhouette"],
+        source="rendered",
+        licence=LICENCE,
+        sha256=row["sha256"],
+        renderer=RENDERER_VERSION,
+    )

@@ -162,13 +162,13 @@ def hang(garment: Garment, posed: Posed, colour: np.ndarray, flare: float = 0.16
     levels = np.linspace(hip, hip - length, 16)
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     direction = np.stack([np.cos(angle), np.sin(angle)], 1)
-    rows, support = [], None
+    rows: list[np.ndarray] = []
     for level in levels:
         near = points[np.abs(points[:, 2] - level) < 0.03]
-        now = (near[:, :2] @ direction.T).max(0) if len(near) > 10 else support
+        before = rows[-1] if rows else None
+        now = (near[:, :2] @ direction.T).max(0) if len(near) > 10 or before is None else before
         # A hull's support function; cloth cannot come back in below what it hangs from.
-        support = now if support is None else np.maximum(now, support - 0.004)
-        rows.append(support)
+        rows.append(now if before is None else np.maximum(now, before - 0.004))
     return _tube(np.stack(rows), levels, direction, garment, colour, flare)
 
 

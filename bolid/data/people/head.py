@@ -122,12 +122,12 @@ def _curtain(local: np.ndarray, middle: np.ndarray, top: float, length: float, c
     central = (body().arm < 0.05) & (np.abs(local[:, 0] - middle[0]) < 0.10) & (local[:, 1] > middle[1] - 0.06)
     points = local[central]
     levels = np.linspace(top - 0.055, top - length, 18)
-    rows, support = [], None
+    rows: list[np.ndarray] = []
     for level in levels:
         near = points[np.abs(points[:, 2] - level) < 0.012]
-        now = ((near[:, :2] - middle[:2]) @ direction.T).max(0) if len(near) > 5 else support
-        support = now if support is None else np.maximum(now, support - 0.0035)
-        rows.append(support)
+        before = rows[-1] if rows else None
+        now = ((near[:, :2] - middle[:2]) @ direction.T).max(0) if len(near) > 5 or before is None else before
+        rows.append(now if before is None else np.maximum(now, before - 0.0035))
     # Lower down it lies over whatever is worn.
     fullness = np.interp(top - levels, [0.05, 0.10, 0.25, 0.42], [0.008, 0.014, 0.022, 0.046])[:, None]
     outline = (np.stack(rows) + fullness)[..., None] * direction + middle[:2]

@@ -19,11 +19,17 @@ WOMAN_BOTTOM_ODDS = BOTTOM_ODDS | {"leggings": 2, "skirt": 2, "long skirt": 0.7}
 
 @dataclass
 class Outfit:
-    """Garments with the names of their colours; `whole` (dress or coat) replaces or covers the top."""
+    """Clothes with the names of their colours.
 
-    top: Garment | None
+    Attributes:
+        upper: Top, dress or coat. `bottom`: None under a dress.
+        colours: Of `upper` and `bottom`, names in `COLOURS`.
+        tucked: The upper goes into the bottom, if it is thin. `shoes`: (3,) colour.
+        flare: How much skirts widen, metres per metre.
+    """
+
+    upper: Garment
     bottom: Garment | None
-    whole: Garment | None
     colours: tuple[str, str]
     tucked: bool
     shoes: np.ndarray
@@ -33,10 +39,8 @@ class Outfit:
     def words(self) -> str:
         """The clothes as a caption names them."""
         first, second = self.colours
-        if self.whole is not None and self.bottom is None:
-            return f"{_article(first)} {self.whole.words}"
-        upper = self.whole or self.top
-        return f"{_article(first)} {upper.words} and {_counted(self.bottom, second)}"
+        words = f"{_article(first)} {self.upper.words}"
+        return words if self.bottom is None else f"{words} and {_counted(self.bottom, second)}"
 
 
 def _article(colour: str) -> str:
@@ -54,15 +58,13 @@ def draw_outfit(rng: np.random.Generator, gender: str, upright: bool) -> Outfit:
     tops, bottoms = (TOP_ODDS, BOTTOM_ODDS) if gender == "man" else (WOMAN_TOP_ODDS, WOMAN_BOTTOM_ODDS)
     top, bottom, chance = TOPS[_pick(rng, tops)], BOTTOMS[_pick(rng, bottoms)], rng.random()
     tucked, sole, flare = rng.random() < 0.35, SHOES[rng.integers(len(SHOES))], rng.uniform(0.05, 0.32)
+    if upright and chance < 0.07:
+        return Outfit(DRESSES["coat"], BOTTOMS["trousers"], colours, tucked, sole, flare * 0.4)
+    if upright and gender == "woman" and chance > 0.86:
+        return Outfit(DRESSES["dress"], None, colours, tucked, sole, flare)
     if bottom.skirt and not upright:
         bottom = BOTTOMS["leggings"]
-    whole = None
-    if upright and chance < 0.07:
-        whole, top, flare = DRESSES["coat"], None, flare * 0.4
-        bottom = BOTTOMS["trousers"]
-    elif upright and gender == "woman" and chance > 0.86:
-        whole, top, bottom = DRESSES["dress"], None, None
-    return Outfit(top, bottom, whole, colours, tucked, sole, flare)
+    return Outfit(top, bottom, colours, tucked, sole, flare)
 
 
 def _pick(rng: np.random.Generator, odds: dict[str, float]) -> str:
@@ -73,17 +75,15 @@ def _pick(rng: np.random.Generator, odds: dict[str, float]) -> str:
 def wear(outfit: Outfit, posed: Posed, normal: np.ndarray) -> tuple[list[Piece], np.ndarray]:
     """Surfaces of the clothes and shoes, and (F,) which faces of the body stay to be drawn."""
     first, second = (np.array(COLOURS[c]) for c in outfit.colours)
-    pieces, worn = shoes(posed, outfit.shoes), []
+    pieces, worn = shoes(posed, outfit.shoes), [outfit.upper]
+    tucked = outfit.tucked and outfit.upper.thick < 0.02
     if outfit.bottom is not None:
-        over = 0.008 if outfit.tucked and outfit.top is not None and outfit.top.thick < 0.02 else 0.0
-        pieces.append(drape(outfit.bottom, posed, normal, second, over))
+        pieces.append(drape(outfit.bottom, posed, normal, second, 0.008 if tucked else 0.0))
         worn.append(outfit.bottom)
         if outfit.bottom.skirt:
             pieces.append(hang(outfit.bottom, posed, second, outfit.flare))
-    upper = outfit.whole or outfit.top
-    beneath = 0.0 if outfit.bottom is None or (outfit.tucked and upper.thick < 0.02) else 0.009
-    pieces.append(drape(upper, posed, normal, first, beneath))
-    worn.append(upper)
-    if outfit.whole is not None:
-        pieces.append(hang(outfit.whole, posed, first, outfit.flare))
+    beneath = 0.0 if outfit.bottom is None or tucked else 0.009
+    pieces.append(drape(outfit.upper, posed, normal, first, beneath))
+    if outfit.upper.skirt:
+        pieces.append(hang(outfit.upper, posed, first, outfit.flare))
     return pieces, bare(worn)

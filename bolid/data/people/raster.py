@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -43,10 +44,11 @@ class Raster:
 
         vtk.vtkObject.GlobalWarningDisplayOff()
         self.height, self.width = height, width
-        self.plotter = pyvista.Plotter(off_screen=True, window_size=(width, height), lighting="none")
-        self.plotter.set_background("black")
-        self.window = self.plotter.render_window
-        self.window.SetMultiSamples(0)
+        self.plotter = pyvista.Plotter(off_screen=True, window_size=[width, height], lighting="none")
+        self.plotter.renderer.SetBackground(0, 0, 0)
+        window: Any = self.plotter.render_window
+        window.SetMultiSamples(0)  # photos are drawn larger and averaged
+        self.window = window
         self.mapper = vtk.vtkPolyDataMapper()
         self.mapper.SetColorModeToDirectScalars()
         actor = vtk.vtkActor()

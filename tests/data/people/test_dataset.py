@@ -1,0 +1,103 @@
+"""`render_people` on disk: complete, resumable, and clear about what is wrong."""
+
+from __future__ import annotations
+
+import ctypes.util
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+from PIL import Image
+
+from bolid.core.errors import BolidError
+from bolid.data.manifest import read_manifest, write_manifest
+from bolid.data.people import RENDERER_VERSION, dataset, render_people
+
+SMALL = {"photos": 2, "height": 48, "width": 32, "workers": 1}
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.png"))}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people")
+    render_people(folder, range(3), **SMALL)
+    return folder
+
+
+def test_everything_is_there(finished):
+    records = read_manifest(finished)
+    assert len(records) == 6
+    for record in records:
+        picture = Image.open(finished / record.file_name)
+        assert picture.size == Image.open(finished / record.silhouette).size == (32, 48)
+        assert record.renderer == RENDERER_VERSION
+        assert record.caption.startswith(("a photo of", "a picture of"))
+        assert record.identity not in record.caption
+    people = parquet.read_table(finished / "people.parquet").to_pylist()
+    assert [p["identity"] for p in people] == ["p000000", "p000001", "p000002"]
+    assert {"family", "gender", "waist", "hip", "shoulder", "torso", "leg", "arm", "build"} <= set(people[0])
+    assert not [p for p in finished.rglob("*") if "tmp" in p.name]
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(finished, tmp_path, monkeypatch):
+    real, calls = dataset._save, []
+
+    def dies(*arguments):
+        calls.append(arguments)
+        if len(calls) == 4:  # in the middle of the second person
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(dataset, "_save", dies)
+    with pytest.raises(KeyboardInterrupt):
+        render_people(tmp_path, range(3), **SMALL)
+    monkeypatch.setattr(dataset, "_save", real)
+    render_people(tmp_path, range(3), **SMALL)
+    assert contents(tmp_path) == contents(finished)
+    assert [r.caption for r in read_manifest(tmp_path)] == [r.caption for r in read_manifest(finished)]
+
+
+def test_finished_people_are_not_rendered_again(finished, monkeypatch):
+    monkeypatch.setattr(dataset, "_render", lambda *_: pytest.fail("rendered again"))
+    render_people(finished, [2, 0], **SMALL)
+
+
+def test_extending_keeps_what_was_added_to_the_manifest(finished, tmp_path):
+    render_people(tmp_path, [7], **SMALL)
+    face = np.eye(512, dtype=np.float32)[3]
+    records = read_manifest(tmp_path)
+    records[0].face_embedding, records[0].face_model = face, "abc"
+    write_manifest(tmp_path, records)
+    render_people(tmp_path, [8], split="val", **SMALL)
+    both = {r.file_name: r for r in read_manifest(tmp_path)}
+    assert len(both) == 4
+    assert np.array_equal(both["train/p000007_0.png"].face_embedding, face)
+    assert both["val/p000008_0.png"].face_embedding is None
+
+
+def test_two_workers_draw_the_same(finished, tmp_path):
+    render_people(tmp_path, range(3), **(SMALL | {"workers": 2}))
+    assert contents(tmp_path) == contents(finished)
+
+
+@pytest.mark.parametrize(("wrong", "words"), [
+    ({"split": "training"}, "split"), ({"framing": "close"}, "framing"), ({"photos": 0}, "photos"),
+    ({"height": 9}, "height"), ({"outfits": 99}, "outfits"),
+])  # fmt: skip
+def test_wrong_options_say_which(tmp_path, wrong, words):
+    with pytest.raises(BolidError, match=words):
+        render_people(tmp_path, range(1), **(SMALL | wrong))
+
+
+def test_other_options_in_the_same_folder_are_refused(finished):
+    with pytest.raises(BolidError, match="seed was 0"):
+        render_people(finished, range(3), seed=5, **SMALL)
+
+
+def test_missing_egl_names_the_packages(tmp_path, monkeypatch):
+    monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
+    with pytest.raises(BolidError, match=r"apt-get install libegl1 libgl1-mesa-dri"):
+        render_people(tmp_path, range(1), **SMALL)
