@@ -34,9 +34,19 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if argv else 2
     try:
         return run(argv)
-    except BolidError as error:
-        print(f"bolid: {' '.join(str(error).split())}", file=sys.stderr)
+    except Exception as error:
+        mendable = cause(error)
+        if mendable is None:
+            raise
+        print(f"bolid: {' '.join(str(mendable).split())}", file=sys.stderr)
         return 1
+
+
+def cause(error: BaseException | None) -> BolidError | None:
+    """The `BolidError` behind an exception: jsonargparse wraps those of constructors in its own."""
+    while error is not None and not isinstance(error, BolidError):
+        error = error.__cause__
+    return error
 
 
 def run(argv: list[str]) -> int:

@@ -116,3 +116,23 @@ def batch(count: int = 4, references: int = 2, seed: int = 0) -> PersonBatch:
         file_names=[f"test/p{i}_0.png" for i in range(count)],
         reference_names=[[f"test/p{i}_{1 + j}.png" for j in range(references)] for i in range(count)],
     )
+
+
+def save_bundle(folder: Path) -> Path:
+    """A stand-in for `data/tiny`: every member random, small, and of the real class."""
+    import open_clip
+
+    from bolid.experts.clip import save_clip_model
+    from bolid.experts.pose import save_pose_model
+    from bolid.tasks.bundle.clip import ClipSize
+    from bolid.tasks.bundle.face import FaceNetwork, export_face
+    from bolid.tasks.bundle.pose import new_pose_model
+
+    save_sd(folder / "stable-diffusion", "v_prediction")
+    torch.manual_seed(0)
+    BodyVAE(latent_dim=8, text_dim=16, channels=(8, 8), width=16, heads=2).save_pretrained(folder / "body_vae")
+    save_pose_model(new_pose_model(0.33, 0.0625), folder / "pose", 96)
+    config = ClipSize(patch_size=16, width=32, vision_layers=1, text_layers=1).open_clip(49408)
+    save_clip_model(open_clip.CLIP(**config), config, folder / "clip_score")
+    export_face(FaceNetwork((8, 8, 8, 8)), folder / "face")
+    return folder

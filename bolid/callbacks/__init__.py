@@ -1,0 +1,9 @@
+"""What rides along with a run."""
+
+from bolid.callbacks.ema import EMA
+from bolid.callbacks.export import Export
+from bolid.callbacks.report import WriteReport
+from bolid.callbacks.samples import SampleGrid
+from bolid.callbacks.throughput import Throughput
+
+__all__ = ["EMA", "Export", "SampleGrid", "Throughput", "WriteReport"]

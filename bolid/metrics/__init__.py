@@ -1,0 +1,10 @@
+"""What scores pictures, one idea per file."""
+
+from bolid.metrics.base import PictureMetric
+from bolid.metrics.body import BodySimilarity
+from bolid.metrics.clip import ClipScore
+from bolid.metrics.fid import FID
+from bolid.metrics.inception_score import InceptionScore
+from bolid.metrics.kid import KID
+
+__all__ = ["FID", "KID", "BodySimilarity", "ClipScore", "InceptionScore", "PictureMetric"]

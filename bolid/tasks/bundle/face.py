@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -125,14 +126,19 @@ class FaceTask(BaseTask):
         self.log("val/auc", verification_auc(embeddings, names), prog_bar=True)
 
     def export(self, folder: Path) -> None:
-        """Writes `face.onnx` beside the folder's other members."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / "face.onnx") as file:
-            torch.onnx.export(
-                self.network.eval().cpu(), (torch.zeros(1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE),), str(file), dynamo=False,
-                input_names=["input.1"], output_names=["embedding"],
-                dynamic_axes={"input.1": {0: "batch"}, "embedding": {0: "batch"}},
-            )  # fmt: skip
+        """Writes `face.onnx`."""
+        export_face(self.network, folder)
+
+
+def export_face(network: FaceNetwork, folder: Path) -> None:
+    """Writes `face.onnx`, which `insightface.model_zoo` loads, into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    axes = {"input.1": {0: "batch"}, "embedding": {0: "batch"}}
+    with atomic_path(folder / "face.onnx") as file:
+        torch.onnx.export(
+            copy.deepcopy(network).eval().cpu(), (torch.zeros(1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE),), str(file),
+            dynamo=False, input_names=list(axes)[:1], output_names=list(axes)[1:], dynamic_axes=axes,
+        )  # fmt: skip
 
 
 def shows_face(batch: PersonBatch) -> Tensor:

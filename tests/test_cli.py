@@ -1,0 +1,150 @@
+"""The verbs as a user meets them: help, errors of one line, every shipped configuration."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from bolid.cli import FUNCTIONS, TRAINING, main
+from tests.data.fabricate import fabricate
+
+ROOT = Path(__file__).parents[1]
+ADAPTER = ROOT / "configs" / "adapter.yaml"
+
+
+@pytest.fixture
+def run(tmp_path, bundle, monkeypatch, capsys):
+    """Runs the command line in an empty folder with the random bundle; returns status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOLID_TINY", str(bundle))
+
+    def call(*words):
+        status = main([str(w) for w in words])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three drawn people with faces, one in each split, and one more to train on."""
+    fabricate(tmp_path / "photos", {"train": 2, "val": 1, "test": 2}, silhouettes=True)
+    return tmp_path / "photos"
+
+
+def small(photos, *, logger=True, drawing=True):
+    """Overrides that make a run of a shipped configuration short."""
+    words = ["--config", ROOT / "configs/data/folder.yaml", "--data.init_args.folder", photos, "--data.init_args.batch_size", 2]
+    words += ["--trainer.accelerator", "cpu", "--trainer.precision", "32-true", "--trainer.enable_progress_bar", "false"]
+    words += ["--trainer.logger.init_args.version", "x"] if logger else []
+    return words + (["--model.init_args.sampling.steps", 1] if drawing else [])
+
+
+def test_help_lists_every_verb_quickly():
+    start = time.perf_counter()
+    out = subprocess.run([sys.executable, "-m", "bolid.cli", "--help"], capture_output=True, text=True, check=True).stdout
+    assert time.perf_counter() - start < 2
+    assert all(verb in out for verb in [*TRAINING, *FUNCTIONS])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["paint"], "unknown verb 'paint'"),
+        (["fit", "--config", ADAPTER, "--trainer.max_stepz", "3"], "max_steps"),
+        (["fit", "--config", ADAPTER, "--trainer.max_step", "3"], "max_steps"),
+        (["fit", "--config", "no/such.yaml"], "no/such.yaml"),
+        (["fit", "--config", ADAPTER, "--model.class_path", "bolid.tasks.Paint"], "Paint"),
+        (["fit", "--config", ADAPTER, "--model.init_args.backbone.init_args.path", "nowhere"], "nowhere"),
+        (["fit", "--config", ADAPTER, "--model.init_args.text_dropout", "much"], "text_dropout"),
+        (["data", "label", "missing-folder"], "missing-folder"),
+        (["data", "render", "--peple", "3"], "peple"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(run, words, told):
+    status, _, err = run(*words)
+    lines = [line for line in err.splitlines() if line.startswith("bolid:")]
+    assert status != 0
+    assert len(lines) == 1, err
+    assert told in lines[0]
+    assert "Traceback" not in err
+
+
+def test_a_mistake_in_a_configuration_file_is_named(run, tmp_path):
+    (tmp_path / "bad.yaml").write_text("model:\n  init_args:\n    text_dropoutt: 0.1\n")
+    status, _, err = run("fit", "--config", ADAPTER, "--config", tmp_path / "bad.yaml")
+    assert status != 0
+    assert "text_dropoutt" in err.splitlines()[-1]
+
+
+def test_configuration_is_printed_whole(run, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run("fit", "--config", ADAPTER, "--print_config")
+    assert stop.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["model"]["init_args"]["text_dropout"] == 0.05
+    assert printed["data"]["class_path"].endswith("RenderedPeople")
+
+
+def test_fit_then_test_leave_checkpoint_adapter_report_and_sheet(run, photos, tmp_path):
+    words = ["--config", ADAPTER, *small(photos)]
+    fit = ["--trainer.max_steps", 2, "--trainer.val_check_interval", 1]
+    assert run("fit", *words, *fit)[0] == 0
+    folder = tmp_path / "runs/adapter/x"
+    saved = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert saved
+    assert all("_ip." in name or "encoder_hid_proj" in name for name in saved)
+    assert {f.name for f in (folder / "adapter").iterdir()} == {"adapter.json", "face.safetensors", "body.safetensors"}
+    assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_steps"] == 2
+    assert list((folder / "samples").glob("*.png"))
+    assert run("test", *words, "--ckpt_path", folder / "checkpoints/last.ckpt")[0] == 0
+    report = json.loads((folder / "report.json").read_text())
+    for column in ("text", "face", "body", "both", "other"):
+        assert 0 <= report[f"body_found/{column}"] <= 1
+    assert report["pictures"] == 6
+    assert report["seed"] == 0
+    assert all(isinstance(v, int | float) for v in report.values())
+    assert (folder / "sheet.png").stat().st_size > 1000
+    assert "|" in (folder / "report.md").read_text()
+
+
+@pytest.mark.parametrize("overlay", ["backbone/sd15.yaml", "backbone/sdxl.yaml", "trainer/cuda.yaml"])
+def test_every_overlay_runs_with_a_miniature_in_place_of_the_weights(run, photos, tmp_path, overlay):
+    from tests import miniature
+
+    words = ["--config", ADAPTER, "--config", ROOT / "configs" / overlay, *small(photos)]
+    if "backbone" in overlay:
+        save = miniature.save_sdxl if "sdxl" in overlay else miniature.save_sd
+        words += ["--model.init_args.backbone.init_args.path", save(tmp_path / "real"), "--data.init_args.size", "[96,64]"]
+    assert run("fit", *words, "--trainer.fast_dev_run", "true")[0] == 0
+
+
+def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, photos, tmp_path):
+    words = ["--config", ROOT / "configs/body_vae.yaml", *small(photos, drawing=False), "--data.init_args.target", "person"]
+    words += ["--model.init_args.model.init_args.text_dim", 16, "--trainer.max_steps", 2, "--trainer.val_check_interval", 1]
+    assert run("fit", *words)[0] == 0
+    encoder = tmp_path / "runs/body_vae/x/adapter"
+    words = ["--config", ADAPTER, *small(photos), "--trainer.fast_dev_run", "true"]
+    words += ["--model.init_args.branches", f'[{{"class_path": "bolid.models.branches.BodyBranch", "init_args": {{"encoder": "{encoder}"}}}}]']
+    assert run("fit", *words)[0] == 0
+
+
+def test_gradient_accumulation_and_another_logger(run, photos, tmp_path):
+    words = ["--config", ADAPTER, *small(photos, logger=False), "--trainer.max_steps", 2]
+    words += ["--trainer.accumulate_grad_batches", 2, "--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "csv"]
+    words += ["--trainer.log_every_n_steps", 1, "--trainer.callbacks", "[]", "--data.init_args.samples_per_epoch", 8]
+    assert run("fit", *words)[0] == 0
+    rows = next((tmp_path / "csv").rglob("metrics.csv")).read_text().splitlines()
+    assert len([row for row in rows[1:] if row]) >= 2
+
+
+def test_predict_and_validate_run(run, photos):
+    words = ["--config", ADAPTER, *small(photos)]
+    assert run("validate", *words)[0] == 0
+    assert run("predict", *words)[0] == 0
