@@ -57,8 +57,7 @@ class Body:
         import anny
         import torch
 
-        with contextlib.redirect_stdout(io.StringIO()):  # warp announces itself on import
-            self.model = anny.Anny(local_changes="default").to(torch.float32)
+        self.model = anny.Anny(local_changes="default").to(torch.float32)
         self.regressor = anny.KeypointsRegressor.coco(self.model, labels=COCO17).regression_weights.numpy()
         self.anthropometry = anny.Anthropometry(self.model)
         self.bone_index = {name: i for i, name in enumerate(self.model.bone_labels)}
@@ -160,4 +159,5 @@ class Body:
 @functools.cache
 def body() -> Body:
     """The body model of this process; the very first call on a machine builds a cache for about a minute."""
-    return Body()
+    with contextlib.redirect_stdout(io.StringIO()):  # warp announces itself, its devices and every kernel
+        return Body()
