@@ -48,7 +48,9 @@ def _unet(cross: int, **more) -> UNet2DConditionModel:
 
 
 def _scheduler(prediction_type: str) -> DDIMScheduler:
-    return DDIMScheduler(clip_sample=False, prediction_type=prediction_type, timestep_spacing="trailing", steps_offset=1)
+    return DDIMScheduler(
+        clip_sample=False, prediction_type=prediction_type, timestep_spacing="trailing", steps_offset=1
+    )
 
 
 def save_sd(folder: Path, prediction_type: str = "epsilon", seed: int = 0) -> Path:

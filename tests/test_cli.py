@@ -40,15 +40,31 @@ def photos(tmp_path):
 
 def small(photos, *, logger=True, drawing=True):
     """Overrides that make a run of a shipped configuration short."""
-    words = ["--config", ROOT / "configs/data/folder.yaml", "--data.init_args.folder", photos, "--data.init_args.batch_size", 2]
-    words += ["--trainer.accelerator", "cpu", "--trainer.precision", "32-true", "--trainer.enable_progress_bar", "false"]
+    words = [
+        "--config",
+        ROOT / "configs/data/folder.yaml",
+        "--data.init_args.folder",
+        photos,
+        "--data.init_args.batch_size",
+        2,
+    ]
+    words += [
+        "--trainer.accelerator",
+        "cpu",
+        "--trainer.precision",
+        "32-true",
+        "--trainer.enable_progress_bar",
+        "false",
+    ]
     words += ["--trainer.logger.init_args.version", "x"] if logger else []
     return words + (["--model.init_args.sampling.steps", 1] if drawing else [])
 
 
 def test_help_lists_every_verb_quickly():
     start = time.perf_counter()
-    out = subprocess.run([sys.executable, "-m", "bolid.cli", "--help"], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-m", "bolid.cli", "--help"], capture_output=True, text=True, check=True
+    ).stdout
     assert time.perf_counter() - start < 2
     assert all(verb in out for verb in [*TRAINING, *FUNCTIONS])
 
@@ -121,23 +137,51 @@ def test_every_overlay_runs_with_a_miniature_in_place_of_the_weights(run, photos
     words = ["--config", ADAPTER, "--config", ROOT / "configs" / overlay, *small(photos)]
     if "backbone" in overlay:
         save = miniature.save_sdxl if "sdxl" in overlay else miniature.save_sd
-        words += ["--model.init_args.backbone.init_args.path", save(tmp_path / "real"), "--data.init_args.size", "[96,64]"]
+        words += [
+            "--model.init_args.backbone.init_args.path",
+            save(tmp_path / "real"),
+            "--data.init_args.size",
+            "[96,64]",
+        ]
     assert run("fit", *words, "--trainer.fast_dev_run", "true")[0] == 0
 
 
 def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, photos, tmp_path):
-    words = ["--config", ROOT / "configs/body_vae.yaml", *small(photos, drawing=False), "--data.init_args.target", "person"]
-    words += ["--model.init_args.model.init_args.text_dim", 16, "--trainer.max_steps", 2, "--trainer.val_check_interval", 1]
+    words = [
+        "--config",
+        ROOT / "configs/body_vae.yaml",
+        *small(photos, drawing=False),
+        "--data.init_args.target",
+        "person",
+    ]
+    words += [
+        "--model.init_args.model.init_args.text_dim",
+        16,
+        "--trainer.max_steps",
+        2,
+        "--trainer.val_check_interval",
+        1,
+    ]
     assert run("fit", *words)[0] == 0
     encoder = tmp_path / "runs/body_vae/x/adapter"
     words = ["--config", ADAPTER, *small(photos), "--trainer.fast_dev_run", "true"]
-    words += ["--model.init_args.branches", f'[{{"class_path": "bolid.models.branches.BodyBranch", "init_args": {{"encoder": "{encoder}"}}}}]']
+    words += [
+        "--model.init_args.branches",
+        f'[{{"class_path": "bolid.models.branches.BodyBranch", "init_args": {{"encoder": "{encoder}"}}}}]',
+    ]
     assert run("fit", *words)[0] == 0
 
 
 def test_gradient_accumulation_and_another_logger(run, photos, tmp_path):
     words = ["--config", ADAPTER, *small(photos, logger=False), "--trainer.max_steps", 2]
-    words += ["--trainer.accumulate_grad_batches", 2, "--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "csv"]
+    words += [
+        "--trainer.accumulate_grad_batches",
+        2,
+        "--trainer.logger",
+        "CSVLogger",
+        "--trainer.logger.save_dir",
+        "csv",
+    ]
     words += ["--trainer.log_every_n_steps", 1, "--trainer.callbacks", "[]", "--data.init_args.samples_per_epoch", 8]
     assert run("fit", *words)[0] == 0
     rows = next((tmp_path / "csv").rglob("metrics.csv")).read_text().splitlines()

@@ -79,9 +79,15 @@ def load_adapter_weights(unet: UNet2DConditionModel, branch: int, weights: dict[
     """
     names = {"proj.0": "ff.net.0.proj", "proj.2": "ff.net.2", "norm": "norm"}
     wanted = adapter_weights(unet, branch)
-    wrong = sorted(k for k in wanted.keys() | weights.keys() if k not in wanted or k not in weights or wanted[k].shape != weights[k].shape)
+    wrong = sorted(
+        k
+        for k in wanted.keys() | weights.keys()
+        if k not in wanted or k not in weights or wanted[k].shape != weights[k].shape
+    )
     if wrong:
-        raise BolidError(f"the adapter does not fit this backbone: {len(wrong)} tensors differ, the first is {wrong[0]}")
+        raise BolidError(
+            f"the adapter does not fit this backbone: {len(wrong)} tensors differ, the first is {wrong[0]}"
+        )
     projector = {k.removeprefix("image_proj."): v for k, v in weights.items() if k.startswith("image_proj.")}
     unet.encoder_hid_proj.image_projection_layers[branch].load_state_dict(
         {f"{names[k.rpartition('.')[0]]}.{k.rpartition('.')[2]}": v for k, v in projector.items()}

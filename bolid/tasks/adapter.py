@@ -192,7 +192,9 @@ def other_people(batch: PersonBatch) -> list[int]:
     genders = [caption.split(",")[0] for caption in batch.full_captions]
 
     def stranger(row: int) -> int:
-        others = [(row + k) % count for k in range(1, count) if batch.identities[(row + k) % count] != batch.identities[row]]
+        others = [
+            (row + k) % count for k in range(1, count) if batch.identities[(row + k) % count] != batch.identities[row]
+        ]
         return next((o for o in others if genders[o] == genders[row]), others[0] if others else row)
 
     return [stranger(row) for row in range(count)]
@@ -202,7 +204,11 @@ def sheet_rows(batch: PersonBatch, drawn: dict[str, Tensor]) -> list[SheetRow]:
     """One row per sample: its references and the columns' pictures, all (3, H, W) in 0..1 on the CPU."""
     return [
         SheetRow(
-            references=[(p * 0.5 + 0.5).cpu() for p, m in zip(batch.reference_pictures[i], batch.reference_mask[i], strict=True) if m],
+            references=[
+                (p * 0.5 + 0.5).cpu()
+                for p, m in zip(batch.reference_pictures[i], batch.reference_mask[i], strict=True)
+                if m
+            ],
             columns={name: pictures[i].cpu() for name, pictures in drawn.items()},
             caption=batch.captions[i],
         )

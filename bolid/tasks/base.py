@@ -77,7 +77,9 @@ class BaseTask(LightningModule):
     def _check(self, state: dict[str, Any], where: str) -> None:
         missing = sorted(self.trained_keys() - state.keys())
         if missing:
-            raise BolidError(f"{where} was not written by this configuration: it lacks {len(missing)} trained tensors, such as {missing[0]}")
+            raise BolidError(
+                f"{where} was not written by this configuration: it lacks {len(missing)} trained tensors, such as {missing[0]}"
+            )
 
     def run_folder(self) -> Path:
         """Where this run writes: the logger's folder, or the trainer's root without one."""

@@ -65,7 +65,9 @@ class BodyVAETask(BaseTask):
         """The same terms with noise that depends only on the batch's number."""
         terms = self.losses(batch, self._encode(batch), self.generator(0, batch_idx))
         loss = terms["picture"] + terms["silhouette"] + self.beta * terms["kl"] + self.contrast * terms["contrast"]
-        self.log_dict({f"val/{k}": v for k, v in terms.items()} | {"val/loss": loss}, batch_size=len(batch), sync_dist=True)
+        self.log_dict(
+            {f"val/{k}": v for k, v in terms.items()} | {"val/loss": loss}, batch_size=len(batch), sync_dist=True
+        )
 
     def _encode(self, batch: PersonBatch) -> Posterior:
         return self.model.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
@@ -77,7 +79,9 @@ class BodyVAETask(BaseTask):
         weight = gaussian_weight(batch.keypoints, batch.pictures.shape[-2:], self.model.config.sigma)
         picture = weighted_mse(drawn.picture, batch.pictures, weight)
         outline = F.mse_loss(drawn.silhouette, batch.silhouettes, reduction="none").mean((1, 2, 3))
-        held_out = self.model.encode(batch.pictures[:, None], batch.keypoints[:, None], torch.ones_like(batch.reference_mask[:, :1]))
+        held_out = self.model.encode(
+            batch.pictures[:, None], batch.keypoints[:, None], torch.ones_like(batch.reference_mask[:, :1])
+        )
         return {
             "picture": self.picture_nll(picture),
             "silhouette": self.silhouette_nll(outline, batch.silhouette_known),

@@ -45,7 +45,9 @@ def stock(folder, guidance, **more):
     for step in more.pop("prepare", []):
         step(pipe)
     generators = [torch.Generator().manual_seed(s) for s in SEEDS]
-    return pipe(PROMPTS, num_inference_steps=3, guidance_scale=guidance, generator=generators, output_type="pt", **more).images
+    return pipe(
+        PROMPTS, num_inference_steps=3, guidance_scale=guidance, generator=generators, output_type="pt", **more
+    ).images
 
 
 def people():
@@ -58,7 +60,14 @@ def people():
 def test_dropped_branches_are_the_stock_pipeline_bit_for_bit(pipeline, folders, guidance, way):
     face, body = people()
     embeds = [face, body] if way == "zero scale" else [face * 0, body * 0]
-    ours = pipeline.draw(PROMPTS, embeds, [0.0, 0.0] if way == "zero scale" else [1.0, 1.0], SEEDS, num_inference_steps=3, guidance_scale=guidance)
+    ours = pipeline.draw(
+        PROMPTS,
+        embeds,
+        [0.0, 0.0] if way == "zero scale" else [1.0, 1.0],
+        SEEDS,
+        num_inference_steps=3,
+        guidance_scale=guidance,
+    )
     assert torch.equal(ours, stock(folders[0], guidance))
 
 
@@ -85,7 +94,10 @@ def test_stock_diffusers_draws_the_same_from_the_saved_files(pipeline, folders, 
         ip_adapter_image_embeds=embeds,
         prepare=[
             lambda p: p.load_ip_adapter(
-                [str(tmp_path)] * 2, subfolder="", weight_name=["face.safetensors", "body.safetensors"], image_encoder_folder=None
+                [str(tmp_path)] * 2,
+                subfolder="",
+                weight_name=["face.safetensors", "body.safetensors"],
+                image_encoder_folder=None,
             ),
             lambda p: p.set_ip_adapter_scale(list(scales)),
         ],
@@ -98,7 +110,9 @@ def test_saved_pipeline_loads_and_draws_the_same(pipeline, tmp_path):
     person = Identity(face=face[0], body=body[0])
     before = pipeline(PROMPTS[0], person, num_inference_steps=2, num_images_per_prompt=2, seed=7).images
     pipeline.save_pretrained(tmp_path)
-    after = BoLIDPipeline.from_pretrained(tmp_path)(PROMPTS[0], person, num_inference_steps=2, num_images_per_prompt=2, seed=7).images
+    after = BoLIDPipeline.from_pretrained(tmp_path)(
+        PROMPTS[0], person, num_inference_steps=2, num_images_per_prompt=2, seed=7
+    ).images
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     assert not np.array_equal(before[0], before[1])
 
@@ -117,7 +131,9 @@ def test_saved_biases_are_zero_and_the_names_are_diffusers(pipeline, tmp_path):
 def test_only_projectors_keys_and_values_train(pipeline):
     trained = {n for n, p in pipeline.backbone.named_parameters() if p.requires_grad}
     assert trained
-    assert all("to_k_ip" in n or "to_v_ip" in n or ("encoder_hid_proj" in n and not n.endswith("bias")) for n in trained)
+    assert all(
+        "to_k_ip" in n or "to_v_ip" in n or ("encoder_hid_proj" in n and not n.endswith("bias")) for n in trained
+    )
 
 
 def test_key_and_value_start_as_the_text_keys_and_values(folders):

@@ -46,7 +46,12 @@ def test_sdxl_noise_prediction_equals_the_stock_pipelines(sdxl_folder, branches)
     stock = StableDiffusionXLPipeline.from_pretrained(sdxl_folder, dtype=torch.float32)
     for module in (stock.unet, stock.text_encoder, stock.text_encoder_2):
         module.requires_grad_(False)
-    size = {"height": miniature.SIZE[0], "width": miniature.SIZE[1], "original_size": (90, 60), "crops_coords_top_left": (5, 3)}
+    size = {
+        "height": miniature.SIZE[0],
+        "width": miniature.SIZE[1],
+        "original_size": (90, 60),
+        "crops_coords_top_left": (5, 3),
+    }
     generator = torch.Generator().manual_seed(0)
     calls = recorded_unet_calls(stock, prompt=miniature.CAPTIONS, guidance_scale=1.0, generator=generator, **size)
     time_ids = torch.tensor([[90.0, 60.0, 5.0, 3.0, *miniature.SIZE]]).repeat(2, 1)

@@ -21,7 +21,10 @@ COLUMNS = [Column("text"), Column("face", ["face"]), Column("both", ["face", "bo
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
     models = {"sd": miniature.save_sd(root / "sd", "v_prediction"), "sdxl": miniature.save_sdxl(root / "sdxl")}
-    return models | {"body": miniature.save_body_vae(root / "body"), "body_xl": miniature.save_body_vae(root / "xl", 32)}
+    return models | {
+        "body": miniature.save_body_vae(root / "body"),
+        "body_xl": miniature.save_body_vae(root / "xl", 32),
+    }
 
 
 def task(folders, family="sd", **more):
@@ -82,7 +85,9 @@ def test_drops_are_exclusive_zero_and_as_frequent_as_asked(folders):
     everything = no_text & no_face & no_body
     assert not ((no_text ^ everything) & (no_face ^ everything)).any()
     assert not ((no_face ^ everything) & (no_body ^ everything)).any()
-    shares = [s.float().mean().item() for s in (no_text ^ everything, everything, no_face ^ everything, no_body ^ everything)]
+    shares = [
+        s.float().mean().item() for s in (no_text ^ everything, everything, no_face ^ everything, no_body ^ everything)
+    ]
     assert shares == pytest.approx([0.1, 0.2, 0.3, 0.15], abs=0.06)
 
 

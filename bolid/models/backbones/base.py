@@ -26,7 +26,9 @@ class TextCondition(NamedTuple):
     def where(self, keep: Tensor, other: TextCondition) -> TextCondition:
         """Row by row: this condition where `keep` (B,) bool, else `other` (of one row or B rows)."""
         hidden = torch.where(keep[:, None, None], self.hidden, other.hidden)
-        return TextCondition(hidden, None if self.pooled is None else torch.where(keep[:, None], self.pooled, other.pooled))
+        return TextCondition(
+            hidden, None if self.pooled is None else torch.where(keep[:, None], self.pooled, other.pooled)
+        )
 
 
 def find_weights(path: str) -> str:
@@ -92,7 +94,9 @@ class Backbone(nn.Module, ABC):
     @cached_property
     def pipeline(self) -> DiffusionPipeline:
         """The stock diffusers pipeline over these very modules (no copy)."""
-        pipe = self.pipeline_class(**{**self.pipeline_arguments, **{name: getattr(self, name) for name in self.components}})
+        pipe = self.pipeline_class(
+            **{**self.pipeline_arguments, **{name: getattr(self, name) for name in self.components}}
+        )
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -119,7 +123,11 @@ class Backbone(nn.Module, ABC):
     def text_features(self, captions: list[str]) -> Tensor:
         """One vector per caption: the mean of its tokens' hidden states, (B, D)."""
         tokens = self.tokenizer(
-            captions, padding="max_length", truncation=True, max_length=self.tokenizer.model_max_length, return_tensors="pt"
+            captions,
+            padding="max_length",
+            truncation=True,
+            max_length=self.tokenizer.model_max_length,
+            return_tensors="pt",
         ).input_ids
         # CLIP pads with the end token: count up to and including the first one
         length = (tokens == self.tokenizer.eos_token_id).int().argmax(1, keepdim=True) + 1
@@ -132,7 +140,9 @@ class Backbone(nn.Module, ABC):
         """Captions to what the UNet's cross-attention reads."""
 
     @abstractmethod
-    def predict(self, noisy: Tensor, timesteps: Tensor, text: TextCondition, embeds: list[Tensor], time_ids: Tensor) -> Tensor:
+    def predict(
+        self, noisy: Tensor, timesteps: Tensor, text: TextCondition, embeds: list[Tensor], time_ids: Tensor
+    ) -> Tensor:
         """The UNet's answer (ε or v).
 
         Args:

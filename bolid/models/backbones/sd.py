@@ -23,7 +23,9 @@ class StableDiffusion(Backbone):
         device = self.text_encoder.device
         return TextCondition(self.pipeline.encode_prompt(captions, device, 1, False)[0])
 
-    def predict(self, noisy: Tensor, timesteps: Tensor, text: TextCondition, embeds: list[Tensor], time_ids: Tensor) -> Tensor:
+    def predict(
+        self, noisy: Tensor, timesteps: Tensor, text: TextCondition, embeds: list[Tensor], time_ids: Tensor
+    ) -> Tensor:
         """See `Backbone.predict`; `time_ids` is not used by this family."""
         added = {"image_embeds": embeds} if embeds else None
         return self.unet(noisy, timesteps, encoder_hidden_states=text.hidden, added_cond_kwargs=added).sample

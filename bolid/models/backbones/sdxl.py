@@ -21,7 +21,9 @@ class StableDiffusionXL(Backbone):
         )
         return TextCondition(hidden, pooled)
 
-    def predict(self, noisy: Tensor, timesteps: Tensor, text: TextCondition, embeds: list[Tensor], time_ids: Tensor) -> Tensor:
+    def predict(
+        self, noisy: Tensor, timesteps: Tensor, text: TextCondition, embeds: list[Tensor], time_ids: Tensor
+    ) -> Tensor:
         """See `Backbone.predict`."""
         added = {"text_embeds": text.pooled, "time_ids": time_ids.to(text.pooled.dtype)}
         if embeds:

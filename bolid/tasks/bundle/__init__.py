@@ -1,0 +1,1 @@
+"""What trains the embedded bundle (`data/tiny`) from nothing, on rendered people."""

@@ -79,7 +79,15 @@ class FaceTask(BaseTask):
         kwargs: See `BaseTask`.
     """
 
-    def __init__(self, people: int, margin: float = 0.3, scale: float = 24.0, jitter: float = 0.3, wobble: float = 0.06, **kwargs: Any):
+    def __init__(
+        self,
+        people: int,
+        margin: float = 0.3,
+        scale: float = 24.0,
+        jitter: float = 0.3,
+        wobble: float = 0.06,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.network = FaceNetwork()
         self.centres = nn.Parameter(torch.randn(people, EMBEDDING) * 0.05)

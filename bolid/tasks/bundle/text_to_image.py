@@ -38,7 +38,13 @@ class TextToImageTask(BaseTask):
 
     def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
         """The same loss with noise that depends only on the batch's number."""
-        self.log("val/loss", self.loss(batch, self.generator(0, batch_idx)), prog_bar=True, batch_size=len(batch), sync_dist=True)
+        self.log(
+            "val/loss",
+            self.loss(batch, self.generator(0, batch_idx)),
+            prog_bar=True,
+            batch_size=len(batch),
+            sync_dist=True,
+        )
 
     def loss(self, batch: PersonBatch, generator: torch.Generator) -> Tensor:
         """L_diff: scalar."""
