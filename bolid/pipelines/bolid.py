@@ -16,9 +16,12 @@ from torch import Tensor
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
 from bolid.core.paths import find_folder
+from bolid.experts.face import FaceEmbedder
+from bolid.experts.pose import PoseEstimator
 from bolid.models.attention import adapter_weights, install_branches, load_adapter_weights, set_scales
 from bolid.models.backbones import Backbone, StableDiffusion, StableDiffusionXL
 from bolid.models.branches import BodyBranch, FaceBranch, IdentityBranch
+from bolid.pipelines.identify import identify
 
 BACKBONES = {c.__name__: c for c in (StableDiffusion, StableDiffusionXL)}
 BRANCHES = {c.name: c for c in (FaceBranch, BodyBranch)}
@@ -67,6 +70,21 @@ class BoLIDPipeline:
             "branches": [{"name": b.name, "arguments": b.arguments} for b in self.branches],
         }
         (folder / CARD).write_text(json.dumps(card, indent=2) + "\n")
+
+    def identity(
+        self, photos: Sequence[str | Path], pose: str = "data/tiny/pose", face: str | None = "data/tiny/face/face.onnx"
+    ) -> Identity:
+        """Reads a person off photos of them alone, see `identify`.
+
+        Args:
+            photos: Files, the more the better.
+            pose: Folder of the pose network.
+            face: File or folder of the face recogniser that the adapter was trained with; None leaves faces out.
+        """
+        encoder = next((b.encoder for b in self.branches if isinstance(b, BodyBranch)), None)
+        if encoder is None:
+            raise BolidError("this adapter has no body branch, so photos cannot be read; make an `Identity` yourself")
+        return identify(photos, encoder, PoseEstimator(Path(pose)), FaceEmbedder(Path(face)) if face else None)
 
     def to(self, device: str | torch.device) -> BoLIDPipeline:
         """Moves every network to `device`."""
