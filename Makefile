@@ -2,6 +2,7 @@ VENV ?= .venv
 PYTHON ?= python3
 RUN := $(VENV)/bin
 DEMO := runs/adapter/demo
+T := runs/tiny
 STAMP := $(VENV)/.installed
 
 .PHONY: help setup demo test test-all lint tiny clean check-gl
@@ -38,8 +39,26 @@ test-all: check-gl setup  ## Pass the slow tests too
 lint: setup  ## Check style, types and the direction of imports
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports
 
-tiny: check-gl setup  ## Train the embedded bundle anew (hours; resumes where it stopped)
-	$(MAKE) -C configs/tiny RUN=$(abspath $(RUN))
+# A fit of the bundle: goes on from its last checkpoint, and is done once it has exported.
+fit = $(RUN)/bolid fit $(1) $(if $(wildcard $(2)/checkpoints/last.ckpt),--ckpt_path $(2)/checkpoints/last.ckpt)
+
+tiny: check-gl setup $(T)/body_vae/body_vae $(T)/clip_score/clip_score $(T)/pose/pose $(T)/face/face  ## Train the embedded bundle anew (hours; resumes where it stopped)
+	$(RUN)/bolid bundle pack
+
+$(T)/vae/vae $(T)/pose/pose $(T)/face/face:
+	$(call fit,--config configs/$(patsubst runs/%/,%,$(dir $@)).yaml,$(@D))
+
+$(T)/new: $(T)/vae/vae
+	$(RUN)/bolid bundle new $@ $< data/base
+
+$(T)/unet/stable-diffusion: $(T)/new
+	$(call fit,--config configs/tiny/unet.yaml,$(@D))
+
+$(T)/clip_score/clip_score: $(T)/unet/stable-diffusion
+	$(call fit,--config configs/tiny/clip_score.yaml,$(@D))
+
+$(T)/body_vae/body_vae: $(T)/unet/stable-diffusion
+	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml,$(@D))
 
 clean:  ## Remove the environment and caches, not runs or data
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -1,4 +1,4 @@
-"""The verbs: `bolid fit|validate|test|predict` are Lightning's, the others plain functions. Heavy imports stay inside."""
+"""The verbs: `bolid fit|validate|test|predict` are Lightning's, the others functions. Heavy imports stay inside."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ FUNCTIONS = {
     "data render": ("bolid.data.people:render_people", "Render photos of people with their ground truth."),
     "data label": ("bolid.data.label:label_folder", "Turn a folder of photos per person into a manifest."),
     "bundle new": ("bolid.tasks.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
+    "bundle pack": ("bolid.tasks.bundle.pack:pack_bundle", "Gather what the bundle's fits exported into data/tiny."),
 }
 HELP = "\n".join(
     ["usage: bolid VERB [options]", "", "BoLID: pictures of a particular person, body and face.", "", "verbs:"]
@@ -63,7 +64,7 @@ def run(argv: list[str]) -> int:
 
 
 def train(argv: list[str]) -> None:
-    """Hands the training verbs to LightningCLI: the task and the data are chosen by `class_path` in the configuration."""
+    """Hands the training verbs to LightningCLI: the configuration chooses task and data by `class_path`."""
     from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
     from bolid.core.parser import OneLineErrors

@@ -163,7 +163,7 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
         1,
     ]
     assert run("fit", *words)[0] == 0
-    encoder = tmp_path / "runs/body_vae/x/adapter"
+    encoder = tmp_path / "runs/body_vae/x/body_vae"
     words = ["--config", ADAPTER, *small(photos), "--trainer.fast_dev_run", "true"]
     words += [
         "--model.init_args.branches",
