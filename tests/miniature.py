@@ -59,7 +59,8 @@ def save_sd(folder: Path, prediction_type: str = "epsilon", seed: int = 0) -> Pa
     tokenizer = train_tokenizer(CAPTIONS)
     StableDiffusionPipeline(
         vae=_vae(), text_encoder=_text(tokenizer, 16, 16), tokenizer=tokenizer, unet=_unet(16),
-        scheduler=_scheduler(prediction_type), safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        scheduler=_scheduler(prediction_type), safety_checker=None, feature_extractor=None,
+        requires_safety_checker=False,
     ).save_pretrained(folder)  # fmt: skip
     return folder
 
@@ -73,8 +74,8 @@ def save_sdxl(folder: Path, seed: int = 0) -> Path:
     )
     StableDiffusionXLPipeline(
         vae=_vae(), text_encoder=_text(tokenizer, 16, 16), tokenizer=tokenizer, tokenizer_2=tokenizer,
-        text_encoder_2=_text(tokenizer, 16, 16, CLIPTextModelWithProjection), unet=unet, scheduler=_scheduler("epsilon"),
-        add_watermarker=False,
+        text_encoder_2=_text(tokenizer, 16, 16, CLIPTextModelWithProjection), unet=unet,
+        scheduler=_scheduler("epsilon"), add_watermarker=False,
     ).save_pretrained(folder)  # fmt: skip
     return folder
 

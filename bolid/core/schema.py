@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ class PersonRecord:
         file_name: Path of the photo relative to the manifest's folder, with forward slashes.
         identity: Who it is; an opaque key that never enters a caption.
         phrases: The caption in droppable pieces, in order.
-        keypoints: (17, 3) float32, COCO order; x, y in pixels of the photo, confidence in 0..1 (0: not seen, x = y = 0).
+        keypoints: (17, 3) float32, COCO order; x, y in pixels of the photo, confidence in 0..1 (0: unseen, x = y = 0).
         keypoints_canonical: The same pose and camera on the average body, where known (rendered photos).
         box: (4,) x0, y0, x1, y1 of the person in pixels.
         face_box: (4,) of the face, or None.
@@ -114,10 +115,12 @@ class PersonBatch:
     @classmethod
     def cat(cls, batches: Sequence[PersonBatch]) -> PersonBatch:
         """Joins batches along B (the DataLoader's collate function); the number of references M must agree."""
-        joined = {}
+        joined: dict[str, Any] = {}
         for field in fields(cls):
             values = [getattr(b, field.name) for b in batches]
-            joined[field.name] = torch.cat(values) if isinstance(values[0], Tensor) else sum(values, [])
+            joined[field.name] = (
+                torch.cat(values) if isinstance(values[0], Tensor) else list(chain.from_iterable(values))
+            )
         return cls(**joined)
 
     def _map(self, function) -> PersonBatch:

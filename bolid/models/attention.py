@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
+from diffusers.models.attention_processor import Attention, IPAdapterAttnProcessor2_0
 from diffusers.models.embeddings import IPAdapterFaceIDImageProjection, MultiIPAdapterImageProjection
 from torch import Tensor, nn
 
@@ -38,7 +38,7 @@ def install_branches(unet: UNet2DConditionModel, projectors: list[nn.Module]) ->
     unet.register_to_config(encoder_hid_dim_type="ip_image_proj")
 
 
-def cross_processor(attention: nn.Module, projectors: list[nn.Module]) -> IPAdapterAttnProcessor2_0:
+def cross_processor(attention: Attention, projectors: list[nn.Module]) -> IPAdapterAttnProcessor2_0:
     """One layer's processor: per branch a copy of the text's K and V, in float32 whatever the frozen weights' type."""
     inner, cross = attention.to_k.weight.shape
     processor = IPAdapterAttnProcessor2_0(inner, cross, num_tokens=[p.num_tokens for p in projectors], scale=1.0)

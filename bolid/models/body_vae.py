@@ -69,7 +69,7 @@ class ViewAttention(nn.Module):
     def forward(self, views: Tensor, weight: Tensor) -> Tensor:
         bias = weight.clamp_min(1e-6).log()[:, None, None, :]  # log pose confidence (B, 1, 1, M)
         qkv = self.qkv(self.norm1(views)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, h, M, e)
-        mixed = F.scaled_dot_product_attention(*qkv, attn_mask=bias.to(qkv.dtype))
+        mixed = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], bias.to(qkv.dtype))
         views = views + self.out(mixed.transpose(1, 2).flatten(2))
         views = views + self.mlp(self.norm2(views))
         return (views * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp_min(1e-6)  # (B, width)
@@ -127,10 +127,10 @@ class BodyVAE(ModelMixin, ConfigMixin):
         heads: int = 4,
     ):
         super().__init__()
-        self.views = ViewEncoder(tuple(channels), width, tuple(size))
+        self.views = ViewEncoder(tuple(channels), width, size)
         self.attention = ViewAttention(width, heads)
         self.moments = nn.Linear(width, 2 * latent_dim)
-        self.decoder = BodyDecoder(latent_dim, text_dim, tuple(channels)[::-1], tuple(size))
+        self.decoder = BodyDecoder(latent_dim, text_dim, tuple(channels)[::-1], size)
         self.register_buffer("mean_code", torch.zeros(latent_dim))  # mean of c_body over the training people
 
     def encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Posterior:
@@ -160,4 +160,4 @@ class BodyVAE(ModelMixin, ConfigMixin):
             keypoints: (B, 17, 3) the photo's pose *on the average body*, in pixels of the crop.
             text: (B, text_dim) features of the photo's caption.
         """
-        return self.decoder(code, gaussian_maps(keypoints, tuple(self.config.size), 0.03), text)
+        return self.decoder(code, gaussian_maps(keypoints, self.config.size, 0.03), text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ def person_height(keypoints: Tensor) -> Tensor:
     return (bottom - top).nan_to_num(1.0, 1.0, 1.0).clamp_min(1.0)
 
 
-def gaussian_maps(keypoints: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+def gaussian_maps(keypoints: Tensor, size: Sequence[int], sigma: float) -> Tensor:
     """One bump per keypoint: c_i · exp(−‖(x, y) − p_i‖² / 2σ²).
 
     Args:
@@ -39,6 +41,6 @@ def gaussian_maps(keypoints: Tensor, size: tuple[int, int], sigma: float) -> Ten
     return confidence[..., None, None] * along_y[..., None] * along_x[..., None, :]
 
 
-def gaussian_weight(keypoints: Tensor, size: tuple[int, int], sigma: float = 0.10) -> Tensor:
+def gaussian_weight(keypoints: Tensor, size: Sequence[int], sigma: float = 0.10) -> Tensor:
     """W = max_i w_i over the keypoints: (B, K, 3) -> (B, 1, H, W) in 0..1. See `gaussian_maps`."""
     return gaussian_maps(keypoints, size, sigma).amax(1, keepdim=True)

@@ -19,7 +19,7 @@ from bolid.core.paths import find_folder
 from bolid.experts.face import FaceEmbedder
 from bolid.experts.pose import PoseEstimator
 from bolid.models.attention import adapter_weights, install_branches, load_adapter_weights, set_scales
-from bolid.models.backbones import Backbone, StableDiffusion, StableDiffusionXL
+from bolid.models.backbones import Backbone, Dtype, StableDiffusion, StableDiffusionXL
 from bolid.models.branches import BodyBranch, FaceBranch, IdentityBranch
 from bolid.pipelines.identify import identify
 
@@ -40,7 +40,9 @@ class BoLIDPipeline:
         self.backbone, self.branches = backbone, list(branches)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, backbone: str | None = None, dtype: str = "float32") -> BoLIDPipeline:
+    def from_pretrained(
+        cls, folder: str | Path, backbone: str | None = None, dtype: Dtype = "float32"
+    ) -> BoLIDPipeline:
         """Loads what a fit of the adapter wrote.
 
         Args:

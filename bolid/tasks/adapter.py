@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -64,6 +65,10 @@ class AdapterTask(BaseTask):
         kwargs: See `BaseTask`.
     """
 
+    # Containers of branches and metrics, whose members mypy would take for mere Modules.
+    branches: Any
+    metrics: Any
+
     def __init__(
         self,
         backbone: Backbone,
@@ -112,17 +117,17 @@ class AdapterTask(BaseTask):
         return diffusion_loss(predicted, target, weight)
 
     def conditions(self, batch: PersonBatch, generator: torch.Generator) -> tuple[TextCondition, list[Tensor]]:
-        """Captions and embeddings, some dropped: exclusive, per sample. Embeddings are (B, 1, E), zero where dropped."""
+        """Captions and embeddings, some dropped: exclusive, per sample. Embeddings (B, 1, E), zero where dropped."""
         lot = torch.rand(len(batch), generator=generator, device=self.device)
         edges = torch.tensor([0.0, *self.dropouts], device=self.device).cumsum(0)
-        drop = [(lot >= low) & (lot < high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+        drop = [(lot >= low) & (lot < high) for low, high in pairwise(edges)]
         text = self.backbone.encode_prompt(batch.captions)
         text = text.where(~(drop[0] | drop[1]), self.backbone.encode_prompt([""]))
         embeds = [branch.embed(batch, generator) for branch in self.branches]
         return text, [(e * ~(drop[1] | d)[:, None])[:, None] for e, d in zip(embeds, drop[2:], strict=True)]
 
     def draw(self, batch: PersonBatch, column: Column) -> Tensor:
-        """The batch's captions drawn the column's way: (B, 3, H, W) in 0..1; a photo's seed is the same in all columns."""
+        """The captions drawn the column's way: (B, 3, H, W) in 0..1; a photo's seed is the same in all columns."""
         embeds = [branch.embed(batch) for branch in self.branches]
         if column.other:
             rows = other_people(batch)

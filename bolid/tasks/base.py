@@ -78,7 +78,8 @@ class BaseTask(LightningModule):
         missing = sorted(self.trained_keys() - state.keys())
         if missing:
             raise BolidError(
-                f"{where} was not written by this configuration: it lacks {len(missing)} trained tensors, such as {missing[0]}"
+                f"{where} was not written by this configuration: it lacks {len(missing)} trained tensors, "
+                f"such as {missing[0]}"
             )
 
     def run_folder(self) -> Path:

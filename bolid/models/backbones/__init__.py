@@ -1,7 +1,7 @@
 """Frozen text-to-image models behind one small interface."""
 
-from bolid.models.backbones.base import Backbone, TextCondition
+from bolid.models.backbones.base import Backbone, Dtype, TextCondition
 from bolid.models.backbones.sd import StableDiffusion
 from bolid.models.backbones.sdxl import StableDiffusionXL
 
-__all__ = ["Backbone", "StableDiffusion", "StableDiffusionXL", "TextCondition"]
+__all__ = ["Backbone", "Dtype", "StableDiffusion", "StableDiffusionXL", "TextCondition"]

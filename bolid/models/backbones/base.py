@@ -26,9 +26,9 @@ class TextCondition(NamedTuple):
     def where(self, keep: Tensor, other: TextCondition) -> TextCondition:
         """Row by row: this condition where `keep` (B,) bool, else `other` (of one row or B rows)."""
         hidden = torch.where(keep[:, None, None], self.hidden, other.hidden)
-        return TextCondition(
-            hidden, None if self.pooled is None else torch.where(keep[:, None], self.pooled, other.pooled)
-        )
+        if self.pooled is None or other.pooled is None:
+            return TextCondition(hidden)
+        return TextCondition(hidden, torch.where(keep[:, None], self.pooled, other.pooled))
 
 
 def find_weights(path: str) -> str:
@@ -66,6 +66,12 @@ class Backbone(nn.Module, ABC):
         dtype: Precision of the frozen weights.
         gradient_checkpointing: Trade compute for memory in the UNet.
     """
+
+    # the pipeline's components under its own names; Any, since the classes vary with the family
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
 
     pipeline_class: type[DiffusionPipeline]
     pipeline_arguments: ClassVar[dict[str, Any]] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
@@ -25,7 +27,7 @@ class StableDiffusionXL(Backbone):
         self, noisy: Tensor, timesteps: Tensor, text: TextCondition, embeds: list[Tensor], time_ids: Tensor
     ) -> Tensor:
         """See `Backbone.predict`."""
-        added = {"text_embeds": text.pooled, "time_ids": time_ids.to(text.pooled.dtype)}
+        added: dict[str, Any] = {"text_embeds": text.pooled, "time_ids": time_ids.to(text.hidden.dtype)}
         if embeds:
             added["image_embeds"] = embeds
         return self.unet(noisy, timesteps, encoder_hidden_states=text.hidden, added_cond_kwargs=added).sample

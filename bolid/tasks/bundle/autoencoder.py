@@ -27,6 +27,7 @@ class AutoencoderTask(BaseTask):
     """
 
     trained_buffers = ("spread",)
+    spread: Tensor  # () running standard deviation of the latents
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class AutoencoderTask(BaseTask):
             sample_size=96,
         )
         self.kl, self.person_weight = kl, person_weight
-        self.register_buffer("spread", torch.ones(()))  # running standard deviation of the latents
+        self.register_buffer("spread", torch.ones(()))
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""

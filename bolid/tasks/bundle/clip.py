@@ -48,7 +48,7 @@ class ClipSize:
 
 
 def write_bpe(tokenizer: Path, file: Path) -> int:
-    """Writes the merges of a CLIP tokenizer's folder as open_clip's `bpe.txt.gz`; returns the vocabulary's size there."""
+    """Writes a CLIP tokenizer's merges as open_clip's `bpe.txt.gz`; returns the vocabulary's size there."""
     from transformers import CLIPTokenizer
 
     folder = find_folder(tokenizer, "tokenizer_config.json", "give the tokenizer folder of a Stable Diffusion")

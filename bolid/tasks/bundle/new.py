@@ -77,8 +77,9 @@ def new_stable_diffusion(
         num_attention_heads=4, max_position_embeddings=77, projection_dim=width, **ends,
     )  # fmt: skip
     levels, autoencoder = len(channels), AutoencoderKL.from_pretrained(str(vae))
+    latent = autoencoder.config.latent_channels
     unet = UNet2DConditionModel(
-        sample_size=(24, 16), in_channels=autoencoder.config.latent_channels, out_channels=autoencoder.config.latent_channels,
+        sample_size=(24, 16), in_channels=latent, out_channels=latent,
         down_block_types=("CrossAttnDownBlock2D",) * levels, up_block_types=("CrossAttnUpBlock2D",) * levels,
         block_out_channels=tuple(channels), layers_per_block=layers, cross_attention_dim=width,
         attention_head_dim=4, norm_num_groups=16, transformer_layers_per_block=1,

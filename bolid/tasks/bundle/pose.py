@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bolid.core.schema import PersonBatch
 from bolid.experts.pose import save_pose_model
@@ -14,7 +14,7 @@ from bolid.experts.yolo import import_ultralytics
 from bolid.tasks.base import BaseTask
 
 
-def new_pose_model(depth: float, width: float) -> nn.Module:
+def new_pose_model(depth: float, width: float) -> Any:
     """An untrained YOLO11-pose for one class, the person; `depth` and `width` scale it (n is .5, .25)."""
     import_ultralytics()
     from ultralytics.cfg import get_cfg
@@ -48,7 +48,7 @@ class PoseTask(BaseTask):
         kwargs: See `BaseTask`.
     """
 
-    trained_buffers: tuple[str, ...] = ()
+    network: Any  # ultralytics' PoseModel
 
     def __init__(self, depth: float = 0.5, width: float = 0.125, jitter: float = 0.3, **kwargs: Any):
         super().__init__(**kwargs)
