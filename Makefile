@@ -42,7 +42,7 @@ lint: setup  ## Check style, types and the direction of imports
 # A fit of the bundle: goes on from its last checkpoint, and is done once it has exported.
 fit = $(RUN)/bolid fit $(1) $(if $(wildcard $(2)/checkpoints/last.ckpt),--ckpt_path $(2)/checkpoints/last.ckpt)
 
-tiny: check-gl setup $(T)/body_vae/body_vae $(T)/clip_score/clip_score $(T)/pose/pose $(T)/face/face  ## Train the embedded bundle anew (hours; resumes where it stopped)
+tiny: check-gl setup $(T)/unet/stable-diffusion $(T)/body_vae/body_vae $(T)/clip_score/clip_score $(T)/pose/pose $(T)/face/face  ## Train the embedded bundle anew (hours; resumes where it stopped)
 	$(RUN)/bolid bundle pack
 
 $(T)/vae/vae $(T)/pose/pose $(T)/face/face:
@@ -54,10 +54,10 @@ $(T)/new: $(T)/vae/vae
 $(T)/unet/stable-diffusion: $(T)/new
 	$(call fit,--config configs/tiny/unet.yaml,$(@D))
 
-$(T)/clip_score/clip_score: $(T)/unet/stable-diffusion
+$(T)/clip_score/clip_score: $(T)/new
 	$(call fit,--config configs/tiny/clip_score.yaml,$(@D))
 
-$(T)/body_vae/body_vae: $(T)/unet/stable-diffusion
+$(T)/body_vae/body_vae: $(T)/new
 	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml,$(@D))
 
 clean:  ## Remove the environment and caches, not runs or data

@@ -14,7 +14,7 @@ TRAINING = {
     "predict": "Draw pictures for the photos of a folder.",
 }
 FUNCTIONS = {
-    "data render": ("bolid.data.people:render_people", "Render photos of people with their ground truth."),
+    "data render": ("bolid.data.render:render_folder", "Render photos of people with their ground truth."),
     "data label": ("bolid.data.label:label_folder", "Turn a folder of photos per person into a manifest."),
     "bundle new": ("bolid.tasks.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
     "bundle pack": ("bolid.tasks.bundle.pack:pack_bundle", "Gather what the bundle's fits exported into data/tiny."),

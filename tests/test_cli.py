@@ -81,6 +81,7 @@ def test_help_lists_every_verb_quickly():
         (["fit", "--config", ADAPTER, "--model.init_args.text_dropout", "much"], "text_dropout"),
         (["data", "label", "missing-folder"], "missing-folder"),
         (["data", "render", "--peple", "3"], "peple"),
+        (["data", "render", "x", "--first", "899999", "--people", "2"], "reserved"),
     ],
 )
 def test_a_mistake_is_one_clear_line(run, words, told):

@@ -14,9 +14,9 @@ from bolid.core.schema import SPLITS, PersonRecord
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.faces import embed_faces
 from bolid.data.manifest import MANIFEST, read_manifest, split_of
+from bolid.data.render import RESERVED
 
 log = logging.getLogger(__name__)
-RESERVED = 900_000  # people from this seed on are for testing; nothing trains on them
 
 
 class RenderedPeople(IdentityDataModule):

@@ -1,0 +1,52 @@
+"""The verb `bolid data render`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from bolid.core.errors import BolidError
+
+RESERVED = 900_000  # people from this number on are for testing; nothing trains on them
+
+
+def render_folder(
+    folder: Path,
+    people: int = 100,
+    first: int = 0,
+    photos: int = 4,
+    size: tuple[int, int] = (528, 352),
+    split: Literal["train", "val", "test"] = "train",
+    framing: str = "mixed",
+    outfits: int = 1,
+    families: int = 0,
+    workers: int = 2,
+    seed: int = 0,
+) -> str:
+    """Renders photos of people with their ground truth, captions and manifest; goes on where a killed run stopped.
+
+    Args:
+        folder: Where the photos go; further calls with other people or another split extend it.
+        people: How many people.
+        first: Number of the first one; from 900000 on people are reserved for testing.
+        photos: Photos of each person.
+        size: Height and width of the photos in pixels.
+        split: train, val or test.
+        framing: mixed, full length, three-quarter length, or head and shoulders.
+        outfits: 2 draws every photo in a second outfit too, all else alike.
+        families: How many consecutive people share head, skin and hair (2: twins); 0: nobody.
+        workers: Processes.
+        seed: Of poses, clothes and scenes; people do not change with it.
+
+    Returns:
+        A line that says what there is now.
+    """
+    if split != "test" and first + people > RESERVED:
+        raise BolidError(
+            f"people from {RESERVED} on are reserved for testing: give `--split test`, or another `--first`"
+        )
+    from bolid.data.people import render_people
+
+    numbers = range(first, first + people)
+    render_people(folder, numbers, photos, *size, split, framing, outfits, families, workers, seed)
+    return f"{people * photos * outfits} photos of {people} people in {folder / split}"
