@@ -15,7 +15,7 @@ class WriteReport(Callback):
     """Writes `report.json`, `report.md` and `sheet.png` of the task's `report()` into the run's folder.
 
     Args:
-        max_rows: People on the picture sheet.
+        max_rows: People on the picture sheet, of those that the task keeps.
     """
 
     def __init__(self, max_rows: int = 8) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -20,6 +20,8 @@ from bolid.models.backbones import Backbone, TextCondition
 from bolid.models.branches import IdentityBranch
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.base import BaseTask
+
+SHEET_PEOPLE = 64  # kept for the picture sheet: a test of thousands would not fit into memory
 
 
 @dataclass
@@ -90,7 +92,8 @@ class AdapterTask(BaseTask):
         self.metrics = nn.ModuleDict({c.name: nn.ModuleList(m.clone() for m in metrics or []) for c in self.columns})
         self.sampling = sampling or Sampling()
         self.grid_batch: PersonBatch | None = None
-        self.sheet: list[SheetRow] = []
+        self.drawn = 0  # photos this rank's test has drawn
+        self.sheet: dict[str, SheetRow] = {}  # identity -> row
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -155,25 +158,31 @@ class AdapterTask(BaseTask):
         for name, pictures in drawn.items():
             for metric in self.metrics[name]:
                 metric.update(pictures, batch)
-        self.sheet += sheet_rows(batch, drawn)
+        self.drawn += len(batch)
+        for identity, row in zip(batch.identities, sheet_rows(batch, drawn), strict=True):
+            if len(self.sheet) < SHEET_PEOPLE:
+                self.sheet.setdefault(identity, row)
 
     def on_test_start(self) -> None:
-        """A new test starts a new sheet."""
-        self.sheet = []
+        """A new test starts afresh."""
+        self.drawn, self.sheet = 0, {}
+        for metric in chain.from_iterable(self.metrics.values()):
+            metric.reset()
 
     def on_test_epoch_end(self) -> None:
         """Logs every metric as test/<metric>/<column>."""
         self.log_dict({f"test/{k}": v for k, v in self.report().metrics.items()})
 
     def report(self) -> Report:
-        """What the test measured so far."""
+        """What the test measured so far, on all ranks together; every rank must ask."""
         values = {
             f"{key}/{name}": float(value)
             for name, metrics in self.metrics.items()
             for metric in metrics
             for key, value in metric.compute().items()
         }
-        return Report(metrics=values, pictures=len(self.sheet), seed=self.seed, rows=self.sheet)
+        pictures = self.trainer.strategy.reduce(torch.tensor(self.drawn, device=self.device), reduce_op="sum")
+        return Report(metrics=values, pictures=int(pictures), seed=self.seed, rows=list(self.sheet.values()))
 
     @torch.no_grad()
     def sample_grid(self) -> list[SheetRow]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from bolid.core.errors import BolidError
 
 
-class BaseTask(LightningModule):
+class BaseTask(LightningModule, ABC):
     """Trains the parameters that require a gradient, and saves only them.
 
     Args:
@@ -82,9 +83,6 @@ class BaseTask(LightningModule):
                 f"such as {missing[0]}"
             )
 
-    def run_folder(self) -> Path:
-        """Where this run writes: the logger's folder, or the trainer's root without one."""
-        return Path(self.trainer.log_dir or self.trainer.default_root_dir)
-
+    @abstractmethod
     def export(self, folder: Path) -> None:
-        """Writes what inference needs into `folder` (called when a fit ends)."""
+        """Writes what inference needs into `folder` (the `Export` callback asks for it when a fit ends)."""

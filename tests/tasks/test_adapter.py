@@ -1,5 +1,6 @@
 """Stage 2 on random miniatures: what trains, what drops, what is saved, what is drawn."""
 
+import json
 from zlib import crc32
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
+from bolid.callbacks.report import WriteReport
 from bolid.core.errors import BolidError
+from bolid.metrics.base import PictureMetric
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.models.branches import BodyBranch, FaceBranch
 from bolid.pipelines.bolid import BoLIDPipeline
@@ -40,7 +43,8 @@ def batches(count):
 
 def trainer(folder, **more):
     more = {"max_steps": 2, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False} | more
-    return Trainer(default_root_dir=folder, accelerator="cpu", devices=1, enable_model_summary=False, **more)
+    more = {"accelerator": "cpu", "devices": 1, "enable_model_summary": False} | more
+    return Trainer(default_root_dir=folder, **more)
 
 
 def trained(t):
@@ -169,3 +173,47 @@ def test_another_person_is_of_the_same_gender_where_there_is_one():
     assert other_people(b) == [2, 3, 0, 1]
     b.identities = ["a", "b", "a", "b"]
     assert other_people(b) == [1, 2, 3, 0]
+
+
+class Brightness(PictureMetric):
+    """The mean of what was drawn."""
+
+    def __init__(self):
+        super().__init__()
+        self.add_sum("total")
+        self.add_sum("count")
+
+    def update(self, pictures, batch):
+        self.total += pictures.mean((1, 2, 3)).sum()
+        self.count += len(pictures)
+
+    def compute(self):
+        return {"brightness": self.total / self.count}
+
+
+def measured(folders, folder, **more):
+    t = task(folders, metrics=[Brightness()])
+    folder.mkdir()
+    tr = trainer(folder, callbacks=[WriteReport()], **more)
+    data = DataLoader([miniature.batch(n, seed=n) for n in (1, 2, 3, 4)], batch_size=None)
+    tr.test(t, data, verbose=False)
+    first = json.loads((folder / "report.json").read_text())
+    return t, tr, data, first
+
+
+def test_a_second_test_starts_afresh(folders, tmp_path):
+    t, tr, data, first = measured(folders, tmp_path / "one")
+    assert first["pictures"] == 10
+    assert [r.caption for r in t.report().rows] == [miniature.CAPTIONS[i % 2] for i in range(4)]  # one for each person
+    tr.test(t, DataLoader([miniature.batch(1)], batch_size=None), verbose=False)
+    alone = t.report()
+    assert alone.pictures == len(alone.rows) == 1
+    assert alone.metrics != {k: v for k, v in first.items() if k in alone.metrics}
+    tr.test(t, data, verbose=False)
+    assert t.report().metrics == {k: v for k, v in first.items() if "/" in k}
+
+
+def test_two_ranks_report_the_pictures_and_values_of_one(folders, tmp_path):
+    one = measured(folders, tmp_path / "one")[-1]
+    two = measured(folders, tmp_path / "two", devices=2, strategy="ddp_spawn")[-1]
+    assert two == pytest.approx(one)
