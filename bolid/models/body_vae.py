@@ -115,6 +115,8 @@ class BodyVAE(ModelMixin, ConfigMixin):
         heads: Attention heads over the views.
     """
 
+    mean_code: Tensor  # (d,) mean of c_body over the training people
+
     @register_to_config
     def __init__(
         self,
@@ -131,7 +133,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
         self.attention = ViewAttention(width, heads)
         self.moments = nn.Linear(width, 2 * latent_dim)
         self.decoder = BodyDecoder(latent_dim, text_dim, tuple(channels)[::-1], size)
-        self.register_buffer("mean_code", torch.zeros(latent_dim))  # mean of c_body over the training people
+        self.register_buffer("mean_code", torch.zeros(latent_dim))
 
     def encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Posterior:
         """The posterior of a person from 1 to M views.

@@ -6,16 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.utils import BaseOutput
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
 from bolid.core.paths import find_folder
+from bolid.core.safe_io import atomic_path, load_safetensors, write_text
 from bolid.experts.face import FaceEmbedder
 from bolid.experts.pose import PoseEstimator
 from bolid.models.attention import adapter_weights, install_branches, load_adapter_weights, set_scales
@@ -51,27 +53,30 @@ class BoLIDPipeline:
             dtype: Precision of everything.
         """
         folder = find_folder(folder, CARD, "give the `adapter` folder that `bolid fit` writes into its run")
-        card = json.loads((folder / CARD).read_text())
-        base = BACKBONES[card["backbone"]["family"]](backbone or card["backbone"]["path"], dtype=dtype)
-        branches = [BRANCHES[kind["name"]](**kind["arguments"]) for kind in card["branches"]]
+        try:
+            card = json.loads((folder / CARD).read_text())
+            family, path = BACKBONES[card["backbone"]["family"]], card["backbone"]["path"]
+            kinds = [(BRANCHES[kind["name"]], kind["arguments"]) for kind in card["branches"]]
+        except (ValueError, LookupError, TypeError) as error:
+            raise BolidError(f"{folder / CARD} is not a card this version reads ({error!r}): export it anew") from error
+        base = family(backbone or path, dtype=dtype)
+        branches = [kind(**arguments) for kind, arguments in kinds]
         install_branches(base.unet, [b.projector(base.text_dim) for b in branches])
         for number, branch in enumerate(branches):
-            load_adapter_weights(base.unet, number, load_file(folder / f"{branch.name}.safetensors"))
+            load_adapter_weights(base.unet, number, load_safetensors(folder / f"{branch.name}.safetensors"))
         base.unet.to(base.vae.dtype)
         return cls(base.requires_grad_(False).eval(), branches)
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes `adapter.json` and, per branch, the IP-Adapter file that stock diffusers loads too."""
-        folder.mkdir(parents=True, exist_ok=True)
         for number, branch in enumerate(self.branches):
-            part = folder / f"{branch.name}.safetensors.part"
-            save_file(adapter_weights(self.backbone.unet, number), part, metadata={"format": "pt"})
-            part.replace(folder / f"{branch.name}.safetensors")
+            with atomic_path(Path(folder) / f"{branch.name}.safetensors") as part:
+                save_file(adapter_weights(self.backbone.unet, number), part, metadata={"format": "pt"})
         card = {
             "backbone": {"family": type(self.backbone).__name__, "path": self.backbone.path},
             "branches": [{"name": b.name, "arguments": b.arguments} for b in self.branches],
         }
-        (folder / CARD).write_text(json.dumps(card, indent=2) + "\n")
+        write_text(Path(folder) / CARD, json.dumps(card, indent=2) + "\n")
 
     def identity(
         self, photos: Sequence[str | Path], pose: str = "data/tiny/pose", face: str | None = "data/tiny/face/face.onnx"
@@ -129,7 +134,7 @@ class BoLIDPipeline:
         if len(people) != len(prompts):
             raise BolidError(f"{len(people)} identities for {len(prompts)} prompts: give one, or one per prompt")
         rows = [i for i in range(len(prompts)) for _ in range(num_images_per_prompt)]
-        scales = [self._scale(scale, b.name) for b in self.branches]
+        scales = self._scales(scale)
         pictures = self.draw(
             [prompts[i] for i in rows],
             self.embeds([people[i] for i in rows]),
@@ -143,9 +148,13 @@ class BoLIDPipeline:
         )
         return PictureOutput(images=pictures if output_type == "pt" else to_pil(pictures))
 
-    @staticmethod
-    def _scale(scale: float | Mapping[str, float], name: str) -> float:
-        return float(scale.get(name, 1.0)) if isinstance(scale, Mapping) else float(scale)
+    def _scales(self, scale: float | Mapping[str, float]) -> list[float]:
+        names = [b.name for b in self.branches]
+        if not isinstance(scale, Mapping):
+            return [float(scale)] * len(names)
+        if unknown := sorted(scale.keys() - set(names)):
+            raise BolidError(f"scale: no branch is called {', '.join(unknown)}; there are {', '.join(names)}")
+        return [float(scale.get(name, 1.0)) for name in names]
 
     def embeds(self, people: Sequence[Identity | None]) -> list[Tensor]:
         """Per branch the people's embeddings (B, E), zero where unknown."""
@@ -155,8 +164,15 @@ class BoLIDPipeline:
             rows.append(torch.stack([torch.zeros(branch.embed_dim) if k is None else k.float().cpu() for k in known]))
         return rows
 
+    @torch.no_grad()
     def draw(
-        self, prompts: list[str], embeds: list[Tensor], scales: list[float], seeds: list[int], **arguments
+        self,
+        prompts: list[str],
+        embeds: list[Tensor],
+        scales: list[float],
+        seeds: list[int],
+        guidance_scale: float = 3.0,
+        **arguments: Any,
     ) -> Tensor:
         """Runs the stock pipeline.
 
@@ -165,6 +181,7 @@ class BoLIDPipeline:
             embeds: Per branch (B, E).
             scales: λ per branch.
             seeds: B seeds, one per picture.
+            guidance_scale: 1 is off.
             arguments: Further arguments of the stock pipeline's `__call__`.
 
         Returns:
@@ -175,7 +192,8 @@ class BoLIDPipeline:
         try:
             return self.backbone.pipeline(
                 prompts,
-                ip_adapter_image_embeds=self._guided(embeds, arguments.get("guidance_scale", 1.0)),
+                ip_adapter_image_embeds=self._guided(embeds, guidance_scale),
+                guidance_scale=guidance_scale,
                 generator=[torch.Generator().manual_seed(seed) for seed in seeds],
                 output_type="pt",
                 **arguments,
@@ -183,7 +201,7 @@ class BoLIDPipeline:
         finally:
             set_scales(unet, [1.0] * len(scales))
 
-    def _guided(self, embeds: list[Tensor], guidance_scale: float) -> list[Tensor] | None:
+    def _guided(self, embeds: list[Tensor], guidance_scale: float) -> list[Tensor]:
         """(B, E) to what stock diffusers wants: (2B, 1, E) with the zero negatives first, under guidance."""
         place = {"device": self.backbone.unet.device, "dtype": self.backbone.unet.dtype}
         rows = [e.to(**place)[:, None] for e in embeds]

@@ -42,9 +42,10 @@ def identify(
         faces += [] if embedding is None else [torch.from_numpy(embedding)]
     if not views:
         raise BolidError(f"nobody was found in {', '.join(map(str, photos)) or 'no photos'}: give photos of one person")
-    crops, points = (torch.stack(parts)[None] for parts in zip(*views, strict=True))  # (1, M, ...)
-    posterior = encoder.encode(crops, points, torch.ones(1, len(views), dtype=torch.bool))
-    return Identity(face=torch.stack(faces).mean(0) if faces else None, body=posterior.mean[0])
+    place = next(encoder.parameters()).device
+    crops, points = (torch.stack(parts)[None].to(place) for parts in zip(*views, strict=True))  # (1, M, ...)
+    posterior = encoder.encode(crops, points, torch.ones(1, len(views), dtype=torch.bool, device=place))
+    return Identity(face=torch.stack(faces).mean(0) if faces else None, body=posterior.mean[0].cpu())
 
 
 def _view(rgb: np.ndarray, encoder: BodyVAE, pose: PoseEstimator) -> tuple[tuple[Tensor, Tensor] | None, np.ndarray]:

@@ -55,8 +55,7 @@ class BodyVAETask(BaseTask):
         generator = self.step_generator()
         posterior = self._encode(batch)
         terms = self.losses(batch, posterior, generator)
-        beta = self.beta * min(1.0, (self.global_step + 1) / max(1, self.beta_warmup))
-        loss = terms["picture"] + terms["silhouette"] + beta * terms["kl"] + self.contrast * terms["contrast"]
+        loss = self.total(terms, min(1.0, (self.global_step + 1) / max(1, self.beta_warmup)))
         self.log_dict({f"train/{k}": v for k, v in terms.items()} | {"train/loss": loss})
         self._track_mean(posterior.mean)
         return loss
@@ -64,10 +63,13 @@ class BodyVAETask(BaseTask):
     def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
         """The same terms with noise that depends only on the batch's number."""
         terms = self.losses(batch, self._encode(batch), self.generator(0, batch_idx))
-        loss = terms["picture"] + terms["silhouette"] + self.beta * terms["kl"] + self.contrast * terms["contrast"]
-        self.log_dict(
-            {f"val/{k}": v for k, v in terms.items()} | {"val/loss": loss}, batch_size=len(batch), sync_dist=True
-        )
+        logged = {f"val/{k}": v for k, v in terms.items()} | {"val/loss": self.total(terms)}
+        self.log_dict(logged, batch_size=len(batch), sync_dist=True)
+
+    def total(self, terms: dict[str, Tensor], warm: float = 1.0) -> Tensor:
+        """The loss: scalar; `warm` in 0..1 is how far β has risen."""
+        kl = warm * self.beta * terms["kl"]
+        return terms["picture"] + terms["silhouette"] + kl + self.contrast * terms["contrast"]
 
     def _encode(self, batch: PersonBatch) -> Posterior:
         return self.model.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
@@ -91,8 +93,8 @@ class BodyVAETask(BaseTask):
 
     @torch.no_grad()
     def _track_mean(self, mean: Tensor) -> None:
-        """c_body's mean over the training people, for centred cosines."""
-        self.model.mean_code.lerp_(mean.mean(0), 0.01)
+        """c_body's mean over the training people, for centred cosines: of all steps at first, then a running one."""
+        self.model.mean_code.lerp_(mean.float().mean(0), max(0.01, 1 / (self.global_step + 1)))
 
     def export(self, folder: Path) -> None:
         """Writes the encoder and decoder as a diffusers-style folder."""

@@ -37,16 +37,16 @@ def pipeline(folders):
     return BoLIDPipeline(backbone, branches)
 
 
-def stock(folder, guidance, **more):
+def stock(folder, guidance, rows=slice(None), **more):
     pipe = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32, safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
-    for module in (pipe.unet, pipe.vae, pipe.text_encoder):
-        module.requires_grad_(False)  # as ours: torch's CPU kernels differ in the last bit for weights that could learn
     for step in more.pop("prepare", []):
         step(pipe)
-    generators = [torch.Generator().manual_seed(s) for s in SEEDS]
+    for module in (pipe.unet, pipe.vae, pipe.text_encoder):
+        module.requires_grad_(False)  # as ours: torch's CPU kernels differ in the last bit for weights that could learn
+    generators = [torch.Generator().manual_seed(s) for s in SEEDS[rows]]
     return pipe(
-        PROMPTS, num_inference_steps=3, guidance_scale=guidance, generator=generators, output_type="pt", **more
+        PROMPTS[rows], num_inference_steps=3, guidance_scale=guidance, generator=generators, output_type="pt", **more
     ).images
 
 
@@ -82,8 +82,12 @@ def test_branches_change_the_picture(pipeline, folders):
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 @pytest.mark.parametrize("scales", [[1.0, 1.0], [0.7, 0.0], [0.0, 1.3]])
 def test_stock_diffusers_draws_the_same_from_the_saved_files(pipeline, folders, tmp_path, scales, guidance):
-    face, body = people()
-    ours = pipeline.draw(PROMPTS, [face, body], scales, SEEDS, num_inference_steps=3, guidance_scale=guidance)
+    row = slice(1, 2)  # one person: given several, stock diffusers shows everybody's tokens to every picture
+    face, body = (e[row] for e in people())
+    arguments = {"num_inference_steps": 3, "guidance_scale": guidance}
+    ours = pipeline.draw(PROMPTS[row], [face, body], scales, SEEDS[row], **arguments)
+    both = pipeline.draw(PROMPTS, list(people()), scales, SEEDS, **arguments)
+    assert torch.allclose(both[row], ours, atol=1e-5)
     pipeline.save_pretrained(tmp_path)
     embeds = [e[:, None] for e in (face, body)]
     if guidance > 1:
@@ -91,6 +95,7 @@ def test_stock_diffusers_draws_the_same_from_the_saved_files(pipeline, folders, 
     theirs = stock(
         folders[0],
         guidance,
+        row,
         ip_adapter_image_embeds=embeds,
         prepare=[
             lambda p: p.load_ip_adapter(
@@ -102,7 +107,8 @@ def test_stock_diffusers_draws_the_same_from_the_saved_files(pipeline, folders, 
             lambda p: p.set_ip_adapter_scale(list(scales)),
         ],
     )
-    assert torch.equal(ours, theirs)
+    # a product with a single row rounds differently for weights that a file's layout has put at an odd address
+    assert torch.allclose(ours, theirs, rtol=0, atol=1e-6)
 
 
 def test_saved_pipeline_loads_and_draws_the_same(pipeline, tmp_path):

@@ -99,11 +99,13 @@ class Backbone(nn.Module, ABC):
 
     @cached_property
     def pipeline(self) -> DiffusionPipeline:
-        """The stock diffusers pipeline over these very modules (no copy)."""
+        """The stock diffusers pipeline over these very modules (no copy), taking one embedding per picture."""
         pipe = self.pipeline_class(
             **{**self.pipeline_arguments, **{name: getattr(self, name) for name in self.components}}
         )
         pipe.set_progress_bar_config(disable=True)
+        # Stock diffusers repeats embeddings for each prompt, so that every picture would attend to everybody's tokens.
+        pipe.prepare_ip_adapter_image_embeds = lambda image, embeds, *arguments: embeds
         return pipe
 
     @property

@@ -64,16 +64,20 @@ class AutoencoderTask(BaseTask):
         self.log_dict({"val/loss": loss, "val/psnr": psnr}, prog_bar=True, batch_size=len(batch), sync_dist=True)
 
     def loss(self, batch: PersonBatch, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """The loss and the person's PSNR (pictures in 0..1), scalars; the posterior's mode without a generator."""
+        """The loss and the person's PSNR (pictures in 0..1), scalars; the posterior's mode without a generator.
+
+        Where the silhouette is unknown, the whole picture counts as the person.
+        """
         posterior = self.vae.encode(batch.pictures).latent_dist
         latents = posterior.mode() if generator is None else posterior.sample(generator)
         drawn = self.vae.decode(latents).sample
-        weight = 1 + self.person_weight * batch.silhouettes
+        person = torch.where(batch.silhouette_known[:, None, None, None], batch.silhouettes, 1.0)
+        weight = 1 + self.person_weight * person
         error = (drawn - batch.pictures).abs() + 0.5 * (drawn - batch.pictures).square()
         if self.training:
-            self.spread.lerp_(latents.detach().std(), 0.01)
-        mse = F.mse_loss(drawn, batch.pictures, reduction="none") * batch.silhouettes
-        psnr = -10 * (mse.sum() / batch.silhouettes.sum().clamp_min(1) / 3 / 4).log10()
+            self.spread.lerp_(latents.detach().std(), max(0.01, 1 / (self.global_step + 1)))
+        mse = F.mse_loss(drawn, batch.pictures, reduction="none") * person
+        psnr = -10 * (mse.sum() / person.sum().clamp_min(1) / 3 / 4).log10()
         return (error * weight).mean() / weight.mean() + self.kl * posterior.kl().mean(), psnr
 
     def export(self, folder: Path) -> None:

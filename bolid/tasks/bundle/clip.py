@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +53,7 @@ def write_bpe(tokenizer: Path, file: Path) -> int:
     from transformers import CLIPTokenizer
 
     folder = find_folder(tokenizer, "tokenizer_config.json", "give the tokenizer folder of a Stable Diffusion")
-    merges = CLIPTokenizer.from_pretrained(str(folder)).backend_tokenizer
-    import json
-
-    pairs = json.loads(merges.to_str())["model"]["merges"]
+    pairs = json.loads(CLIPTokenizer.from_pretrained(str(folder)).backend_tokenizer.to_str())["model"]["merges"]
     lines = ["#version: bolid", *(" ".join(pair) for pair in pairs)]
     with file.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as out:
         out.write("\n".join(lines).encode())
@@ -75,10 +73,12 @@ class ClipTask(BaseTask):
         super().__init__(**kwargs)
         import open_clip
 
-        self.bpe = Path(tempfile.mkdtemp()) / BPE
-        self.config = (size or ClipSize()).open_clip(write_bpe(tokenizer, self.bpe))
+        with tempfile.TemporaryDirectory() as folder:
+            bpe = Path(folder) / BPE
+            self.config = (size or ClipSize()).open_clip(write_bpe(tokenizer, bpe))
+            self.tokenizer = open_clip.SimpleTokenizer(bpe_path=str(bpe))
+            self.merges = bpe.read_bytes()  # the vocabulary of this fit, whatever becomes of `tokenizer`'s files
         self.network = open_clip.CLIP(**self.config)
-        self.tokenizer = open_clip.SimpleTokenizer(bpe_path=str(self.bpe))
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -110,4 +110,7 @@ class ClipTask(BaseTask):
 
     def export(self, folder: Path) -> None:
         """Writes an open_clip folder."""
-        save_clip_model(self.network, self.config, folder, self.bpe)
+        with tempfile.TemporaryDirectory() as scratch:
+            bpe = Path(scratch) / BPE
+            bpe.write_bytes(self.merges)
+            save_clip_model(self.network, self.config, folder, bpe)

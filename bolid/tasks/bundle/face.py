@@ -125,13 +125,13 @@ class FaceTask(BaseTask):
         shown = shows_face(batch)
         faces = align_faces(batch.pictures[shown], batch.keypoints[shown])
         names = [name for name, s in zip(batch.identities, shown.tolist(), strict=True) if s]
-        self.seen.append((F.normalize(self.network(faces)), names))
+        self.seen.append((F.normalize(self.network(faces)).float().cpu(), names))
 
     def on_validation_epoch_end(self) -> None:
         """Area under the curve of same-person against other-person cosines."""
         embeddings, names = torch.cat([e for e, _ in self.seen]), [n for _, batch in self.seen for n in batch]
         self.seen = []
-        self.log("val/auc", verification_auc(embeddings, names), prog_bar=True)
+        self.log("val/auc", verification_auc(embeddings, names), prog_bar=True, sync_dist=True)
 
     def export(self, folder: Path) -> None:
         """Writes `face.onnx`."""

@@ -44,18 +44,20 @@ class PoseTask(BaseTask):
     Args:
         depth: Depth multiple of the architecture.
         width: Width multiple of the architecture.
+        image_size: Longer side in pixels of the photos; what the network is used on is scaled to it.
         jitter: Largest change of brightness and contrast in training, as a share.
         kwargs: See `BaseTask`.
     """
 
     network: Any  # ultralytics' PoseModel
 
-    def __init__(self, depth: float = 0.5, width: float = 0.125, jitter: float = 0.3, **kwargs: Any):
+    def __init__(
+        self, depth: float = 0.5, width: float = 0.125, image_size: int = 96, jitter: float = 0.3, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.network = new_pose_model(depth, width)
-        self.jitter = jitter
+        self.image_size, self.jitter = image_size, jitter
         self.trained_buffers = tuple(f"network.{name}" for name, _ in self.network.named_buffers())  # batch norm's
-        self.image_size = 0
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -71,7 +73,6 @@ class PoseTask(BaseTask):
 
     def loss(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
         """YOLO-pose's loss a sample, on pictures (B, 3, H, W) in -1..1: scalar."""
-        self.image_size = max(pictures.shape[-2:])
         size = batch.keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2], 1.0])
         keypoints = batch.keypoints / size
         labels = {

@@ -1,0 +1,180 @@
+"""What the pipeline promises its callers: whose picture is whose, seeds, scales, and errors that say what to do."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from bolid.core.errors import BolidError
+from bolid.core.identity import Identity
+from bolid.models.attention import install_branches
+from bolid.models.backbones import StableDiffusion, StableDiffusionXL
+from bolid.models.branches import BodyBranch, FaceBranch
+from bolid.pipelines.bolid import BoLIDPipeline
+from tests import miniature
+
+PROMPT = miniature.CAPTIONS[0]
+SHORT = {"num_inference_steps": 2, "height": 48, "width": 32, "output_type": "pt"}
+
+
+def new_pipeline(root, family):
+    body = miniature.save_body_vae(root / "body")
+    save, kind = {"sd": (miniature.save_sd, StableDiffusion), "sdxl": (miniature.save_sdxl, StableDiffusionXL)}[family]
+    backbone, branches = kind(str(save(root / family))), [FaceBranch(), BodyBranch(str(body), num_tokens=3)]
+    install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
+    return BoLIDPipeline(backbone, branches)
+
+
+@pytest.fixture(scope="module", params=["sd", "sdxl"])
+def either(request, tmp_path_factory):
+    return new_pipeline(tmp_path_factory.mktemp("models"), request.param)
+
+
+@pytest.fixture(scope="module")
+def pipe(tmp_path_factory):
+    return new_pipeline(tmp_path_factory.mktemp("models"), "sd")
+
+
+def person(seed):
+    g = torch.Generator().manual_seed(seed)
+    face = torch.nn.functional.normalize(torch.randn(512, generator=g), dim=0)
+    return Identity(face=face, body=3 * torch.randn(8, generator=g))
+
+
+ANNA, BEN = person(1), person(2)
+
+
+def near(a, b):
+    return torch.allclose(a, b, atol=1e-4)
+
+
+def test_two_people_are_not_mixed_up(either):
+    arguments = SHORT | {"num_images_per_prompt": 2, "guidance_scale": 2.0}
+    drawn = either([PROMPT, miniature.CAPTIONS[1]], [ANNA, BEN], **arguments).images
+    assert drawn.shape == (4, 3, *miniature.SIZE)
+    alone = [
+        either(miniature.CAPTIONS[i // 2], [ANNA, BEN][i // 2], guidance_scale=2.0, seed=i, **SHORT).images[0]
+        for i in range(4)
+    ]
+    swapped = either([PROMPT, miniature.CAPTIONS[1]], [BEN, ANNA], **arguments).images
+    for i in range(4):
+        assert near(drawn[i], alone[i])
+        assert not near(drawn[i], swapped[i])
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_a_pictures_noise_is_its_seeds_whatever_the_batch(pipe, guidance):
+    arguments = SHORT | {"guidance_scale": guidance}
+    three = pipe(PROMPT, ANNA, num_images_per_prompt=3, seed=5, **arguments).images
+    assert not near(three[0], three[1])
+    for number in range(3):
+        assert near(pipe(PROMPT, ANNA, seed=5 + number, **arguments).images[0], three[number])
+    assert torch.equal(pipe(PROMPT, ANNA, num_images_per_prompt=3, seed=5, **arguments).images, three)
+
+
+def test_one_person_serves_all_prompts(pipe):
+    both = pipe(miniature.CAPTIONS, ANNA, **SHORT).images
+    assert torch.equal(both, pipe(miniature.CAPTIONS, [ANNA, ANNA], **SHORT).images)
+
+
+def test_scales_by_name(pipe):
+    def draw(scale):
+        return pipe(PROMPT, ANNA, scale=scale, **SHORT).images
+
+    assert torch.equal(draw({"face": 0.5}), draw({"face": 0.5, "body": 1.0}))
+    assert torch.equal(draw(0.5), draw({"face": 0.5, "body": 0.5}))
+    assert not near(draw({"face": 0.0}), draw({"body": 0.0}))
+    with pytest.raises(BolidError, match="no branch is called fase; there are face, body"):
+        draw({"fase": 0.0})
+    assert torch.equal(draw(1.0), draw({}))  # the scales of a call do not stay
+
+
+@pytest.mark.parametrize("branch", ["face", "body"])
+def test_what_is_not_known_of_a_person_is_as_if_its_branch_were_off(either, branch):
+    off = either(PROMPT, ANNA, scale={branch: 0.0}, **SHORT).images
+    unknown = either(PROMPT, replace(ANNA, **{branch: None}), **SHORT).images
+    assert torch.equal(unknown, off)
+    assert not near(off, either(PROMPT, ANNA, **SHORT).images)
+
+
+def test_nobody_in_particular_is_the_stock_pipeline_without_branches(either):
+    stock = type(either.backbone)(either.backbone.path).pipeline
+    expected = stock(PROMPT, generator=torch.Generator().manual_seed(7), guidance_scale=2.0, **SHORT).images
+    for nobody in (None, [None], Identity()):
+        drawn = either(PROMPT, nobody, seed=7, guidance_scale=2.0, **SHORT).images
+        assert torch.equal(torch.as_tensor(drawn), torch.as_tensor(expected))
+
+
+def test_a_negative_prompt_changes_pictures_only_under_guidance(pipe):
+    for guidance, same in ((1.0, True), (2.0, False)):
+        pictures = [pipe(PROMPT, ANNA, n, guidance_scale=guidance, **SHORT).images for n in (None, "a red shirt")]
+        assert torch.equal(*pictures) == same
+
+
+def test_draws_pil_pictures_of_the_size_asked_for(pipe):
+    drawn = pipe(PROMPT, ANNA, **SHORT | {"height": 64, "output_type": "pil"}).images
+    assert [d.size for d in drawn] == [(32, 64)]
+    assert drawn[0].mode == "RGB"
+
+
+@pytest.mark.parametrize(("people", "told"), [([ANNA], "1 identities for 2 prompts"), ([ANNA] * 3, "3 identities")])
+def test_a_wrong_number_of_people_is_refused(pipe, people, told):
+    with pytest.raises(BolidError, match=told):
+        pipe(miniature.CAPTIONS, people, **SHORT)
+
+
+@pytest.fixture
+def saved(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_a_saved_pipeline_draws_the_same(pipe, saved):
+    again = BoLIDPipeline.from_pretrained(saved)
+    assert torch.equal(again(PROMPT, ANNA, **SHORT).images, pipe(PROMPT, ANNA, **SHORT).images)
+
+
+def test_another_backbone_of_the_same_sizes_can_take_its_place(pipe, saved, tmp_path):
+    other = miniature.save_sd(tmp_path / "other", seed=9)
+    again = BoLIDPipeline.from_pretrained(saved, str(other))
+    assert again.backbone.path == str(other)
+    assert not near(again(PROMPT, ANNA, **SHORT).images, pipe(PROMPT, ANNA, **SHORT).images)
+
+
+def test_half_precision_draws_about_the_same(pipe, saved):
+    half = BoLIDPipeline.from_pretrained(saved, dtype="bfloat16")
+    assert half.backbone.unet.dtype == torch.bfloat16
+    drawn = half(PROMPT, ANNA, **SHORT).images.float()
+    assert (drawn - pipe(PROMPT, ANNA, **SHORT).images).abs().mean() < 0.05
+
+
+def test_a_folder_that_is_no_adapter_is_refused(saved, tmp_path):
+    with pytest.raises(BolidError, match=r"nowhere.*adapter\.json"):
+        BoLIDPipeline.from_pretrained(tmp_path / "nowhere")
+    (saved / "body.safetensors").unlink()
+    with pytest.raises(BolidError, match=r"body\.safetensors: no such file"):
+        BoLIDPipeline.from_pretrained(saved)
+
+
+def test_weights_of_other_sizes_are_refused(saved):
+    weights = load_file(saved / "face.safetensors")
+    save_file({k: v[..., :1].contiguous() for k, v in weights.items()}, saved / "face.safetensors")
+    with pytest.raises(BolidError, match="does not fit this backbone"):
+        BoLIDPipeline.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("card", ["{", "[]", '{"backbone": {"family": "Flux", "path": "x"}, "branches": []}'])
+def test_a_card_of_something_else_is_refused(saved, card):
+    (saved / "adapter.json").write_text(card)
+    with pytest.raises(BolidError, match=r"adapter\.json"):
+        BoLIDPipeline.from_pretrained(saved)
+
+
+def test_an_unknown_branch_in_the_card_is_refused(saved):
+    card = json.loads((saved / "adapter.json").read_text())
+    card["branches"][0]["name"] = "voice"
+    (saved / "adapter.json").write_text(json.dumps(card))
+    with pytest.raises(BolidError, match="voice"):
+        BoLIDPipeline.from_pretrained(saved)
