@@ -151,7 +151,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
         maps = gaussian_maps(keypoints.flatten(0, 1), pictures.shape[-2:], self.config.sigma)
         features = self.views(pictures.flatten(0, 1), maps).unflatten(0, (batch, views))  # (B, M, width)
         weight = keypoints[..., 2].mean(-1).clamp_min(SEEN) * mask  # pose confidence of each view (B, M)
-        mean, logvar = self.moments(self.attention(features, weight)).chunk(2, 1)
+        mean, logvar = self.moments(self.attention(features, weight)).float().chunk(2, 1)
         return Posterior(mean, logvar.clamp(-8, 4))
 
     def decode(self, code: Tensor, keypoints: Tensor, text: Tensor) -> Reconstruction:

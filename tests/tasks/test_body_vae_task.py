@@ -1,0 +1,179 @@
+"""Stage 1 on miniatures: what the terms teach, what must not leak, what is saved."""
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader
+
+from bolid.models.backbones import StableDiffusion
+from bolid.models.body_vae import BodyVAE
+from bolid.tasks.body_vae import BodyVAETask
+from tests import miniature
+
+TERMS = {"picture", "silhouette", "kl", "contrast"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return miniature.save_sd(tmp_path_factory.mktemp("models") / "sd")
+
+
+@pytest.fixture
+def task(folder):
+    torch.manual_seed(0)
+    model = BodyVAE(latent_dim=8, size=miniature.SIZE, text_dim=16, channels=(8, 8, 16), width=16, heads=2)
+    return BodyVAETask(model, StableDiffusion(str(folder)), beta=2.0, beta_warmup=4)
+
+
+def fit(task, folder, steps=2, **more):
+    loader = DataLoader([miniature.batch(seed=i) for i in range(steps)], batch_size=None)
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = Trainer(default_root_dir=folder, accelerator="cpu", devices=1, max_steps=steps, **(quiet | more))
+    trainer.fit(task, loader)
+    return trainer
+
+
+def terms(task, batch, seed=0):
+    return task.losses(batch, task._encode(batch), torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_short_fit_moves_encoder_and_decoder_and_not_the_text(task, tmp_path, precision):
+    before = {n: v.clone() for n, v in task.state_dict().items()}
+    fit(task, tmp_path, precision=precision)
+    moved = {n for n, v in task.state_dict().items() if not torch.equal(v, before[n])}
+    assert moved == task.trained_keys()
+    assert {n.split(".")[0] for n in moved} == {"model", "picture_nll", "silhouette_nll"}
+    assert all(torch.isfinite(v).all() for v in task.state_dict().values())
+
+
+def test_the_posterior_is_in_full_precision_whatever_the_networks_is(task):
+    with torch.autocast("cpu", torch.bfloat16):
+        posterior = task._encode(miniature.batch())
+    assert posterior.mean.dtype == posterior.logvar.dtype == torch.float32
+
+
+def test_the_checkpoint_holds_what_was_trained_and_the_mean(task, tmp_path):
+    fit(task, tmp_path).save_checkpoint(tmp_path / "x.ckpt")
+    saved = torch.load(tmp_path / "x.ckpt", weights_only=True)["state_dict"]
+    assert saved.keys() == {n for n, p in task.named_parameters() if p.requires_grad} | {"model.mean_code"}
+
+
+def test_fitting_one_batch_lowers_the_loss(task):
+    batch, optimizer = miniature.batch(), torch.optim.AdamW(task.model.parameters(), 3e-3)
+    losses = []
+    for _ in range(25):
+        loss = task.total(terms(task, batch))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 1
+
+
+@pytest.mark.parametrize(
+    ("term", "parts"),
+    [
+        ("picture", {"encoder", "decoder", "picture_nll"}),
+        ("silhouette", {"encoder", "decoder", "silhouette_nll"}),
+        ("kl", {"encoder"}),
+        ("contrast", {"encoder"}),
+    ],
+)
+def test_each_term_teaches_its_parts_and_no_other(task, term, parts):
+    value = terms(task, miniature.batch())[term]
+    assert value.shape == ()
+    assert torch.isfinite(value)
+    value.backward()
+    reached = {n for n, p in task.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {part(name) for name in reached} == parts
+
+
+def part(name):
+    if name.startswith("model."):
+        return "decoder" if name.startswith("model.decoder.") else "encoder"
+    return name.split(".")[0]
+
+
+def test_beta_rises_to_its_value_and_stays(task, tmp_path):
+    seen = []
+    task.total = lambda terms, warm=1.0: seen.append(warm) or BodyVAETask.total(task, terms, warm)
+    fit(task, tmp_path, steps=6)
+    assert seen == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
+
+
+def test_the_loss_is_the_sum_its_docstring_says(task):
+    values = {
+        k: torch.tensor(v) for k, v in {"picture": 1.0, "silhouette": 10.0, "kl": 100.0, "contrast": 1000.0}.items()
+    }
+    assert task.total(values) == 1 + 10 + 2 * 100 + 10 * 1000
+    assert task.total(values, 0.5) == 1 + 10 + 100 + 10 * 1000
+
+
+def test_the_held_out_photo_decides_neither_the_code_nor_what_is_decoded(task, monkeypatch):
+    decoded, decode = [], task.model.decode
+    monkeypatch.setattr(task.model, "decode", lambda *a: decoded.append(a) or decode(*a))
+    for seed in (1, 2):
+        batch = miniature.batch()
+        batch.pictures = torch.rand(batch.pictures.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+        batch.keypoints = miniature.batch(seed=seed).keypoints  # the photo's own body: only for the weights
+        batch.silhouettes = 1 - batch.silhouettes if seed == 2 else batch.silhouettes
+        terms(task, batch)
+    assert all(torch.equal(a, b) for a, b in zip(*decoded, strict=True))
+
+
+def test_the_decoder_sees_the_average_body_and_the_caption(task, monkeypatch):
+    batch, decoded, decode = miniature.batch(), [], task.model.decode
+    monkeypatch.setattr(task.model, "decode", lambda *a: decoded.append(a) or decode(*a))
+    terms(task, batch)
+    code, keypoints, text = decoded[0]
+    assert code.shape == (4, 8)
+    assert torch.equal(keypoints, batch.keypoints_canonical)
+    assert torch.equal(text, task.backbone.text_features(batch.full_captions))
+
+
+def test_unknown_silhouettes_are_ignored(task):
+    batch = miniature.batch()
+    batch.silhouette_known[1:] = False
+    value = terms(task, batch)["silhouette"]
+    batch.silhouettes[1:] = torch.rand_like(batch.silhouettes[1:])
+    assert torch.equal(terms(task, batch)["silhouette"], value)
+    batch.silhouettes[0] = 1 - batch.silhouettes[0]
+    assert not torch.equal(terms(task, batch)["silhouette"], value)
+    batch.silhouette_known[:] = False
+    assert terms(task, batch)["silhouette"] == 0
+
+
+def test_the_mean_code_follows_the_training_people(task, tmp_path):
+    means, encode = [], task._encode
+    task._encode = lambda batch: means.append(encode(batch)) or means[-1]
+    fit(task, tmp_path, steps=5)
+    expected = torch.stack([m.mean.detach().mean(0) for m in means]).mean(0)
+    torch.testing.assert_close(task.model.mean_code, expected)
+
+
+def test_validation_is_the_same_every_time_and_leaves_the_mean(task, tmp_path):
+    trainer, loader = fit(task, tmp_path), DataLoader([miniature.batch()], batch_size=None)
+    before = task.model.mean_code.clone()
+    first = trainer.validate(task, loader, verbose=False)
+    assert set(first[0]) == {f"val/{t}" for t in TERMS | {"loss"}}
+    assert first == trainer.validate(task, loader, verbose=False)
+    assert torch.equal(task.model.mean_code, before)
+
+
+def test_the_exported_encoder_is_the_trained_one(task, tmp_path):
+    fit(task, tmp_path)
+    task.export(tmp_path / "body_vae")
+    again, batch = BodyVAE.from_pretrained(str(tmp_path / "body_vae")), miniature.batch()
+    assert (list(again.config.size), again.config.latent_dim, again.config.text_dim) == (list(miniature.SIZE), 8, 16)
+    assert all(torch.equal(v, again.state_dict()[n]) for n, v in task.model.state_dict().items())
+    ours, theirs = (
+        m.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask) for m in (task.model, again)
+    )
+    assert torch.equal(ours.mean, theirs.mean)
+    assert torch.equal(ours.logvar, theirs.logvar)
