@@ -189,7 +189,9 @@ def test_gradient_accumulation_and_another_logger(run, photos, tmp_path):
     assert len([row for row in rows[1:] if row]) >= 2
 
 
-def test_predict_and_validate_run(run, photos):
+def test_predict_writes_a_picture_per_photo_and_column_and_validate_runs(run, photos, tmp_path):
     words = ["--config", ADAPTER, *small(photos)]
     assert run("validate", *words)[0] == 0
     assert run("predict", *words)[0] == 0
+    drawn = list((tmp_path / "runs/adapter/x/predictions").rglob("*.png"))
+    assert len(drawn) == 5 * 6  # columns times test photos

@@ -2,8 +2,9 @@
 
 from bolid.callbacks.ema import EMA
 from bolid.callbacks.export import Export
+from bolid.callbacks.predictions import WritePictures
 from bolid.callbacks.report import WriteReport
 from bolid.callbacks.samples import SampleGrid
 from bolid.callbacks.throughput import Throughput
 
-__all__ = ["EMA", "Export", "SampleGrid", "Throughput", "WriteReport"]
+__all__ = ["EMA", "Export", "SampleGrid", "Throughput", "WritePictures", "WriteReport"]

@@ -1,0 +1,31 @@
+"""Writes what `bolid predict` draws."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from torchvision.transforms.functional import to_pil_image
+
+from bolid.callbacks.folder import run_folder
+from bolid.core.safe_io import atomic_path
+from bolid.core.schema import PersonBatch
+
+
+class WritePictures(BasePredictionWriter):
+    """Writes every drawn picture as `predictions/<column>/<photo>.png` into the run's folder."""
+
+    def __init__(self) -> None:
+        super().__init__("batch")
+
+    def write_on_batch_end(
+        self, trainer: Trainer, pl_module: Any, prediction: Any, batch_indices: Any, batch: PersonBatch, *numbers: int
+    ) -> None:
+        """`prediction` holds one `SheetRow` per sample of the batch; files are named after the target photo."""
+        for name, row in zip(batch.file_names, prediction, strict=True):
+            for column, picture in row.columns.items():
+                path = run_folder(trainer) / "predictions" / column / PurePosixPath(name).with_suffix(".png")
+                with atomic_path(path) as temporary:
+                    to_pil_image(picture.clamp(0, 1)).save(temporary, format="PNG")
