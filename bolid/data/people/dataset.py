@@ -17,7 +17,7 @@ from bolid.core.errors import BolidError
 from bolid.core.safe_io import write_bytes
 from bolid.core.schema import SPLITS, PersonRecord, Phrase
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 FRAMINGS = ("mixed", "full length", "three-quarter length", "head and shoulders")
 LICENCE = "CC0-1.0"
 ROWS = ".rows"  # one file per finished person, so that a kill loses at most the person in hand

@@ -81,7 +81,7 @@ POSES: dict[str, Pose] = {
         ("with arms spread out", "stretching both arms to the sides"), (Arm(36, 0, 0, -30), Arm(36, 0, 0, -30))
     ),
     "hands on hips": Pose(
-        ("with hands on the hips", "hands on hips"), (Arm(-2, -14, -62, 42), Arm(-2, -14, -62, 42)), spread=2
+        ("with hands on the hips", "hands on hips"), (Arm(8, -12, -60, 28), Arm(8, -12, -60, 28)), spread=2
     ),
     "reaching": Pose(
         ("reaching forward", "stretching both arms forward"), (Arm(-28, 78, 0, -30), Arm(-28, 78, 0, -30))
