@@ -27,7 +27,7 @@ class AutoencoderTask(BaseTask):
     """
 
     trained_buffers = ("spread",)
-    spread: Tensor  # () running standard deviation of the latents
+    spread: Tensor  # () running standard deviation of the latents that diffusion will see: the posterior's mode
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class AutoencoderTask(BaseTask):
         weight = 1 + self.person_weight * person
         error = (drawn - batch.pictures).abs() + 0.5 * (drawn - batch.pictures).square()
         if self.training:
-            self.spread.lerp_(latents.detach().std(), max(0.01, 1 / (self.global_step + 1)))
+            self.spread.lerp_(posterior.mode().detach().std(), max(0.01, 1 / (self.global_step + 1)))
         mse = F.mse_loss(drawn, batch.pictures, reduction="none") * person
         psnr = -10 * (mse.sum() / person.sum().clamp_min(1) / 3 / 4).log10()
         return (error * weight).mean() / weight.mean() + self.kl * posterior.kl().mean(), psnr

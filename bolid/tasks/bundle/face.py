@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_path
 from bolid.core.schema import PersonBatch
 from bolid.experts.face import COCO_POINTS, EMBEDDING, TEMPLATE, TEMPLATE_SIZE
@@ -58,7 +59,7 @@ def align_faces(pictures: Tensor, keypoints: Tensor) -> Tensor:
     points = torch.view_as_complex(keypoints[:, COCO_POINTS, :2].contiguous())  # (B, 3), the plane as complex numbers
     template = torch.view_as_complex(torch.as_tensor(TEMPLATE, device=points.device).contiguous()).to(points.dtype)
     a, b = template - template.mean(), points - points.mean(1, keepdim=True)
-    turn = (b * a.conj()).sum(1) / (a.abs() ** 2).sum()  # photo ≈ turn · template + shift, in least squares
+    turn = (b.abs() ** 2).sum(1) / (a * b.conj()).sum(1)  # template ≈ photo / turn + …, in least squares *there*
     shift = points.mean(1) - turn * template.mean()
     axis = torch.arange(TEMPLATE_SIZE, device=points.device, dtype=keypoints.dtype)
     grid = turn[:, None, None] * torch.complex(axis[None, :], axis[:, None]) + shift[:, None, None]  # (B, 112, 112)
@@ -95,10 +96,11 @@ class FaceTask(BaseTask):
         self.trained_buffers = tuple(f"network.{name}" for name, _ in self.network.named_buffers())  # batch norm's
         self.seen: list[tuple[Tensor, list[str]]] = []
 
-    def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
-        """Call, loss, log, return."""
-        generator = self.step_generator()
-        shown = shows_face(batch)
+    def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor | None:
+        """Call, loss, log, return; None skips a batch with fewer than the two faces that batch norm needs."""
+        generator, shown = self.step_generator(), shows_face(batch)
+        if shown.sum() < 2:
+            return None
         embedding = self.network(self.augment(batch.pictures[shown], batch.keypoints[shown], generator))
         target = self.classes([name for name, s in zip(batch.identities, shown.tolist(), strict=True) if s])
         cosine = F.normalize(embedding) @ F.normalize(self.centres).T  # (B, people)
@@ -110,7 +112,10 @@ class FaceTask(BaseTask):
 
     def classes(self, identities: list[str]) -> Tensor:
         """Rendered people are called p and a number: that number, modulo the classes, (B,)."""
-        return torch.tensor([int(name.lstrip("p")) % len(self.centres) for name in identities], device=self.device)
+        numbers = [name.removeprefix("p") for name in identities]
+        if strange := [name for name, number in zip(identities, numbers, strict=True) if not number.isdecimal()]:
+            raise BolidError(f"{strange[0]}: FaceTask tells people apart by the numbers of rendered ones (p000123)")
+        return torch.tensor([int(number) % len(self.centres) for number in numbers], device=self.device)
 
     def augment(self, pictures: Tensor, keypoints: Tensor, generator: torch.Generator) -> Tensor:
         """Aligned faces (B, 3, 112, 112) with shaken landmarks and changed light."""

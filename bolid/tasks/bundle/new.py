@@ -2,40 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from bolid.core.errors import BolidError
 
-
-def train_tokenizer(captions: Iterable[str], vocabulary: int = 1200):
-    """A CLIP tokenizer (byte-level BPE, 77 tokens) whose merges come from `captions`: their words become one token."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
-    draft = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
-    draft.normalizer = normalizers.Lowercase()
-    draft.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(" ", "removed"),
-            pre_tokenizers.Punctuation(),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
-    letters = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, initial_alphabet=letters, end_of_word_suffix="</w>", show_progress=False
-    )
-    draft.train_from_iterator(captions, trainer)
-    import json
 
-    merges = [tuple(m) for m in json.loads(draft.to_str())["model"]["merges"]]
-    alphabet = sorted(letters)
-    pieces = alphabet + [a + "</w>" for a in alphabet] + ["".join(m) for m in merges]
-    vocab = {piece: i for i, piece in enumerate(dict.fromkeys([*pieces, "<|startoftext|>", "<|endoftext|>"]))}
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
+def train_tokenizer(captions: Iterable[str], vocabulary: int = 1500) -> CLIPTokenizer:
+    """A CLIP tokenizer (byte-level BPE, 77 tokens) whose merges come from `captions`: their words become one token.
+
+    Args:
+        captions: What to learn from; the same captions give the same vocabulary.
+        vocabulary: Tokens at most; 514 of them are the bytes and the two marks.
+    """
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import CLIPTokenizer
+
+    letters = sorted(ByteLevel.alphabet())
+    marks = ["<|startoftext|>", "<|endoftext|>"]
+    pieces = [*letters, *(f"{letter}</w>" for letter in letters)]
+
+    def build(merges: list[tuple[str, str]]) -> CLIPTokenizer:
+        tokens = dict.fromkeys([*pieces, *map("".join, merges), *marks])
+        return CLIPTokenizer(vocab={t: i for i, t in enumerate(tokens)}, merges=merges, model_max_length=77)
+
+    cutter = build([]).backend_tokenizer
+    words: Counter[str] = Counter()
+    for caption, count in Counter(captions).items():
+        for word, _ in cutter.pre_tokenizer.pre_tokenize_str(cutter.normalizer.normalize_str(caption)):
+            words[word] += count
+    return build(learn_merges(words, vocabulary - len(pieces) - len(marks)))
+
+
+def learn_merges(words: Mapping[str, int], most: int) -> list[tuple[str, str]]:
+    """Byte-pair encoding (Sennrich et al. 2016): the most frequent pair becomes one piece, again and again.
+
+    It is written out since the `tokenizers` library breaks ties by chance, and all that learns after it would differ.
+
+    Args:
+        words: Word -> how often it occurs.
+        most: Merges at most.
+
+    Returns:
+        Pairs of pieces in the order in which they merge; a word's last piece ends in `</w>`.
+    """
+    cut = {word: [*word[:-1], f"{word[-1]}</w>"] for word in words}
+    merges: list[tuple[str, str]] = []
+    while len(merges) < most:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, parts in cut.items():
+            for pair in pairwise(parts):
+                pairs[pair] += words[word]
+        if not pairs:
+            break
+        merges.append(max(pairs, key=lambda pair: (pairs[pair], pair)))
+        cut = {word: merge(parts, merges[-1]) for word, parts in cut.items()}
+    return merges
+
+
+def merge(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    """The pieces of a word with every occurrence of `pair` joined, from left to right."""
+    joined: list[str] = []
+    for part in parts:
+        if joined and (joined[-1], part) == pair:
+            joined[-1] += part
+        else:
+            joined.append(part)
+    return joined
 
 
 def new_stable_diffusion(

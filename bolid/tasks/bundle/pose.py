@@ -27,7 +27,10 @@ def new_pose_model(depth: float, width: float) -> Any:
 
 
 def silhouette_boxes(silhouettes: Tensor) -> Tensor:
-    """Bounding boxes of masks (B, 1, H, W) in 0..1: (B, 4) centre x, y, width, height as shares of the picture."""
+    """Bounding boxes of masks (B, 1, H, W) in 0..1: (B, 4) centre x, y, width, height as shares of the picture.
+
+    An empty mask has the whole picture as its box.
+    """
     height, width = silhouettes.shape[-2:]
     edges = []
     for axis, length in ((-2, width), (-1, height)):
