@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ import torch
 from bolid.core.errors import BolidError
 
 if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
 
 
 def train_tokenizer(captions: Iterable[str], vocabulary: int = 1500) -> CLIPTokenizer:
@@ -99,38 +100,54 @@ def new_stable_diffusion(
         layers: Residual blocks a level.
         seed: Of the weights.
     """
-    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from diffusers import AutoencoderKL, StableDiffusionPipeline
 
     from bolid.data.manifest import read_manifest
 
     if (folder / "model_index.json").exists():
         raise BolidError(f"{folder} already holds a model: remove it or give another folder")
     tokenizer = train_tokenizer(r.caption for r in read_manifest(captions_from))
+    autoencoder = AutoencoderKL.from_pretrained(str(vae))
     torch.manual_seed(seed)
-    ends = {
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=4 * width, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=77, projection_dim=width, **ends,
+    StableDiffusionPipeline(
+        vae=autoencoder, text_encoder=new_text_encoder(tokenizer, width), tokenizer=tokenizer,
+        unet=new_unet(channels, autoencoder.config.latent_channels, width, layers), scheduler=new_scheduler(),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
+
+
+def new_text_encoder(tokenizer: CLIPTokenizer, width: int) -> CLIPTextModel:
+    """An untrained CLIP text encoder of two layers for the tokenizer's vocabulary."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer), hidden_size=width, intermediate_size=4 * width, num_hidden_layers=2,
+            num_attention_heads=4, max_position_embeddings=77, projection_dim=width,
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
     )  # fmt: skip
-    levels, autoencoder = len(channels), AutoencoderKL.from_pretrained(str(vae))
-    latent = autoencoder.config.latent_channels
-    unet = UNet2DConditionModel(
+
+
+def new_unet(channels: Sequence[int], latent: int, width: int, layers: int) -> UNet2DConditionModel:
+    """An untrained UNet for 24x16 latents of `latent` channels, told texts of size `width` on every level."""
+    from diffusers import UNet2DConditionModel
+
+    levels = len(channels)
+    return UNet2DConditionModel(
         sample_size=(24, 16), in_channels=latent, out_channels=latent,
         down_block_types=("CrossAttnDownBlock2D",) * levels, up_block_types=("CrossAttnUpBlock2D",) * levels,
         block_out_channels=tuple(channels), layers_per_block=layers, cross_attention_dim=width,
         attention_head_dim=4, norm_num_groups=16, transformer_layers_per_block=1,
     )  # fmt: skip
-    # v-prediction with zero terminal SNR: wall and floor colours are right from pure noise
-    scheduler = DDIMScheduler(
+
+
+def new_scheduler() -> DDIMScheduler:
+    """v-prediction with zero terminal SNR: wall and floor colours are right from pure noise."""
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, set_alpha_to_one=True,
         prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing", steps_offset=1,
     )  # fmt: skip
-    StableDiffusionPipeline(
-        vae=autoencoder, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet, scheduler=scheduler,
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    ).save_pretrained(folder)  # fmt: skip
