@@ -1,0 +1,97 @@
+"""A person read off photos, with a pose network and a recogniser whose answers are known."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bolid.core.errors import BolidError
+from bolid.experts.pose import Pose
+from bolid.models.body_vae import BodyVAE
+from bolid.models.crop import crop_to_person
+from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.pipelines.identify import identify
+from tests import miniature
+
+KEYPOINTS = torch.tensor([[30.0 + 2 * k, 20.0 + 4 * k, 1.0] for k in range(17)])
+BOX = torch.tensor([25.0, 15.0, 70.0, 90.0])
+
+
+class FakePose:
+    """Finds the same person in every photo that is not black."""
+
+    def estimate(self, pictures):
+        found = (pictures.amax((1, 2, 3)) > 0).float()
+        return Pose(KEYPOINTS * found[:, None, None], BOX * found[:, None], found)
+
+
+class FakeFace:
+    """Embeds the mean colour; sees no face in blue photos."""
+
+    def embed(self, rgb, keypoints):
+        np.testing.assert_array_equal(keypoints, KEYPOINTS.numpy())
+        colour = rgb.mean((0, 1)).astype(np.float32)
+        return None if colour.argmax() == 2 else np.resize(colour / np.linalg.norm(colour), 512)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return BodyVAE.from_pretrained(str(miniature.save_body_vae(tmp_path_factory.mktemp("body")))).eval()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, colour in {
+        "red": (250, 60, 60),
+        "green": (60, 250, 60),
+        "blue": (60, 60, 250),
+        "black": (1, 1, 1),
+    }.items():
+        noise = rng.random((100, 80, 3)) * (name != "black")
+        Image.fromarray((noise * colour).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def test_the_body_is_the_posteriors_mean_over_the_crops(encoder, photos):
+    names = [photos / "red.png", photos / "blue.png"]
+    views = [torch.from_numpy(np.asarray(Image.open(n)).copy()).permute(2, 0, 1) / 127.5 - 1 for n in names]
+    crops, points = crop_to_person(torch.stack(views), KEYPOINTS.expand(2, -1, -1), BOX.expand(2, -1), miniature.SIZE)
+    with torch.no_grad():
+        expected = encoder.encode(crops[None], points[None], torch.ones(1, 2, dtype=torch.bool)).mean[0]
+    body = identify(names, encoder, FakePose(), None).body
+    torch.testing.assert_close(body, expected)
+    torch.testing.assert_close(identify(names[::-1], encoder, FakePose(), None).body, expected)
+    assert not body.requires_grad
+
+
+def test_the_face_is_the_mean_over_the_photos_that_show_one(encoder, photos):
+    def face(*names):
+        return identify([photos / f"{n}.png" for n in names], encoder, FakePose(), FakeFace()).face
+
+    torch.testing.assert_close(face("red", "green", "blue"), (face("red") + face("green")) / 2)
+    assert face("blue") is None
+    assert identify([photos / "red.png"], encoder, FakePose(), None).face is None
+
+
+def test_photos_of_nobody_are_left_out(encoder, photos):
+    some = identify([photos / "red.png", photos / "black.png"], encoder, FakePose(), FakeFace())
+    one = identify([photos / "red.png"], encoder, FakePose(), FakeFace())
+    assert torch.equal(some.body, one.body)
+    assert torch.equal(some.face, one.face)
+    with pytest.raises(BolidError, match=r"nobody was found in .*black\.png"):
+        identify([photos / "black.png"], encoder, FakePose(), None)
+    with pytest.raises(BolidError, match="no photos"):
+        identify([], encoder, FakePose(), None)
+
+
+def test_what_is_no_photo_is_named(encoder, photos):
+    (photos / "text.png").write_text("not a picture")
+    for name in ("text.png", "missing.png"):
+        with pytest.raises(BolidError, match=name):
+            identify([photos / "red.png", photos / name], encoder, FakePose(), None)
+
+
+def test_without_a_body_branch_photos_cannot_be_read():
+    with pytest.raises(BolidError, match="no body branch"):
+        BoLIDPipeline(None, []).identity(["x.png"])

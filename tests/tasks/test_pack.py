@@ -1,0 +1,44 @@
+"""The bundle that is shipped is the exported members, in half precision where that is harmless."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from bolid.core.errors import BolidError
+from bolid.tasks.bundle.pack import MEMBERS, pack_bundle
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for source in MEMBERS.values():
+        folder = tmp_path / "runs" / source / "part"
+        folder.mkdir(parents=True)
+        weights = {"weight": torch.tensor([1.0, 1e-9, 70.5]), "steps": torch.tensor([3]), "half": torch.ones(1).half()}
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        (folder / "config.json").write_text("{}")
+    return tmp_path / "runs"
+
+
+def test_members_are_copied_and_halved(runs, tmp_path):
+    bundle = tmp_path / "tiny"
+    (bundle / "pose").mkdir(parents=True)
+    (bundle / "pose/old.txt").write_text("of the bundle before")
+    (bundle / "README.md").write_text("kept")
+    assert "MB" in pack_bundle(runs, bundle)
+    assert {p.name for p in bundle.iterdir()} == {*MEMBERS, "README.md"}
+    assert not (bundle / "pose/old.txt").exists()
+    for name in MEMBERS:
+        weights = load_file(bundle / name / "part/model.safetensors")
+        kept = torch.float32 if name == "pose" else torch.float16
+        assert {k: v.dtype for k, v in weights.items()} == {"weight": kept, "steps": torch.int64, "half": torch.float16}
+        assert weights["weight"][[0, 2]].tolist() == [1.0, 70.5]
+        assert (bundle / name / "part/config.json").read_text() == "{}"
+    original = load_file(runs / "pose/pose/part/model.safetensors")
+    assert original["weight"].dtype == torch.float32
+
+
+def test_what_is_missing_is_named_and_nothing_is_touched(runs, tmp_path):
+    (runs / MEMBERS["face"]).rename(runs / "elsewhere")
+    with pytest.raises(BolidError, match="lacks face/face"):
+        pack_bundle(runs, tmp_path / "tiny")
+    assert not (tmp_path / "tiny").exists()
