@@ -14,18 +14,25 @@ _SETTINGS = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0", "ULTRALYTICS_SAFE_LOA
 
 @cache
 def import_ultralytics() -> ModuleType:
-    """`import ultralytics` offline, keeping the threads of torch, OpenMP and OpenCV and torch's own `save`."""
+    """`import ultralytics` offline, keeping the threads of torch, OpenMP and OpenCV and how all of them handle files.
+
+    Its `PIL.Image.open`, for one, answers a broken photo by asking for another package.
+    """
     import cv2
+    from PIL import Image
 
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    openmp, save = os.environ.get("OMP_NUM_THREADS"), torch.save
+    openmp, patched = os.environ.get("OMP_NUM_THREADS"), [(torch, "save"), (Image, "open")]
+    patched += [(cv2, name) for name in ("imread", "imwrite", "imshow")]
+    originals = [(module, name, getattr(module, name)) for module, name in patched]
     threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
     try:
         import ultralytics
         import ultralytics.nn.tasks
     finally:
-        torch.save = save
+        for original in originals:
+            setattr(*original)
         torch.set_num_threads(threads)
         cv2.setNumThreads(cv2_threads)
         if openmp is None:  # else every child process would inherit the single thread ultralytics asks for

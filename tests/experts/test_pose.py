@@ -129,9 +129,11 @@ def test_an_architecture_file_cannot_run_code(pose_folder, tmp_path):
 
 def test_importing_ultralytics_leaves_the_process_as_it_was():
     code = (
-        "import os, torch, cv2; torch.set_num_threads(3); cv2.setNumThreads(3); save = torch.save\n"
+        "import os, torch, cv2; from PIL import Image; torch.set_num_threads(3); cv2.setNumThreads(3)\n"
+        "files = lambda: (torch.save, torch.load, Image.open, cv2.imread, cv2.imwrite, cv2.imshow)\n"
+        "before = files()\n"
         "from bolid.experts.yolo import import_ultralytics; import_ultralytics()\n"
-        "assert torch.get_num_threads() == 3 and cv2.getNumThreads() == 3 and torch.save is save\n"
+        "assert torch.get_num_threads() == 3 and cv2.getNumThreads() == 3 and files() == before\n"
         "assert 'OMP_NUM_THREADS' not in os.environ\n"
         "from ultralytics.utils import ONLINE; assert not ONLINE\n"
     )
