@@ -1,6 +1,7 @@
 """What the pipeline promises its callers: whose picture is whose, seeds, scales, and errors that say what to do."""
 
 import json
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -62,6 +63,11 @@ def test_two_people_are_not_mixed_up(either):
     for i in range(4):
         assert near(drawn[i], alone[i])
         assert not near(drawn[i], swapped[i])
+
+
+def test_a_pipeline_that_has_drawn_can_be_sent_to_another_process(pipe):
+    drawn = pipe(PROMPT, ANNA, **SHORT).images
+    assert torch.equal(pickle.loads(pickle.dumps(pipe))(PROMPT, ANNA, **SHORT).images, drawn)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])

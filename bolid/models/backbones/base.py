@@ -58,6 +58,14 @@ def find_weights(path: str) -> str:
         raise BolidError(f"{pass_on}, and downloading it failed ({type(error).__name__}); {hint}") from error
 
 
+def one_per_picture(image: None, embeds: list[Tensor], *arguments: Any) -> list[Tensor]:
+    """Identity embeddings as they are, in place of diffusers' `prepare_ip_adapter_image_embeds`.
+
+    That one repeats them for every prompt: given several people, each picture would attend to everybody's tokens.
+    """
+    return embeds
+
+
 class Backbone(nn.Module, ABC):
     """A frozen latent diffusion model; identity branches are the only thing that will be trained in it.
 
@@ -104,8 +112,7 @@ class Backbone(nn.Module, ABC):
             **{**self.pipeline_arguments, **{name: getattr(self, name) for name in self.components}}
         )
         pipe.set_progress_bar_config(disable=True)
-        # Stock diffusers repeats embeddings for each prompt, so that every picture would attend to everybody's tokens.
-        pipe.prepare_ip_adapter_image_embeds = lambda image, embeds, *arguments: embeds
+        pipe.prepare_ip_adapter_image_embeds = one_per_picture
         return pipe
 
     @property
