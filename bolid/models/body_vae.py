@@ -132,6 +132,8 @@ class BodyVAE(ModelMixin, ConfigMixin):
         self.views = ViewEncoder(tuple(channels), width, size)
         self.attention = ViewAttention(width, heads)
         self.moments = nn.Linear(width, 2 * latent_dim)
+        # A code that starts as mostly noise teaches the decoder to ignore it, and then the KL term collapses it.
+        nn.init.constant_(self.moments.bias[latent_dim:], -4.0)
         self.decoder = BodyDecoder(latent_dim, text_dim, tuple(channels)[::-1], size)
         self.register_buffer("mean_code", torch.zeros(latent_dim))
 
