@@ -57,7 +57,10 @@ $(T)/unet/stable-diffusion: $(T)/new
 $(T)/clip_score/clip_score: $(T)/new
 	$(call fit,--config configs/tiny/clip_score.yaml,$(@D))
 
-$(T)/body_vae/body_vae: $(T)/new
+$(T)/body_vae_first/body_vae: $(T)/new
+	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml --config configs/tiny/body_vae_first.yaml,$(@D))
+
+$(T)/body_vae/body_vae: $(T)/body_vae_first/body_vae
 	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml,$(@D))
 
 clean:  ## Remove the environment and caches, not runs or data
