@@ -5,7 +5,10 @@ DEMO := runs/adapter/demo
 T := runs/tiny
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-all lint tiny clean check-gl
+.PHONY: help setup demo test test-all lint tiny clean check
+
+# A fit that goes on from its last checkpoint: arguments, run's folder.
+fit = $(RUN)/bolid fit $(1) $(if $(wildcard $(2)/checkpoints/last.ckpt),--ckpt_path $(2)/checkpoints/last.ckpt)
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -17,12 +20,15 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP)  ## Make the virtual environment with pinned dependencies
 
-check-gl:
-	@ldconfig -p 2>/dev/null | grep -q libEGL.so.1 && { test -d /usr/share/glvnd/egl_vendor.d || ldconfig -p | grep -q libEGL_mesa; } || \
-	  { echo "Rendering people needs EGL with Mesa: sudo apt-get install -y libegl1 libgl1-mesa-dri libgl1"; exit 1; }
+check:
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "BoLID needs Python 3.11 with venv: sudo apt-get install -y python3 python3-venv, or make PYTHON=..."; exit 1; }
+	@for library in libEGL.so.1 libEGL_mesa.so.0 libGL.so.1; do \
+	  PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p | grep -q $$library || \
+	  { echo "Rendering people needs EGL with Mesa: sudo apt-get install -y libegl1 libgl1-mesa-dri libgl1"; exit 1; }; done
 
-demo: check-gl setup  ## Render people, train the adapter, test it (about 20 minutes on two cores)
-	$(RUN)/bolid fit --config configs/adapter.yaml --trainer.logger.init_args.version demo
+demo: check setup  ## Render people, train the adapter, test it (15 to 20 minutes on two cores; resumes)
+	$(call fit,--config configs/adapter.yaml --trainer.logger.init_args.version demo,$(DEMO))
 	$(RUN)/bolid test --config configs/adapter.yaml --trainer.logger.init_args.version demo --ckpt_path $(DEMO)/checkpoints/last.ckpt
 	@echo
 	@echo "checkpoint     $(DEMO)/checkpoints/last.ckpt"
@@ -30,19 +36,16 @@ demo: check-gl setup  ## Render people, train the adapter, test it (about 20 min
 	@echo "report         $(DEMO)/report.md and report.json"
 	@echo "picture sheet  $(DEMO)/sheet.png"
 
-test: check-gl setup  ## Pass the tests (minutes)
+test: check setup  ## Pass the tests (minutes)
 	$(RUN)/python -m pytest
 
-test-all: check-gl setup  ## Pass the slow tests too
-	$(RUN)/python -m pytest -m 'not gpu'
+test-all: check setup  ## Pass the tests for CUDA devices too
+	$(RUN)/python -m pytest -m ''
 
 lint: setup  ## Check style, types and the direction of imports
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports
 
-# A fit of the bundle: goes on from its last checkpoint, and is done once it has exported.
-fit = $(RUN)/bolid fit $(1) $(if $(wildcard $(2)/checkpoints/last.ckpt),--ckpt_path $(2)/checkpoints/last.ckpt)
-
-tiny: check-gl setup $(T)/unet/stable-diffusion $(T)/body_vae/body_vae $(T)/clip_score/clip_score $(T)/pose/pose $(T)/face/face  ## Train the embedded bundle anew (hours; resumes where it stopped)
+tiny: check setup $(T)/unet/stable-diffusion $(T)/body_vae/body_vae $(T)/clip_score/clip_score $(T)/pose/pose $(T)/face/face  ## Train the embedded bundle anew (hours; resumes where it stopped)
 	$(RUN)/bolid bundle pack
 
 $(T)/vae/vae $(T)/pose/pose $(T)/face/face:

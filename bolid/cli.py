@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from bolid.core.errors import BolidError
 
@@ -64,7 +65,7 @@ def run(argv: list[str]) -> int:
 
 
 def train(argv: list[str]) -> None:
-    """Hands the training verbs to LightningCLI: the configuration chooses task and data by `class_path`."""
+    """Hands the training verbs to LightningCLI: task and data are chosen by `class_path` in the configuration."""
     from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
     from bolid.core.parser import OneLineErrors
@@ -74,16 +75,35 @@ def train(argv: list[str]) -> None:
     class Parser(OneLineErrors, LightningArgumentParser):
         pass
 
-    LightningCLI(
+    class Command(LightningCLI):
+        def before_instantiate_classes(self) -> None:
+            """Before anything is loaded or rendered."""
+            check_checkpoint(self.config[self.subcommand].ckpt_path)
+
+    Command(
         BaseTask,
         IdentityDataModule,
         subclass_mode_model=True,
         subclass_mode_data=True,
-        save_config_kwargs={"overwrite": True},
+        # A test in the run of a fit must not replace what the fit was configured with.
+        save_config_kwargs={
+            "overwrite": True,
+            "config_filename": "config.yaml" if argv[0] == "fit" else f"{argv[0]}.yaml",
+        },
         parser_class=Parser,
         parser_kwargs={"allow_abbrev": False, "prog": "bolid"},
         args=argv,
     )
+
+
+def check_checkpoint(path: str | None) -> None:
+    """Checkpoints are local files (Lightning would unpickle what a URL gives) or Lightning's words for one of its own.
+
+    Raises:
+        BolidError: if there is no such file.
+    """
+    if path not in (None, "best", "last", "hpc") and not Path(str(path)).is_file():
+        raise BolidError(f"ckpt_path: no checkpoint at {path}; give a .ckpt file that `bolid fit` wrote")
 
 
 def call(verb: str, argv: list[str]) -> None:

@@ -79,6 +79,7 @@ def test_help_lists_every_verb_quickly():
         (["fit", "--config", ADAPTER, "--model.class_path", "bolid.tasks.Paint"], "Paint"),
         (["fit", "--config", ADAPTER, "--model.init_args.backbone.init_args.path", "nowhere"], "nowhere"),
         (["fit", "--config", ADAPTER, "--model.init_args.text_dropout", "much"], "text_dropout"),
+        (["test", "--config", ADAPTER, "--ckpt_path", "no/such.ckpt"], "no/such.ckpt"),
         (["data", "label", "missing-folder"], "missing-folder"),
         (["data", "render", "--peple", "3"], "peple"),
         (["data", "render", "x", "--first", "899999", "--people", "2"], "reserved"),
@@ -121,6 +122,8 @@ def test_fit_then_test_leave_checkpoint_adapter_report_and_sheet(run, photos, tm
     assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_steps"] == 2
     assert list((folder / "samples").glob("*.png"))
     assert run("test", *words, "--ckpt_path", folder / "checkpoints/last.ckpt")[0] == 0
+    assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_steps"] == 2  # the test has its own
+    assert (folder / "test.yaml").is_file()
     report = json.loads((folder / "report.json").read_text())
     for column in ("text", "face", "body", "both", "other"):
         assert 0 <= report[f"body_found/{column}"] <= 1
@@ -183,10 +186,23 @@ def test_gradient_accumulation_and_another_logger(run, photos, tmp_path):
         "--trainer.logger.save_dir",
         "csv",
     ]
-    words += ["--trainer.log_every_n_steps", 1, "--trainer.callbacks", "[]", "--data.init_args.samples_per_epoch", 8]
+    words += ["--trainer.log_every_n_steps", 1, "--data.init_args.samples_per_epoch", 20]
+    words += ["--trainer.callbacks", '[{"class_path": "ModelCheckpoint", "init_args": {"save_last": true}}]']
     assert run("fit", *words)[0] == 0
-    rows = next((tmp_path / "csv").rglob("metrics.csv")).read_text().splitlines()
-    assert len([row for row in rows[1:] if row]) >= 2
+    assert next((tmp_path / "csv").rglob("metrics.csv")).read_text().count("\n") >= 2
+    loops = torch.load(next((tmp_path / "csv").rglob("last.ckpt")), weights_only=True)["loops"]["fit_loop"]
+    assert loops["epoch_loop.batch_progress"]["total"]["completed"] == 4  # two batches a step
+
+
+def test_your_own_photos_keep_the_size_of_the_backbone_in_either_order(run, capsys):
+    overlays = [ROOT / "configs/data/folder.yaml", ROOT / "configs/backbone/sdxl.yaml"]
+    for first, second in (overlays, overlays[::-1]):
+        with pytest.raises(SystemExit):
+            run("fit", "--config", ADAPTER, "--config", first, "--config", second, "--print_config")
+        data = yaml.safe_load(capsys.readouterr().out)["data"]
+        assert data["class_path"].endswith("IdentityDataModule")
+        assert (data["init_args"]["size"], data["init_args"]["batch_size"]) == ([1216, 832], 1)
+        assert data["init_args"]["caption_dropout"]["body"] == 0.8
 
 
 def test_predict_writes_a_picture_per_photo_and_column_and_validate_runs(run, photos, tmp_path):

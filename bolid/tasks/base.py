@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -71,16 +72,20 @@ class BaseTask(LightningModule, ABC):
         if self.init_from is not None and self.trainer.ckpt_path is None:
             if not self.init_from.is_file():
                 raise BolidError(f"init_from: no checkpoint at {self.init_from}; give a .ckpt written by `bolid fit`")
-            state = torch.load(self.init_from, map_location="cpu", weights_only=True)["state_dict"]
+            try:
+                state = torch.load(self.init_from, map_location="cpu", weights_only=True)["state_dict"]
+            except (UnpicklingError, RuntimeError, LookupError, TypeError, EOFError) as error:
+                raise BolidError(f"init_from: {self.init_from} is no checkpoint that `bolid fit` wrote") from error
             self._check(state, str(self.init_from))
             self.load_state_dict(state, strict=False)
 
     def _check(self, state: dict[str, Any], where: str) -> None:
-        missing = sorted(self.trained_keys() - state.keys())
-        if missing:
+        own = self.state_dict()
+        wrong = sorted(k for k in self.trained_keys() if k not in state or state[k].shape != own[k].shape)
+        if wrong:
             raise BolidError(
-                f"{where} was not written by this configuration: it lacks {len(missing)} trained tensors, "
-                f"such as {missing[0]}"
+                f"{where} was not written by this configuration: it lacks {len(wrong)} trained tensors, or they have "
+                f"other shapes, such as {wrong[0]}"
             )
 
     @abstractmethod

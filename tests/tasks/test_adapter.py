@@ -138,6 +138,9 @@ def test_a_warm_start_from_something_else_is_refused(folders, tmp_path):
     torch.save({"state_dict": {"other": torch.ones(1)}}, tmp_path / "y.ckpt")
     with pytest.raises(BolidError, match="lacks"):
         trainer(tmp_path).fit(task(folders, init_from=tmp_path / "y.ckpt"), batches(1))
+    (tmp_path / "garbage.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(BolidError, match="is no checkpoint"):
+        trainer(tmp_path).fit(task(folders, init_from=tmp_path / "garbage.ckpt"), batches(1))
     with pytest.raises(BolidError, match="no checkpoint"):
         trainer(tmp_path).fit(task(folders, init_from=tmp_path / "z.ckpt"), batches(1))
 
