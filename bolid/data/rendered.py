@@ -89,9 +89,10 @@ class RenderedPeople(IdentityDataModule):
         """
         records = self._records()
         self._check_photos(records)
-        for split in SPLITS:
-            if self._lacks(split, records):
-                self._render(split, records)
+        lacking = [split for split in SPLITS if self._lacks(split, records)]
+        self._check_version(records, extend=bool(lacking))
+        for split in lacking:
+            self._render(split)
         if self.face_embedder is not None:
             self._label_faces(self.face_embedder)
         super().prepare_data()
@@ -136,26 +137,38 @@ class RenderedPeople(IdentityDataModule):
                     "set photo_size to that, or choose another folder."
                 )
 
-    def _render(self, split: str, records: Sequence[PersonRecord]) -> None:
+    def _check_version(self, records: Sequence[PersonRecord], extend: bool) -> None:
+        from bolid.data.people import RENDERER_VERSION
+
+        versions = ", ".join(str(v) for v in sorted({r.renderer for r in records} - {RENDERER_VERSION}))
+        if versions and extend:
+            raise BolidError(
+                f"{self.folder}: lacks photos, and holds those of renderer version {versions}, which this one, version "
+                f"{RENDERER_VERSION}, does not draw; choose a new folder."
+            )
+        if versions:
+            log.warning(
+                "%s: photos of renderer version %s, used as they are; this is version %s",
+                self.folder, versions, RENDERER_VERSION,
+            )  # fmt: skip
+
+    def _render(self, split: str) -> None:
         people = self.people[split]
         log.info("rendering %s people of %s into %s", len(people), split, self.folder)
+        height, width = self.photo_size
+        families = self._families if split == "train" else 0
         try:
-            from bolid.data.people import RENDERER_VERSION, render_people
+            from bolid.data.people import render_people
+
+            render_people(
+                self.folder, people, self.photos, height, width,
+                split=split, families=families, workers=self.render_workers, **self._how,
+            )  # fmt: skip
         except ImportError as error:
             raise BolidError(
                 f"{self.folder}: no photos of {split} here, and the renderer is not installed ({error}); "
                 "run `pip install bolid[people]`."
             ) from error
-        if versions := {r.renderer for r in records} - {RENDERER_VERSION}:
-            raise BolidError(
-                f"{self.folder}: holds photos of renderer {versions}, this is {RENDERER_VERSION}; choose a new folder."
-            )
-        height, width = self.photo_size
-        families = self._families if split == "train" else 0
-        render_people(
-            self.folder, people, self.photos, height, width,
-            split=split, families=families, workers=self.render_workers, **self._how,
-        )  # fmt: skip
 
     def _label_faces(self, weights: Path) -> None:
         from bolid.core.paths import resolve

@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,18 +99,29 @@ def test_nothing_trains_on_reserved_people(tmp_path, change, message):
         RenderedPeople(tmp_path, **(SMALL | change))
 
 
-def test_photos_made_otherwise_are_refused(tmp_path, renderer, monkeypatch):
+def test_photos_made_otherwise_are_refused(tmp_path, renderer):
     RenderedPeople(tmp_path, **SMALL).prepare_data()
     with pytest.raises(BolidError, match="48x32"):
         RenderedPeople(tmp_path, **(SMALL | {"photo_size": (96, 64)})).prepare_data()
-    monkeypatch.setattr(people, "RENDERER_VERSION", people.RENDERER_VERSION + 1)
-    RenderedPeople(tmp_path, **SMALL).prepare_data()  # complete: nothing to mix
-    with pytest.raises(BolidError, match="renderer"):
+
+
+def test_a_folder_of_an_older_renderer_is_used_if_complete_and_never_extended(tmp_path, renderer, monkeypatch, caplog):
+    RenderedPeople(tmp_path, **SMALL).prepare_data()
+    assert not caplog.records
+    old, new = people.RENDERER_VERSION, people.RENDERER_VERSION + 1
+    monkeypatch.setattr(people, "RENDERER_VERSION", new)
+    RenderedPeople(tmp_path, **SMALL).prepare_data()
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
+        f"{tmp_path}: photos of renderer version {old}, used as they are; this is version {new}"
+    ]
+    asked = len(renderer.asked)
+    with pytest.raises(BolidError, match=rf"{tmp_path}: .*version {old},.*version {new},.*new folder"):
         RenderedPeople(tmp_path, **(SMALL | {"train_people": 4})).prepare_data()
+    assert len(renderer.asked) == asked
 
 
 def test_without_a_renderer_the_remedy_is_named(tmp_path, monkeypatch):
-    monkeypatch.delattr(people, "render_people")
+    monkeypatch.setitem(sys.modules, "bolid.data.people.raster", None)  # what it draws with is imported in there
     with pytest.raises(BolidError, match="pip install"):
         RenderedPeople(tmp_path, **SMALL).prepare_data()
 

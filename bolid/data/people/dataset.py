@@ -55,7 +55,7 @@ def render_people(
 
     A photo depends on (person, photo index, seed) and the options only: same machine, same bytes. People that are
     finished are not rendered again, so a killed run goes on where it stopped. Further calls with other people or
-    another split extend the folder.
+    another split extend the folder, if its photos were rendered by this version and alike.
 
     Args:
         folder: Where `<split>/p000123_0.png`, `masks/`, `metadata.parquet` and `people.parquet` go.
@@ -71,12 +71,13 @@ def render_people(
         seed: Of poses, clothes and scenes; people do not change with it.
 
     Raises:
-        BolidError: An option is out of range, EGL is missing, or the folder holds other photos of these people.
+        BolidError: An option is out of range, EGL is missing, or the folder holds photos rendered otherwise.
     """
     job = Job(Path(folder), split, photos, height, width, framing.replace("_", " "), outfits, families, seed)
     _check(job, workers)
     todo = [person for person in people if not _finished(job, person)]
     if todo:
+        _check_others(job)
         _render(job, todo, workers)
     write_tables(job.folder)
 
@@ -199,14 +200,26 @@ def _finished(job: Job, number: int) -> bool:
     file = _row_file(job, number)
     if not file.exists():
         return False
-    before = json.loads(file.read_text())["job"]
-    if before != _fingerprint(job):
-        changed = ", ".join(f"{k} was {before.get(k)}" for k, v in _fingerprint(job).items() if before.get(k) != v)
-        raise BolidError(
-            f"{job.folder} holds photos of {name(number)} rendered with other options ({changed}); "
-            "render into another folder or delete this one"
-        )
+    _compare(job, file, _fingerprint(job))
     return True
+
+
+def _check_others(job: Job) -> None:
+    """Refuses to mix photos: all of a folder are rendered alike, but for how many there are, and families by split."""
+    now = _fingerprint(job)
+    for file in sorted((job.folder / ROWS).glob("*/p*.json")):
+        free = {"photos"} if file.parent.name == job.split else {"photos", "families"}
+        _compare(job, file, {key: value for key, value in now.items() if key not in free})
+
+
+def _compare(job: Job, file: Path, wanted: dict) -> None:
+    before = json.loads(file.read_text())["job"]
+    changed = ", ".join(f"{k} was {before.get(k)}, not {v}" for k, v in wanted.items() if before.get(k) != v)
+    if changed:
+        raise BolidError(
+            f"{job.folder} holds photos rendered otherwise (of {file.parent.name}/{file.stem}: {changed}); "
+            "choose a new folder"
+        )
 
 
 def write_tables(folder: Path) -> None:
@@ -221,7 +234,7 @@ def write_tables(folder: Path) -> None:
 
     finished = [json.loads(file.read_text()) for file in sorted((folder / ROWS).glob("*/p*.json"))]
     labels = _labels(folder)
-    records = [_record(row) for person in finished for row in person["rows"]]
+    records = [_record(row, person["job"]["renderer"]) for person in finished for row in person["rows"]]
     write_manifest(folder, [replace(r, **labels.get((r.file_name, r.sha256), {})) for r in records])
     people = {person["person"]["identity"]: person["person"] for person in finished}
     buffer = pyarrow.BufferOutputStream()
@@ -239,7 +252,7 @@ def _labels(folder: Path) -> dict[tuple[str, str], dict]:
     return {(r.file_name, r.sha256): {"face_embedding": r.face_embedding, "face_model": r.face_model} for r in added}
 
 
-def _record(row: dict) -> PersonRecord:
+def _record(row: dict, renderer: int) -> PersonRecord:
     face = row["face_box"]
     return PersonRecord(
         file_name=row["file_name"],
@@ -253,5 +266,5 @@ def _record(row: dict) -> PersonRecord:
         source="rendered",
         licence=LICENCE,
         sha256=row["sha256"],
-        renderer=RENDERER_VERSION,
+        renderer=renderer,
     )

@@ -93,8 +93,35 @@ def test_wrong_options_say_which(tmp_path, wrong, words):
 
 
 def test_other_options_in_the_same_folder_are_refused(finished):
-    with pytest.raises(BolidError, match="seed was 0"):
+    with pytest.raises(BolidError, match="seed was 0, not 5"):
         render_people(finished, range(3), seed=5, **SMALL)
+
+
+@pytest.mark.parametrize("change", [
+    {"framing": "full_length"}, {"outfits": 2}, {"seed": 5}, {"height": 64}, {"families": 2},
+])  # fmt: skip
+def test_other_people_rendered_otherwise_are_refused(finished, monkeypatch, change):
+    monkeypatch.setattr(dataset, "_render", lambda *_: pytest.fail("rendered"))
+    with pytest.raises(BolidError, match=rf"{finished.name} .*train/p000000: {next(iter(change))} was .*new folder"):
+        render_people(finished, [5], **(SMALL | change))
+
+
+def test_splits_may_differ_in_families_and_people_in_photos(finished, monkeypatch):
+    asked = []
+    monkeypatch.setattr(dataset, "_render", lambda job, *_: asked.append(job.photos))
+    render_people(finished, [5], split="val", families=2, **SMALL)
+    render_people(finished, [5], **(SMALL | {"photos": 1}))
+    assert asked == [2, 1]
+
+
+def test_photos_of_another_version_keep_it_and_are_not_extended(finished, monkeypatch):
+    monkeypatch.setattr(dataset, "RENDERER_VERSION", RENDERER_VERSION + 1)
+    dataset.write_tables(finished)
+    assert {r.renderer for r in read_manifest(finished)} == {RENDERER_VERSION}
+    monkeypatch.setattr(dataset, "_render", lambda *_: pytest.fail("rendered"))
+    for split in ("train", "val"):
+        with pytest.raises(BolidError, match=f"renderer was {RENDERER_VERSION}, not {RENDERER_VERSION + 1}"):
+            render_people(finished, [5], split=split, **SMALL)
 
 
 def test_missing_egl_names_the_packages(tmp_path, monkeypatch):
