@@ -1,0 +1,96 @@
+"""Every file under `configs/` does what it is for: parses alone or on what it overlays, and builds."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from lightning.pytorch.cli import LightningArgumentParser
+
+from bolid.cli import main
+from bolid.data.datamodule import IdentityDataModule
+from bolid.tasks.base import BaseTask
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    ["tiny/vae.yaml"],
+    ["tiny/unet.yaml"],
+    ["tiny/clip_score.yaml"],
+    ["tiny/pose.yaml"],
+    ["tiny/face.yaml"],
+    ["body_vae.yaml", "tiny/body_vae.yaml"],
+    ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_first.yaml"],
+]
+REAL = [
+    ["adapter.yaml"],
+    ["adapter.yaml", "backbone/sd15.yaml"],
+    ["adapter.yaml", "backbone/sdxl.yaml"],
+    ["adapter.yaml", "data/folder.yaml"],
+    ["adapter.yaml", "trainer/cuda.yaml"],
+    ["adapter.yaml", "backbone/sdxl.yaml", "data/folder.yaml", "trainer/cuda.yaml"],
+    ["body_vae.yaml"],
+    ["body_vae.yaml", "trainer/cuda.yaml"],
+]
+
+
+@pytest.fixture
+def merged(capsys):
+    """What `bolid fit` makes of a chain of configurations."""
+
+    def read(chain):
+        words = [word for name in chain for word in ("--config", str(ROOT / "configs" / name))]
+        with pytest.raises(SystemExit) as end:
+            main(["fit", *words, "--print_config"])
+        assert end.value.code in (0, None)
+        return yaml.safe_load(capsys.readouterr().out)
+
+    return read
+
+
+def test_every_file_is_tested():
+    chained = {name for chain in TINY + REAL for name in chain}
+    assert chained == {p.relative_to(ROOT / "configs").as_posix() for p in (ROOT / "configs").rglob("*.yaml")}
+
+
+@pytest.mark.parametrize("chain", TINY + REAL, ids="+".join)
+def test_a_configuration_parses_and_the_last_word_is_the_overlays(merged, chain):
+    found = merged(chain)
+    assert found["model"]["class_path"]
+    assert found["data"]["class_path"]
+    check(yaml.safe_load((ROOT / "configs" / chain[-1]).read_text()), found)
+
+
+def check(wanted, found):
+    """Everything that a file says holds; defaults are filled in, and class names in full."""
+    if isinstance(wanted, dict):
+        for key, value in wanted.items():
+            check(value, found[key])
+    elif isinstance(wanted, list):
+        assert len(wanted) == len(found)
+        for pair in zip(wanted, found, strict=True):
+            check(*pair)
+    elif isinstance(wanted, str):
+        assert found == wanted or found.endswith("." + wanted.rpartition(".")[2])
+    else:
+        assert found == wanted
+
+
+@pytest.mark.parametrize("chain", TINY, ids="+".join)
+def test_what_the_bundle_is_trained_by_can_be_built(merged, chain, tmp_path, monkeypatch):
+    found = merged(chain)
+    (tmp_path / "runs/tiny").mkdir(parents=True)
+    (tmp_path / "runs/tiny/new").symlink_to(ROOT / "data/tiny/stable-diffusion")  # of the same sizes, but trained
+    monkeypatch.chdir(tmp_path)
+    parser = LightningArgumentParser()
+    parser.add_lightning_class_args(BaseTask, "model", subclass_mode=True)
+    parser.add_lightning_class_args(IdentityDataModule, "data", subclass_mode=True)
+    parts = parser.instantiate_classes(parser.parse_object({k: found[k] for k in ("model", "data")}))
+    assert type(parts.model).__name__ == found["model"]["class_path"].rpartition(".")[2]
+    optimizer = parts.model.configure_optimizers()
+    assert optimizer["lr_scheduler"]["scheduler"].optimizer is optimizer["optimizer"]
+    assert not parts.data.people["test"]  # the bundle is tested on nobody
+
+
+def test_on_cuda_every_device_trains_in_bfloat16(merged):
+    for chain in (["adapter.yaml"], ["body_vae.yaml"], ["tiny/pose.yaml"]):
+        trainer = merged([*chain, "trainer/cuda.yaml"])["trainer"]
+        assert (trainer["accelerator"], trainer["devices"], trainer["precision"]) == ("cuda", "auto", "bf16-mixed")
