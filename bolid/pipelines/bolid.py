@@ -64,7 +64,8 @@ class BoLIDPipeline:
         install_branches(base.unet, [b.projector(base.text_dim) for b in branches])
         for number, branch in enumerate(branches):
             load_adapter_weights(base.unet, number, load_safetensors(folder / f"{branch.name}.safetensors"))
-        base.unet.to(base.vae.dtype)
+        if base.unet.dtype != torch.float32:  # the branches' own weights are float32
+            base.unet.to(base.unet.dtype)
         return cls(base.requires_grad_(False).eval(), branches)
 
     def save_pretrained(self, folder: Path) -> None:
