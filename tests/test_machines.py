@@ -1,5 +1,6 @@
 """One configuration on one process, on two, killed and resumed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -64,13 +65,18 @@ def test_a_fit_killed_in_the_middle_of_an_epoch_ends_with_the_weights_of_an_unin
     expected, found = last(whole_folder), last(folder)
     assert found["global_step"] == expected["global_step"] == 5
     assert all(torch.equal(found["state_dict"][name], value) for name, value in expected["state_dict"].items())
-    for kind in ("raw",):  # the weights behind the average
-        assert all(torch.equal(found["ema"][kind][n], v) for n, v in expected["ema"][kind].items())
+    assert all(torch.equal(found["ema"]["raw"][n], v) for n, v in expected["ema"]["raw"].items())  # not averaged
 
 
-def test_two_processes_train_together(bolid):
-    done, folder = bolid("ddp", "--trainer.devices", "2", "--trainer.strategy", "ddp")
+def test_two_processes_train_the_same_weights_on_different_photos(bolid, tmp_path):
+    witness = {"class_path": "tests.witness.Witness", "init_args": {"folder": str(tmp_path)}}
+    done, folder = bolid("ddp", "--trainer.devices", "2", "--trainer.strategy", "ddp", callbacks=[witness])
     assert done.returncode == 0, done.stderr[-2000:]
     assert last(folder)["global_step"] == 5
     assert (folder / "adapter/body.safetensors").is_file()
     assert all(torch.isfinite(v).all() for v in last(folder)["state_dict"].values())
+    one, two = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert one["weights"] == two["weights"]
+    assert len(set(one["weights"])) == 6  # after every step, and the average at the end
+    assert len(one["names"]) == len(two["names"]) == 5
+    assert all(set(a).isdisjoint(b) for a, b in zip(one["names"], two["names"], strict=True))
