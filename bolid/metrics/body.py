@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bolid.core.paths import find_folder
 from bolid.core.schema import PersonBatch
 from bolid.experts.base import Frozen
 from bolid.experts.pose import PoseEstimator
 from bolid.metrics.base import PictureMetric, full_precision
-from bolid.models.body_vae import BodyVAE
+from bolid.models.body_vae import load_body_vae
 from bolid.models.crop import crop_to_person
 
 
@@ -26,7 +25,7 @@ class BodySimilarity(PictureMetric):
         encoder: Folder of a trained `BodyVAE`, the Body-ID encoder.
 
     Raises:
-        BolidError: if the encoder is missing.
+        BolidError: if the encoder is missing or cannot be read.
     """
 
     higher_is_better = True
@@ -36,9 +35,8 @@ class BodySimilarity(PictureMetric):
 
     def __init__(self, pose: PoseEstimator, encoder: str) -> None:
         super().__init__()
-        folder = find_folder(encoder, "config.json", "train one with `bolid fit --config configs/body_vae.yaml`")
         self.pose = pose
-        self.encoder = Frozen(BodyVAE.from_pretrained(str(folder), local_files_only=True))
+        self.encoder = Frozen(load_body_vae(encoder))
         for name in ("total", "found", "count"):
             self.add_sum(name)
 

@@ -10,6 +10,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bolid.core.errors import BolidError
+from bolid.core.paths import find_folder
 from bolid.models.gaussian import SEEN, gaussian_maps
 
 KEYPOINTS = 17
@@ -165,3 +167,17 @@ class BodyVAE(ModelMixin, ConfigMixin):
             text: (B, text_dim) features of the photo's caption.
         """
         return self.decoder(code, gaussian_maps(keypoints, self.config.size, 0.03), text)
+
+
+def load_body_vae(path: str) -> BodyVAE:
+    """The trained encoder of a folder, from safetensors only.
+
+    Raises:
+        BolidError: If it is missing or cannot be read.
+    """
+    remedy = "train one with `bolid fit --config configs/body_vae.yaml`"
+    folder = find_folder(path, "config.json", remedy)
+    try:
+        return BodyVAE.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise BolidError(f"{folder} holds no readable body encoder: copy it anew or {remedy} ({error})") from error

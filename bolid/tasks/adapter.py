@@ -11,6 +11,7 @@ from zlib import crc32
 import torch
 from torch import Tensor, nn
 
+from bolid.core.errors import BolidError
 from bolid.core.results import Report, SheetRow
 from bolid.core.schema import PersonBatch
 from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, regression_target
@@ -92,6 +93,7 @@ class AdapterTask(BaseTask):
         self.metrics = nn.ModuleDict({c.name: nn.ModuleList(m.clone() for m in metrics or []) for c in self.columns})
         self.sampling = sampling or Sampling()
         self.grid_batch: PersonBatch | None = None
+        self.recent: dict[str, list[Tensor]] = {}  # identity -> embeddings of the two people seen last
         self.drawn = 0  # photos this rank's test has drawn
         self.sheet: dict[str, SheetRow] = {}  # identity -> row
 
@@ -107,6 +109,8 @@ class AdapterTask(BaseTask):
         self.log("val/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
         if batch_idx == 0:
             self.grid_batch = batch[:4]
+        elif self.grid_batch is not None and len(self.grid_batch) < 4:
+            self.grid_batch = PersonBatch.cat([self.grid_batch, batch])[:4]
 
     def denoising_loss(self, batch: PersonBatch, generator: torch.Generator) -> Tensor:
         """L_diff with condition dropout: scalar."""
@@ -133,8 +137,7 @@ class AdapterTask(BaseTask):
         """The captions drawn the column's way: (B, 3, H, W) in 0..1; a photo's seed is the same in all columns."""
         embeds = [branch.embed(batch) for branch in self.branches]
         if column.other:
-            rows = other_people(batch)
-            embeds = [e[rows] for e in embeds]
+            embeds = self.of_others(batch, embeds)
         seeds = [self.seed + crc32(name.encode()) for name in batch.file_names]
         return self.pipeline.draw(
             batch.captions,
@@ -146,6 +149,25 @@ class AdapterTask(BaseTask):
             height=batch.pictures.shape[-2],
             width=batch.pictures.shape[-1],
         ).float()
+
+    def of_others(self, batch: PersonBatch, embeds: list[Tensor]) -> list[Tensor]:
+        """For each sample the embeddings of another person: of the batch or, if it shows only one, of those before it.
+
+        Raises:
+            BolidError: If nobody else has been seen.
+        """
+        people = {identity: [e[i] for e in embeds] for i, identity in enumerate(batch.identities)}
+        before = [e for identity, e in self.recent.items() if identity not in people]
+        self.recent = dict([*((k, v) for k, v in self.recent.items() if k not in people), *people.items()][-2:])
+        if len(people) > 1:
+            rows = other_people(batch)
+            return [e[rows] for e in embeds]
+        if not before:
+            raise BolidError(
+                f"the `other` column needs another person, and the first batch shows only {batch.identities[0]}: "
+                "raise data.batch_size to 2 or more, or leave columns with `other: true` out"
+            )
+        return [e.expand(len(batch), *e.shape) for e in before[-1]]
 
     @property
     def pipeline(self) -> BoLIDPipeline:
@@ -165,7 +187,7 @@ class AdapterTask(BaseTask):
 
     def on_test_start(self) -> None:
         """A new test starts afresh."""
-        self.drawn, self.sheet = 0, {}
+        self.drawn, self.sheet, self.recent = 0, {}, {}
         for metric in chain.from_iterable(self.metrics.values()):
             metric.reset()
 
@@ -189,7 +211,9 @@ class AdapterTask(BaseTask):
         """The first validation photos drawn in every column, always from the same noise."""
         if self.grid_batch is None:
             return []
-        return sheet_rows(self.grid_batch, {c.name: self.draw(self.grid_batch, c) for c in self.columns})
+        alone = len(set(self.grid_batch.identities)) == 1  # no reason to end a fit
+        columns = [c for c in self.columns if not (c.other and alone)]
+        return sheet_rows(self.grid_batch, {c.name: self.draw(self.grid_batch, c) for c in columns})
 
     def predict_step(self, batch: PersonBatch, batch_idx: int) -> list[SheetRow]:
         """Draws the batch in every column."""
@@ -201,7 +225,10 @@ class AdapterTask(BaseTask):
 
 
 def other_people(batch: PersonBatch) -> list[int]:
-    """For each sample the next one in the batch of another person, of the same gender phrase where there is one."""
+    """For each sample the next one of another person, of the same gender phrase where there is one.
+
+    The batch must show two people at least.
+    """
     count = len(batch)
     genders = [caption.split(",")[0] for caption in batch.full_captions]
 
@@ -209,7 +236,7 @@ def other_people(batch: PersonBatch) -> list[int]:
         others = [
             (row + k) % count for k in range(1, count) if batch.identities[(row + k) % count] != batch.identities[row]
         ]
-        return next((o for o in others if genders[o] == genders[row]), others[0] if others else row)
+        return next((o for o in others if genders[o] == genders[row]), others[0])
 
     return [stranger(row) for row in range(count)]
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
 from bolid.losses.contrastive import info_nce
 from bolid.losses.reconstruction import GaussianNLL, weighted_mse
@@ -30,6 +31,9 @@ class BodyVAETask(BaseTask):
         picture_dims: Independent values in a picture (see `GaussianNLL`).
         silhouette_dims: Independent values in a silhouette.
         kwargs: See `BaseTask`.
+
+    Raises:
+        BolidError: If the decoder reads caption features of another size than the backbone's.
     """
 
     trained_buffers = ("model.mean_code",)
@@ -46,6 +50,11 @@ class BodyVAETask(BaseTask):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        if model.config.text_dim != backbone.text_dim:
+            raise BolidError(
+                f"the decoder reads {model.config.text_dim} numbers a caption, but {backbone.path} gives "
+                f"{backbone.text_dim}: set the model's text_dim to {backbone.text_dim}"
+            )
         self.model, self.backbone = model, backbone
         self.beta, self.beta_warmup, self.contrast = beta, beta_warmup, contrast
         self.picture_nll, self.silhouette_nll = GaussianNLL(picture_dims), GaussianNLL(silhouette_dims)
@@ -72,6 +81,13 @@ class BodyVAETask(BaseTask):
         return terms["picture"] + terms["silhouette"] + kl + self.contrast * terms["contrast"]
 
     def _encode(self, batch: PersonBatch) -> Posterior:
+        size = tuple(self.model.config.size)
+        for name, pictures in (("size", batch.pictures), ("reference_size", batch.reference_pictures)):
+            if tuple(pictures.shape[-2:]) != size:
+                raise BolidError(
+                    f"the data's pictures have height and width {list(pictures.shape[-2:])}, the body encoder's "
+                    f"{list(size)}: set data.{name} and the model's size to the same"
+                )
         return self.model.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
 
     def losses(self, batch: PersonBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:

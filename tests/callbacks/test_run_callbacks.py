@@ -15,6 +15,7 @@ from bolid.callbacks.export import Export
 from bolid.callbacks.report import WriteReport
 from bolid.callbacks.samples import SampleGrid
 from bolid.callbacks.throughput import Throughput, batch_size
+from bolid.core.errors import BolidError
 
 LOGGERS = {
     "none": lambda folder: (False, folder),
@@ -34,7 +35,8 @@ def test_a_runs_files_lie_in_its_folder(tmp_path, kind):
     assert json.loads((folder / "report.json").read_text()) == {"fid/clip/both": 1.0, "pictures": 4, "seed": 0}
     assert (folder / "sheet.png").is_file()
     assert "Few pictures" in (folder / "report.md").read_text()
-    assert [exported for exported, _ in task.exported] == [folder / "adapter"]
+    assert len(task.exported) == 1
+    assert [p.name for p in (folder / "adapter").iterdir()] == ["line.txt"]
 
 
 def test_tensorboard_gets_the_grid_at_every_validation(tmp_path):
@@ -72,6 +74,27 @@ def test_a_development_run_writes_nothing(tmp_path):
     trainer(tmp_path, SampleGrid(), Export(), fast_dev_run=True).fit(task, loader(), loader(1))
     assert not list(tmp_path.iterdir())
     assert not task.exported
+
+
+def test_a_broken_export_leaves_the_one_before(tmp_path):
+    class Broken(Line):
+        def export(self, folder):
+            super().export(folder)
+            raise RuntimeError("killed")
+
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter/old.txt").write_text("of the run before")
+    with pytest.raises(RuntimeError, match="killed"):
+        trainer(tmp_path, Export()).fit(Broken(), loader(), loader(1))
+    assert [p.name for p in tmp_path.rglob("*.txt")] == ["old.txt"]
+    trainer(tmp_path, Export()).fit(Line(), loader(), loader(1))
+    assert [p.name for p in tmp_path.rglob("*.txt")] == ["line.txt"]
+
+
+@pytest.mark.parametrize("folder", [".", "..", "/tmp/x"])
+def test_an_export_over_the_run_itself_is_refused(folder):
+    with pytest.raises(BolidError, match="Export"):
+        Export(folder)
 
 
 class Slow(Dataset):

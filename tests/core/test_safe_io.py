@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import (
     PictureError,
+    atomic_folder,
     atomic_path,
     check_relative,
     load_safetensors,
@@ -48,6 +49,28 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     write_text(path, "new")
     assert path.read_text() == "new"
     assert os.listdir(path.parent) == ["a.txt"]
+
+
+def write_folder(folder, name, fails=False):
+    with atomic_folder(folder) as part:
+        (part / name).write_text("x")
+        assert not (folder / name).exists()
+        if fails:
+            raise RuntimeError
+
+
+def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "new" / "a"
+    with pytest.raises(RuntimeError):
+        write_folder(folder, "one", fails=True)
+    assert not os.listdir(folder.parent)
+    write_folder(folder, "one")
+    with pytest.raises(RuntimeError):
+        write_folder(folder, "two", fails=True)
+    assert os.listdir(folder) == ["one"]
+    write_folder(folder, "two")
+    assert os.listdir(folder) == ["two"]
+    assert os.listdir(folder.parent) == ["a"]
 
 
 def test_the_temporary_name_keeps_the_suffix(tmp_path):

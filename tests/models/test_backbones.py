@@ -5,10 +5,12 @@ import time
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
+from huggingface_hub.utils import filter_repo_objects
 
 from bolid.core.errors import BolidError
 from bolid.models.attention import install_branches
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
+from bolid.models.backbones.base import WANTED
 from bolid.models.branches import FaceBranch
 from tests import miniature
 
@@ -114,3 +116,38 @@ def test_nothing_but_the_branches_trains_even_in_train_mode(sd):
     assert not any(p.requires_grad for p in sd.parameters())
     assert not sd.vae.training
     assert not sd.text_encoder.training
+
+
+@pytest.mark.parametrize("member", ["unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"])
+def test_a_folder_that_lacks_weights_is_named_with_the_remedy(tmp_path, member):
+    (miniature.save_sd(tmp_path / "sd") / member).unlink()
+    with pytest.raises(BolidError, match=r"sd lacks files of the model .*copy it anew"):
+        StableDiffusion(str(tmp_path / "sd"))
+
+
+def test_an_incomplete_download_is_named_with_the_remedy(tmp_path, monkeypatch):
+    (miniature.save_sd(tmp_path / "sd") / "vae/diffusion_pytorch_model.safetensors").unlink()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: str(tmp_path / "sd"))
+    with pytest.raises(BolidError, match="complete it with `hf download org/name`"):
+        StableDiffusion("org/name")
+
+
+def test_of_a_hub_only_what_is_loaded_is_fetched():
+    wanted = [
+        "model_index.json",
+        "tokenizer/merges.txt",
+        "text_encoder/model.safetensors",
+        "unet/diffusion_pytorch_model.safetensors",
+        "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
+        "unet/diffusion_pytorch_model.safetensors.index.json",
+    ]
+    unwanted = [
+        "sd_xl_base_1.0.safetensors",
+        "v1-5-pruned.safetensors",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+        "unet/diffusion_pytorch_model.non_ema.safetensors",
+        "unet/diffusion_pytorch_model.bin",
+        "text_encoder/model.fp16.safetensors",
+        "text_encoder/flax_model.msgpack",
+    ]
+    assert list(filter_repo_objects(wanted + unwanted, allow_patterns=WANTED)) == wanted

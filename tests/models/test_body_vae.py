@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from bolid.models.body_vae import BodyVAE, Posterior
+from bolid.core.errors import BolidError
+from bolid.models.body_vae import BodyVAE, Posterior, load_body_vae
 from bolid.models.gaussian import gaussian_maps, gaussian_weight, person_height
 from tests import miniature
 
@@ -103,3 +104,19 @@ def test_decoder_depends_on_code_pose_and_caption(model):
         model.decode(code, b.keypoints_canonical, text + 1),
     ):
         assert (other.picture - base.picture).abs().max() > 1e-5
+
+
+def test_an_encoder_is_loaded_from_safetensors_or_refused_with_the_remedy(tmp_path):
+    folder = miniature.save_body_vae(tmp_path / "body")
+    assert load_body_vae(str(folder)).config.latent_dim == 8
+    weights = folder / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:100])
+    with pytest.raises(BolidError, match=r"body holds no readable body encoder: copy it anew"):
+        load_body_vae(str(folder))
+    weights.unlink()
+    torch.save({}, folder / "diffusion_pytorch_model.bin")  # a pickle is no substitute
+    with pytest.raises(BolidError, match=r"body holds no readable body encoder: copy it anew"):
+        load_body_vae(str(folder))
+    with pytest.raises(BolidError, match="bolid fit"):
+        load_body_vae(str(tmp_path / "nowhere"))

@@ -178,6 +178,33 @@ def test_another_person_is_of_the_same_gender_where_there_is_one():
     assert other_people(b) == [1, 2, 3, 0]
 
 
+def test_a_batch_of_one_person_takes_the_person_before_it(folders):
+    t = task(folders)
+    one, two, three = (miniature.batch(1, seed=i) for i in range(3))
+    one.identities, two.identities, three.identities = ["a"], ["b"], ["b"]
+    ours = {id(b): [branch.embed(b) for branch in t.branches] for b in (one, two, three)}
+    with pytest.raises(BolidError, match="batch_size"):
+        t.of_others(one, ours[id(one)])
+    for b in (two, three):  # the same person twice in a row
+        found = t.of_others(b, ours[id(b)])
+        assert all(torch.equal(x, y) for x, y in zip(found, ours[id(one)], strict=True))
+    found = t.of_others(one, ours[id(one)])
+    assert all(torch.equal(x, y) for x, y in zip(found, ours[id(three)], strict=True))
+
+
+def test_a_test_whose_first_batch_shows_nobody_else_is_refused(folders, tmp_path):
+    with pytest.raises(BolidError, match=r"only p0: raise data\.batch_size"):
+        trainer(tmp_path).test(task(folders), DataLoader([miniature.batch(1)], batch_size=None), verbose=False)
+
+
+def test_the_sample_grid_gathers_people_and_does_without_the_other_column_if_there_is_one(folders, tmp_path):
+    t, both = task(folders), miniature.batch(2)
+    trainer(tmp_path).validate(t, DataLoader([both[:1], both[1:]], batch_size=None), verbose=False)
+    assert [list(row.columns) for row in t.sample_grid()] == [["text", "face", "both", "other"]] * 2
+    trainer(tmp_path).validate(t, DataLoader([both[:1]], batch_size=None), verbose=False)
+    assert [list(row.columns) for row in t.sample_grid()] == [["text", "face", "both"]]
+
+
 class Brightness(PictureMetric):
     """The mean of what was drawn."""
 
@@ -198,7 +225,7 @@ def measured(folders, folder, **more):
     t = task(folders, metrics=[Brightness()])
     folder.mkdir()
     tr = trainer(folder, callbacks=[WriteReport()], **more)
-    data = DataLoader([miniature.batch(n, seed=n) for n in (1, 2, 3, 4)], batch_size=None)
+    data = DataLoader([miniature.batch(n, seed=i) for i, n in enumerate((2, 4, 2, 2))], batch_size=None)
     tr.test(t, data, verbose=False)
     first = json.loads((folder / "report.json").read_text())
     return t, tr, data, first
@@ -208,9 +235,9 @@ def test_a_second_test_starts_afresh(folders, tmp_path):
     t, tr, data, first = measured(folders, tmp_path / "one")
     assert first["pictures"] == 10
     assert [r.caption for r in t.report().rows] == [miniature.CAPTIONS[i % 2] for i in range(4)]  # one for each person
-    tr.test(t, DataLoader([miniature.batch(1)], batch_size=None), verbose=False)
+    tr.test(t, DataLoader([miniature.batch(2)], batch_size=None), verbose=False)
     alone = t.report()
-    assert alone.pictures == len(alone.rows) == 1
+    assert alone.pictures == len(alone.rows) == 2
     assert alone.metrics != {k: v for k, v in first.items() if k in alone.metrics}
     tr.test(t, data, verbose=False)
     assert t.report().metrics == {k: v for k, v in first.items() if "/" in k}

@@ -5,6 +5,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
+from bolid.core.errors import BolidError
 from bolid.models.backbones import StableDiffusion
 from bolid.models.body_vae import BodyVAE
 from bolid.tasks.body_vae import BodyVAETask
@@ -177,3 +178,15 @@ def test_the_exported_encoder_is_the_trained_one(task, tmp_path):
     )
     assert torch.equal(ours.mean, theirs.mean)
     assert torch.equal(ours.logvar, theirs.logvar)
+
+
+def test_captions_and_pictures_of_another_size_are_refused_with_the_setting_to_change(task, tmp_path):
+    other = BodyVAE(latent_dim=8, size=(64, 48), text_dim=16, channels=(8, 8, 16), width=16, heads=2)
+    with pytest.raises(BolidError, match=r"\[48, 32\].*\[64, 48\]: set data.size"):
+        fit(BodyVAETask(other, task.backbone), tmp_path)
+    batch = miniature.batch()
+    batch.reference_pictures = batch.reference_pictures[..., ::2]
+    with pytest.raises(BolidError, match=r"set data.reference_size"):
+        terms(task, batch)
+    with pytest.raises(BolidError, match="set the model's text_dim to 16"):
+        BodyVAETask(BodyVAE(text_dim=128), task.backbone)

@@ -121,6 +121,7 @@ def test_a_new_stable_diffusion_knows_the_captions_words_and_predicts(tmp_path):
     noisy, text = torch.randn(2, 4, 24, 16), backbone.encode_prompt(["narrow waist", ""])
     assert text.hidden.shape == (2, 77, 16)
     assert backbone.predict(noisy, torch.tensor([1, 999]), text, [], torch.zeros(2, 6)).shape == noisy.shape
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "other", "photos"]
     with pytest.raises(BolidError, match="already holds a model"):
         new_stable_diffusion(tmp_path / "new", tmp_path / "other/vae", tmp_path / "photos", **arguments)
 

@@ -16,6 +16,11 @@ from bolid.core.paths import resolve
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
+# What a hub's model is made of; no pickle, and none of the copies beside it (a single file of all, fp16, non_ema).
+WEIGHTS = ("model", "diffusion_pytorch_model")
+WANTED = ["*.json", "*.txt", "*.model"]
+WANTED += [f"*/{name}{part}.safetensors" for name in WEIGHTS for part in ("", "-?????-of-?????")]
+
 
 class TextCondition(NamedTuple):
     """Captions as the UNet sees them: hidden (B, L, D); pooled (B, P) where the family has it, else None."""
@@ -44,15 +49,14 @@ def find_weights(path: str) -> str:
         if not (resolve(path) / "model_index.json").is_file():
             raise BolidError(f"{path} holds no model_index.json: give the folder of a diffusers pipeline")
         return str(resolve(path))
-    wanted = ["*.safetensors", "*.json", "*.txt", "*.model"]  # never a pickle
     try:
-        return snapshot_download(path, local_files_only=True, allow_patterns=wanted)
+        return snapshot_download(path, local_files_only=True, allow_patterns=WANTED)
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         pass_on = f"no model at {path!r}: it is neither a local folder nor in the hub's cache"
     if path.count("/") != 1 or Path(path).is_absolute() or path.startswith("."):
         raise BolidError(f"{pass_on}; give the path of a diffusers folder, or a hub id such as org/name")
     try:
-        return snapshot_download(path, allow_patterns=wanted, etag_timeout=5)
+        return snapshot_download(path, allow_patterns=WANTED, etag_timeout=5)
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         hint = f"`hf download {path}` where there is a network, or copy the folder here and give its path"
         raise BolidError(f"{pass_on}, and downloading it failed ({type(error).__name__}); {hint}") from error
@@ -73,6 +77,9 @@ class Backbone(nn.Module, ABC):
         path: Folder of a diffusers pipeline, or a hub id.
         dtype: Precision of the frozen weights.
         gradient_checkpointing: Trade compute for memory in the UNet.
+
+    Raises:
+        BolidError: If there is no such model, or its files are incomplete.
     """
 
     # the pipeline's components under its own names; Any, since the classes vary with the family
@@ -88,9 +95,17 @@ class Backbone(nn.Module, ABC):
         super().__init__()
         self.path = path
         folder = find_weights(path)
-        pipe = self.pipeline_class.from_pretrained(
-            folder, dtype=getattr(torch, dtype), use_safetensors=True, **self.pipeline_arguments
-        )
+        try:
+            pipe = self.pipeline_class.from_pretrained(
+                folder,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,
+                local_files_only=True,
+                **self.pipeline_arguments,
+            )
+        except (OSError, ValueError) as error:
+            remedy = "copy it anew" if resolve(path).is_dir() else f"complete it with `hf download {path}`"
+            raise BolidError(f"{folder} lacks files of the model or they are broken: {remedy} ({error})") from error
         for name, component in pipe.components.items():  # modules register themselves, the rest are plain attributes
             setattr(self, name, component)
         self.components = tuple(pipe.components)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bolid.core.paths import find_folder
 from bolid.core.schema import PersonBatch
-from bolid.models.body_vae import BodyVAE
+from bolid.models.body_vae import load_body_vae
 from bolid.models.branches.base import IdentityBranch
 
 
@@ -24,8 +23,7 @@ class BodyBranch(IdentityBranch):
     def __init__(self, encoder: str, num_tokens: int = 16, mult: int = 2, dropout: float = 0.05):
         super().__init__(num_tokens, mult, dropout)
         self.path = encoder
-        folder = find_folder(encoder, "config.json", "train one with `bolid fit --config configs/body_vae.yaml`")
-        self.encoder = BodyVAE.from_pretrained(str(folder), local_files_only=True).requires_grad_(False)
+        self.encoder = load_body_vae(encoder).requires_grad_(False)
 
     @property
     def arguments(self) -> dict[str, int | str]:

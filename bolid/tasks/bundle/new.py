@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from bolid.core.errors import BolidError
+from bolid.core.safe_io import atomic_folder
 
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler, UNet2DConditionModel
@@ -104,16 +105,18 @@ def new_stable_diffusion(
 
     from bolid.data.manifest import read_manifest
 
-    if (folder / "model_index.json").exists():
-        raise BolidError(f"{folder} already holds a model: remove it or give another folder")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BolidError(f"{folder} already holds a model or other files: remove it or give another folder")
     tokenizer = train_tokenizer(r.caption for r in read_manifest(captions_from))
     autoencoder = AutoencoderKL.from_pretrained(str(vae))
     torch.manual_seed(seed)
-    StableDiffusionPipeline(
+    pipeline = StableDiffusionPipeline(
         vae=autoencoder, text_encoder=new_text_encoder(tokenizer, width), tokenizer=tokenizer,
         unet=new_unet(channels, autoencoder.config.latent_channels, width, layers), scheduler=new_scheduler(),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    ).save_pretrained(folder)  # fmt: skip
+    )  # fmt: skip
+    with atomic_folder(folder) as part:
+        pipeline.save_pretrained(part)
 
 
 def new_text_encoder(tokenizer: CLIPTokenizer, width: int) -> CLIPTextModel:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bolid.core.errors import BolidError
-from bolid.core.safe_io import atomic_path
+from bolid.core.safe_io import atomic_folder, atomic_path
 
 MEMBERS = {  # where a fit of configs/tiny exports to, below the runs' folder
     "stable-diffusion": "unet/stable-diffusion",
@@ -35,10 +35,10 @@ def pack_bundle(runs: Path = Path("runs/tiny"), folder: Path = Path("data/tiny")
     if missing:
         raise BolidError(f"{runs} lacks {', '.join(missing)}: run the fits of configs/tiny first (`make tiny`)")
     for name, source in MEMBERS.items():
-        shutil.rmtree(folder / name, ignore_errors=True)
-        shutil.copytree(runs / source, folder / name)
-        for weights in () if name in EXACT else (folder / name).rglob("*.safetensors"):
-            halve(weights)
+        with atomic_folder(folder / name) as part:
+            shutil.copytree(runs / source, part, dirs_exist_ok=True)
+            for weights in () if name in EXACT else part.rglob("*.safetensors"):
+                halve(weights)
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     return f"{folder}: {size / 1e6:.1f} MB"
 

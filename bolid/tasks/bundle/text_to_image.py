@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
 from bolid.losses.diffusion import diffusion_loss, noised, regression_target
 from bolid.models.backbones import Backbone
@@ -29,6 +30,12 @@ class TextToImageTask(BaseTask):
         backbone.unet.requires_grad_(True).to(memory_format=torch.channels_last)
         backbone.text_encoder.requires_grad_(True)
         self.latents: dict[str, Tensor] = {}  # the autoencoder is frozen: each photo is encoded once
+
+    def on_fit_start(self) -> None:
+        """Refuses mirrored photos, whose latents would be those of the photo as it was first seen."""
+        super().on_fit_start()
+        if getattr(getattr(self.trainer, "datamodule", None), "flip", 0.0) > 0:
+            raise BolidError("TextToImageTask encodes each photo once, so none can be mirrored: set data.flip to 0")
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
