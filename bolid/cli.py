@@ -12,7 +12,7 @@ TRAINING = {
     "fit": "Train what a configuration describes.",
     "validate": "Compute the validation losses of a checkpoint.",
     "test": "Draw the test pictures of a checkpoint and write report and picture sheet.",
-    "predict": "Draw pictures for the photos of a folder.",
+    "predict": "Draw the prompts of the test photos with a checkpoint, in every column.",
 }
 FUNCTIONS = {
     "data render": ("bolid.data.render:render_folder", "Render photos of people with their ground truth."),

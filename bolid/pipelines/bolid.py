@@ -80,18 +80,22 @@ class BoLIDPipeline:
         write_text(Path(folder) / CARD, json.dumps(card, indent=2) + "\n")
 
     def identity(
-        self, photos: Sequence[str | Path], pose: str = "data/tiny/pose", face: str | None = "data/tiny/face/face.onnx"
+        self,
+        photos: str | Path | Sequence[str | Path],
+        pose: str = "data/tiny/pose",
+        face: str | None = "data/tiny/face/face.onnx",
     ) -> Identity:
         """Reads a person off photos of them alone, see `identify`.
 
         Args:
-            photos: Files, the more the better.
+            photos: A file or several, the more the better.
             pose: Folder of the pose network.
             face: File or folder of the face recogniser that the adapter was trained with; None leaves faces out.
         """
         encoder = next((b.encoder for b in self.branches if isinstance(b, BodyBranch)), None)
         if encoder is None:
             raise BolidError("this adapter has no body branch, so photos cannot be read; make an `Identity` yourself")
+        photos = [photos] if isinstance(photos, str | Path) else photos
         return identify(photos, encoder, PoseEstimator(Path(pose)), FaceEmbedder(Path(face)) if face else None)
 
     def to(self, device: str | torch.device) -> BoLIDPipeline:
