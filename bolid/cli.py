@@ -38,6 +38,10 @@ def main(argv: list[str] | None = None) -> int:
         return run(argv)
     except Exception as error:
         mendable = cause(error)
+        if (
+            mendable is None and type(error).__name__ == "MisconfigurationException"
+        ):  # Lightning's, without importing it
+            mendable = BolidError(str(error))
         if mendable is None:
             raise
         print(f"bolid: {' '.join(str(mendable).split())}", file=sys.stderr)

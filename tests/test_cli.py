@@ -80,6 +80,8 @@ def test_help_lists_every_verb_quickly():
         (["fit", "--config", ADAPTER, "--model.init_args.backbone.init_args.path", "nowhere"], "nowhere"),
         (["fit", "--config", ADAPTER, "--model.init_args.text_dropout", "much"], "text_dropout"),
         (["test", "--config", ADAPTER, "--ckpt_path", "no/such.ckpt"], "no/such.ckpt"),
+        (["fit", "--config", ADAPTER, "--trainer.check_val_every_n_epoch", "0.5"], "check_val_every_n_epoch"),
+        (["fit", "--config", ADAPTER, "--trainer.val_check_interval", "0.5"], "val_check_interval"),
         (["data", "label", "missing-folder"], "missing-folder"),
         (["data", "render", "--peple", "3"], "peple"),
         (["data", "render", "x", "--first", "899999", "--people", "2"], "reserved"),
