@@ -38,10 +38,6 @@ def main(argv: list[str] | None = None) -> int:
         return run(argv)
     except Exception as error:
         mendable = cause(error)
-        if (
-            mendable is None and type(error).__name__ == "MisconfigurationException"
-        ):  # Lightning's, without importing it
-            mendable = BolidError(str(error))
         if mendable is None:
             raise
         print(f"bolid: {' '.join(str(mendable).split())}", file=sys.stderr)
@@ -49,8 +45,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def cause(error: BaseException | None) -> BolidError | None:
-    """The `BolidError` behind an exception: jsonargparse wraps those of constructors in its own."""
+    """What the user can mend behind an exception: jsonargparse wraps a constructor's `BolidError` in its own."""
     while error is not None and not isinstance(error, BolidError):
+        if type(error).__name__ == "MisconfigurationException":  # Lightning's, told apart without importing it
+            return BolidError(str(error))
         error = error.__cause__
     return error
 

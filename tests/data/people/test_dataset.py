@@ -62,7 +62,9 @@ def test_a_killed_run_goes_on_and_ends_the_same(finished, tmp_path, monkeypatch)
 
 def test_finished_people_are_not_rendered_again(finished, monkeypatch):
     monkeypatch.setattr(dataset, "_render", lambda *_: pytest.fail("rendered again"))
+    before = contents(finished)
     render_people(finished, [2, 0], **SMALL)
+    assert contents(finished) == before
 
 
 def test_extending_keeps_what_was_added_to_the_manifest(finished, tmp_path):
