@@ -5,6 +5,7 @@ from bolid.callbacks.export import Export
 from bolid.callbacks.predictions import WritePictures
 from bolid.callbacks.report import WriteReport
 from bolid.callbacks.samples import SampleGrid
+from bolid.callbacks.stop import StopTogether
 from bolid.callbacks.throughput import Throughput
 
-__all__ = ["EMA", "Export", "SampleGrid", "Throughput", "WritePictures", "WriteReport"]
+__all__ = ["EMA", "Export", "SampleGrid", "StopTogether", "Throughput", "WritePictures", "WriteReport"]

@@ -19,6 +19,8 @@ from bolid.reports.sheet import draw_sheet
 class SampleGrid(Callback):
     """Draws the task's `sample_grid()` (rows of a picture sheet) as `samples/step_000100.png` and to TensorBoard.
 
+    Every rank asks for the rows, since they may share the work; the first one shows them.
+
     Args:
         every_n_validations: How often; drawing pictures takes longer than validating.
     """
@@ -33,11 +35,11 @@ class SampleGrid(Callback):
             return
         self.validations += 1
         folder = run_folder(trainer)
-        if (self.validations - 1) % self.every_n_validations or not trainer.is_global_zero:
+        if (self.validations - 1) % self.every_n_validations:
             return
         with isolate_rng():  # training must go on with the random numbers it would have had
             rows = pl_module.sample_grid()
-        if rows:
+        if rows and trainer.is_global_zero:
             title = f"step {trainer.global_step}"
             self._show(trainer, draw_sheet(rows, title), folder / "samples" / f"step_{trainer.global_step:06d}.png")
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bolid.core.errors import BolidError
+from bolid.core.ranks import gather
 from bolid.core.results import Report, SheetRow
 from bolid.core.schema import PersonBatch
 from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, regression_target
@@ -22,6 +23,7 @@ from bolid.models.branches import IdentityBranch
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.base import BaseTask
 
+GRID_PHOTOS = 4
 SHEET_PEOPLE = 64  # kept for the picture sheet: a test of thousands would not fit into memory
 
 
@@ -108,9 +110,9 @@ class AdapterTask(BaseTask):
         loss = self.denoising_loss(batch, self.generator(0, batch_idx))
         self.log("val/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
         if batch_idx == 0:
-            self.grid_batch = batch[:4]
-        elif self.grid_batch is not None and len(self.grid_batch) < 4:
-            self.grid_batch = PersonBatch.cat([self.grid_batch, batch])[:4]
+            self.grid_batch = batch[:GRID_PHOTOS]
+        elif self.grid_batch is not None and len(self.grid_batch) < GRID_PHOTOS:
+            self.grid_batch = PersonBatch.cat([self.grid_batch, batch])[:GRID_PHOTOS]
 
     def denoising_loss(self, batch: PersonBatch, generator: torch.Generator) -> Tensor:
         """L_diff with condition dropout: scalar."""
@@ -208,12 +210,19 @@ class AdapterTask(BaseTask):
 
     @torch.no_grad()
     def sample_grid(self) -> list[SheetRow]:
-        """The first validation photos drawn in every column, always from the same noise."""
-        if self.grid_batch is None:
+        """The first validation photos drawn in every column, always from the same noise; every rank must ask.
+
+        Ranks share out the columns: drawn from the same batch everywhere, a picture does not depend on their number.
+        """
+        photos = first_photos(gather(self.grid_batch and self.grid_batch.to("cpu")))
+        if photos is None:
             return []
-        alone = len(set(self.grid_batch.identities)) == 1  # no reason to end a fit
+        batch, alone = photos.to(self.device), len(set(photos.identities)) == 1  # no reason to end a fit
         columns = [c for c in self.columns if not (c.other and alone)]
-        return sheet_rows(self.grid_batch, {c.name: self.draw(self.grid_batch, c) for c in columns})
+        mine = columns[self.global_rank :: self.trainer.world_size]
+        shares = gather({c.name: self.draw(batch, c).cpu() for c in mine})
+        drawn = {name: pictures for share in shares for name, pictures in share.items()}
+        return sheet_rows(photos, {c.name: drawn[c.name] for c in columns})
 
     def predict_step(self, batch: PersonBatch, batch_idx: int) -> list[SheetRow]:
         """Draws the batch in every column."""
@@ -222,6 +231,12 @@ class AdapterTask(BaseTask):
     def export(self, folder: Path) -> None:
         """Writes one safetensors file per branch and the card `BoLIDPipeline.from_pretrained` reads."""
         self.pipeline.save_pretrained(folder)
+
+
+def first_photos(shares: list[PersonBatch | None]) -> PersonBatch | None:
+    """The first photos of a data set that was dealt out to the ranks one photo each in turn; None if there are none."""
+    dealt = [share[k : k + 1] for k in range(GRID_PHOTOS) for share in shares if share is not None and k < len(share)]
+    return PersonBatch.cat(dealt[:GRID_PHOTOS]) if dealt else None
 
 
 def other_people(batch: PersonBatch) -> list[int]:

@@ -5,11 +5,12 @@ from zlib import crc32
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from torch.utils.data import DataLoader
 
 from bolid.callbacks.report import WriteReport
 from bolid.core.errors import BolidError
+from bolid.core.schema import PersonBatch
 from bolid.metrics.base import PictureMetric
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.models.branches import BodyBranch, FaceBranch
@@ -221,10 +222,22 @@ class Brightness(PictureMetric):
         return {"brightness": self.total / self.count}
 
 
+class Grid(Callback):
+    """Keeps the sample grid of three photos that are dealt out to the ranks."""
+
+    def on_test_end(self, trainer, pl_module):
+        photos = miniature.batch(3)
+        mine = [photos[k : k + 1] for k in range(trainer.global_rank, 3, trainer.world_size)]
+        pl_module.grid_batch = PersonBatch.cat(mine)
+        rows = pl_module.sample_grid()
+        if trainer.is_global_zero:
+            torch.save([row.columns | {"caption": row.caption} for row in rows], f"{trainer.default_root_dir}/grid.pt")
+
+
 def measured(folders, folder, **more):
     t = task(folders, metrics=[Brightness()])
     folder.mkdir()
-    tr = trainer(folder, callbacks=[WriteReport()], **more)
+    tr = trainer(folder, callbacks=[WriteReport(), Grid()], **more)
     data = DataLoader([miniature.batch(n, seed=i) for i, n in enumerate((2, 4, 2, 2))], batch_size=None)
     tr.test(t, data, verbose=False)
     first = json.loads((folder / "report.json").read_text())
@@ -243,7 +256,11 @@ def test_a_second_test_starts_afresh(folders, tmp_path):
     assert t.report().metrics == {k: v for k, v in first.items() if "/" in k}
 
 
-def test_two_ranks_report_the_pictures_and_values_of_one(folders, tmp_path):
+def test_two_ranks_report_the_values_of_one_and_draw_its_sample_grid(folders, tmp_path):
     one = measured(folders, tmp_path / "one")[-1]
     two = measured(folders, tmp_path / "two", devices=2, strategy="ddp_spawn")[-1]
     assert two == pytest.approx(one)
+    alone, shared = (torch.load(tmp_path / name / "grid.pt", weights_only=True) for name in ("one", "two"))
+    assert [list(row) for row in alone] == [[*(c.name for c in COLUMNS), "caption"]] * 3
+    assert [row.pop("caption") for row in alone] == [row.pop("caption") for row in shared]
+    assert all(torch.equal(x[name], y[name]) for x, y in zip(alone, shared, strict=True) for name in x)
