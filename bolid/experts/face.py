@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import Tensor
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
@@ -19,6 +20,7 @@ TEMPLATE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366]]
 TEMPLATE_SIZE = 112
 COCO_POINTS = [2, 1, 0]  # the same three in COCO's order; the *right* eye is the one on the left of the picture
 EMBEDDING = 512
+MIN_FACE, MIN_CONFIDENCE = 32.0, 0.5
 
 
 class FaceEmbedder:
@@ -37,7 +39,7 @@ class FaceEmbedder:
         fingerprint: SHA-256 of the file; embeddings of two networks must never be compared.
     """
 
-    def __init__(self, weights: Path, min_face: float = 32.0, min_confidence: float = 0.5) -> None:
+    def __init__(self, weights: Path, min_face: float = MIN_FACE, min_confidence: float = MIN_CONFIDENCE) -> None:
         self.weights, self.network = _load_recogniser(resolve(weights))
         self.fingerprint = sha256(self.weights)
         self.min_face = min_face
@@ -59,22 +61,49 @@ class FaceEmbedder:
         return None if face is None else self.embed_aligned([face])[0]
 
     def align(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
-        """The face turned upright and scaled to the template: (size, size, 3) uint8 RGB, or None as in `embed`."""
-        import cv2
-
-        points = np.asarray(keypoints, dtype=np.float32)[COCO_POINTS]  # (3, 3)
-        if not (points[:, 2] > self.min_confidence).all():
-            return None
-        matrix = similarity(points[:, :2], TEMPLATE * (self.size / TEMPLATE_SIZE))
-        if matrix is None or face_size(matrix, self.size) < self.min_face:
-            return None
-        return cv2.warpAffine(rgb, matrix, (self.size, self.size))
+        """`align_face` for this network: (size, size, 3) uint8 RGB, or None."""
+        return align_face(rgb, keypoints, self.size, self.min_face, self.min_confidence)
 
     def embed_aligned(self, faces: list[np.ndarray]) -> np.ndarray:
         """Embeds faces from `align`: n times (size, size, 3) uint8 RGB -> (n, 512) float32 of length 1."""
         features = self.network.get_feat([face[..., ::-1] for face in faces])  # it takes BGR, as OpenCV reads files
         length = np.linalg.norm(features, axis=1, keepdims=True)
         return (features / np.maximum(length, 1e-12)).astype(np.float32)
+
+
+def align_face(
+    rgb: np.ndarray,
+    keypoints: np.ndarray,
+    size: int = TEMPLATE_SIZE,
+    min_face: float = MIN_FACE,
+    min_confidence: float = MIN_CONFIDENCE,
+) -> np.ndarray | None:
+    """A face turned upright and scaled to the template, in training as in use.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        keypoints: (17, 3) COCO order, x, y in pixels of the photo, confidence.
+        size: Side of the picture to make.
+        min_face: Smaller faces are not taken, see `face_size`.
+        min_confidence: Eyes and nose must all be seen with more than this confidence.
+
+    Returns:
+        (size, size, 3) uint8 RGB, black outside the photo; None if the face is turned away or too small.
+    """
+    import cv2
+
+    points = np.asarray(keypoints, dtype=np.float32)[COCO_POINTS]  # (3, 3)
+    if not (points[:, 2] > min_confidence).all():
+        return None
+    matrix = similarity(points[:, :2], TEMPLATE * (size / TEMPLATE_SIZE))
+    if matrix is None or face_size(matrix, size) < min_face:
+        return None
+    return cv2.warpAffine(rgb, matrix, (size, size))
+
+
+def to_uint8(pictures: Tensor) -> np.ndarray:
+    """Pictures (B, 3, H, W) in 0..1 as photos (B, H, W, 3) uint8."""
+    return (pictures * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray | None:

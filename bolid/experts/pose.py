@@ -70,16 +70,31 @@ class PoseEstimator(Frozen):
         Returns:
             The pose in pixels of the H x W pictures, however unlikely.
         """
+        found = self.candidates(pictures)
+        best = found[:, 4].argmax(1)
+        found = found[torch.arange(len(found)), :, best]  # (B, 56)
+        centre, extent = found[:, :2], found[:, 2:4]
+        box = torch.cat([centre - extent / 2, centre + extent / 2], 1)
+        return Pose(found[:, 5:].unflatten(1, (17, 3)), box, found[:, 4])
+
+    def candidates(self, pictures: Tensor) -> Tensor:
+        """Whom the network sees from each of its anchors, however unlikely, with gradients to the pictures.
+
+        Args:
+            pictures: (B, 3, H, W) in 0..1.
+
+        Returns:
+            (B, 56, anchors) float32: the box's centre, width and height in pixels of the H x W pictures, the score of a
+            person, and 17 times x and y in pixels and confidence.
+        """
         boxed, scale, offset = self._letterbox(pictures)
         with torch.autocast(pictures.device.type, enabled=False):  # half precision rounds coordinates to whole pixels
             found = self.network(boxed)[0].float()  # (B, 4 + classes + 51, anchors)
-        scores = found[:, 4]  # (B, anchors); class 0 is the person
-        best = scores.argmax(1)
-        found = found[torch.arange(len(found)), :, best]  # (B, 4 + classes + 51)
+        scale, offset = scale[:, None], offset[:, None]
         centre, extent = (found[:, :2] - offset) / scale, found[:, 2:4] / scale
-        points = found[:, -51:].unflatten(1, (17, 3))
-        keypoints = torch.cat([(points[..., :2] - offset) / scale, points[..., 2:]], -1)
-        return Pose(keypoints, torch.cat([centre - extent / 2, centre + extent / 2], 1), found[:, 4])
+        points = found[:, -51:].unflatten(1, (17, 3))  # (B, 17, 3, anchors)
+        keypoints = torch.cat([(points[:, :, :2] - offset) / scale, points[:, :, 2:]], 2)
+        return torch.cat([centre, extent, found[:, 4:5], keypoints.flatten(1, 2)], 1)  # class 0 is the person
 
     @torch.no_grad()
     def estimate(self, pictures: Tensor) -> Pose:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
+from hashlib import sha256
 
 import torch
 from torch import Tensor
@@ -23,9 +24,26 @@ class PictureMetric(Metric, ABC):
     full_state_update = False
     is_differentiable = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._no_rows: dict[str, Tensor] = {}
+
     def add_sum(self, name: str, *shape: int) -> None:
         """Registers a float64 state of this shape that adds up over batches and ranks."""
         self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def add_rows(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> None:
+        """Registers a list to which updates append tensors (n, *shape); over ranks it is gathered."""
+        self.add_state(name, [], dist_reduce_fx="cat")
+        # A rank that gets no pictures must still have rows of the right shape to gather.
+        self._no_rows[name] = torch.zeros(0, *shape, dtype=dtype)
+        getattr(self, name).append(self._no_rows[name])
+
+    def reset(self) -> None:
+        """Forgets all pictures."""
+        super().reset()
+        for name, nothing in self._no_rows.items():
+            getattr(self, name).append(nothing.to(self.device))
 
     def _apply(self, fn, exclude_state=()):
         # A module cast to half precision would cast the sums too, and thousands of pictures would stop adding up.
@@ -64,3 +82,9 @@ def full_precision(update: Callable[..., None]) -> Callable[..., None]:
 def real_pictures(batch: PersonBatch) -> Tensor:
     """The batch's photos in 0..1, the range of generated pictures."""
     return (batch.pictures + 1) / 2
+
+
+def numbered(names: Sequence[str]) -> Tensor:
+    """Names as numbers, which ranks can gather: (N,) int64, equal for equal names only (64 bits of SHA-256)."""
+    digests = (sha256(name.encode()).digest()[:8] for name in names)
+    return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests], dtype=torch.int64)

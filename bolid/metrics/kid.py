@@ -27,19 +27,8 @@ class KID(PictureMetric):
     def __init__(self, network: FeatureNetwork) -> None:
         super().__init__()
         self.network = network
-        self.add_state("real", [], dist_reduce_fx="cat")
-        self.add_state("fake", [], dist_reduce_fx="cat")
-        self._start()
-
-    def reset(self) -> None:
-        """Forgets all pictures."""
-        super().reset()
-        self._start()
-
-    def _start(self) -> None:
-        # A rank that gets no pictures must still have features of the right shape to gather.
-        for features in (self.real, self.fake):
-            features.append(torch.zeros(0, self.network.num_features, device=self.device))
+        self.add_rows("real", network.num_features)
+        self.add_rows("fake", network.num_features)
 
     @full_precision
     def update(self, pictures: Tensor, batch: PersonBatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bolid.core.boxes import silhouette_boxes
 from bolid.core.schema import PersonBatch
 from bolid.experts.pose import save_pose_model
 from bolid.experts.yolo import import_ultralytics
@@ -24,21 +25,6 @@ def new_pose_model(depth: float, width: float) -> Any:
     model = PoseModel(architecture, ch=3, verbose=False)
     model.args = get_cfg()  # the gains of the loss's terms
     return model
-
-
-def silhouette_boxes(silhouettes: Tensor) -> Tensor:
-    """Bounding boxes of masks (B, 1, H, W) in 0..1: (B, 4) centre x, y, width, height as shares of the picture.
-
-    An empty mask has the whole picture as its box.
-    """
-    height, width = silhouettes.shape[-2:]
-    edges = []
-    for axis, length in ((-2, width), (-1, height)):
-        inside = (silhouettes[:, 0] > 0.5).any(axis).float()  # (B, length)
-        first, last = inside.argmax(1), length - inside.flip(1).argmax(1)
-        edges.append((first / length, last / length))
-    (x0, x1), (y0, y1) = edges
-    return torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], 1)
 
 
 class PoseTask(BaseTask):
