@@ -99,6 +99,12 @@ class IdentityDataModule(LightningDataModule):
         """The manifest's records by split; raises as `read_splits`."""
         return self.read_splits()
 
+    @property
+    def face_model(self) -> str:
+        """Fingerprint of the network that embedded the faces; empty where there are no faces."""
+        records = (r for split in self.splits.values() for r in split)
+        return next((r.face_model for r in records if r.face_embedding is not None), "")
+
     def read_splits(self) -> dict[str, list[PersonRecord]]:
         """Reads the manifest and deals its records out to train, val and test.
 

@@ -51,6 +51,9 @@ class BoLIDPipeline:
             folder: Holds `adapter.json` and one `.safetensors` per branch.
             backbone: Folder or hub id in place of the one it was trained on (same family and sizes).
             dtype: Precision of everything.
+
+        Raises:
+            BolidError: If a file is missing or does not fit, or the body encoder is not the one of the training.
         """
         folder = find_folder(folder, CARD, "give the `adapter` folder that `bolid fit` writes into its run")
         try:
@@ -91,12 +94,22 @@ class BoLIDPipeline:
             photos: A file or several, the more the better.
             pose: Folder of the pose network.
             face: File or folder of the face recogniser that the adapter was trained with; None leaves faces out.
+
+        Raises:
+            BolidError: If the recogniser is another one; see `identify` for the rest.
         """
         encoder = next((b.encoder for b in self.branches if isinstance(b, BodyBranch)), None)
         if encoder is None:
             raise BolidError("this adapter has no body branch, so photos cannot be read; make an `Identity` yourself")
         photos = [photos] if isinstance(photos, str | Path) else photos
-        return identify(photos, encoder, PoseEstimator(Path(pose)), FaceEmbedder(Path(face)) if face else None)
+        return identify(photos, encoder, PoseEstimator(Path(pose)), self._recogniser(face) if face else None)
+
+    def _recogniser(self, path: str) -> FaceEmbedder:
+        embedder = FaceEmbedder(Path(path))
+        for branch in self.branches:
+            if isinstance(branch, FaceBranch):
+                branch.check_fingerprint(embedder.fingerprint, path)
+        return embedder
 
     def to(self, device: str | torch.device) -> BoLIDPipeline:
         """Moves every network to `device`."""

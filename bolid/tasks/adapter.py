@@ -19,7 +19,7 @@ from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, regre
 from bolid.metrics.base import PictureMetric
 from bolid.models.attention import install_branches
 from bolid.models.backbones import Backbone, TextCondition
-from bolid.models.branches import IdentityBranch
+from bolid.models.branches import FaceBranch, IdentityBranch
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.base import BaseTask
 
@@ -230,6 +230,9 @@ class AdapterTask(BaseTask):
 
     def export(self, folder: Path) -> None:
         """Writes one safetensors file per branch and the card `BoLIDPipeline.from_pretrained` reads."""
+        for branch in self.branches:
+            if isinstance(branch, FaceBranch):  # only the photos' manifest tells what embedded the faces
+                branch.fingerprint = getattr(self.trainer.datamodule, "face_model", "") or branch.fingerprint
         self.pipeline.save_pretrained(folder)
 
 

@@ -3,6 +3,7 @@
 import json
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,11 +11,13 @@ from safetensors.torch import load_file, save_file
 
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
+from bolid.core.safe_io import sha256
 from bolid.models.attention import install_branches
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.models.branches import BodyBranch, FaceBranch
 from bolid.pipelines.bolid import BoLIDPipeline
 from tests import miniature
+from tests.data.fabricate import fabricate
 
 PROMPT = miniature.CAPTIONS[0]
 SHORT = {"num_inference_steps": 2, "height": 48, "width": 32, "output_type": "pt"}
@@ -184,3 +187,41 @@ def test_an_unknown_branch_in_the_card_is_refused(saved):
     (saved / "adapter.json").write_text(json.dumps(card))
     with pytest.raises(BolidError, match="voice"):
         BoLIDPipeline.from_pretrained(saved)
+
+
+def test_the_card_tells_the_networks_that_made_the_conditions(saved, tmp_path):
+    body = Path(card_of(saved)["body"]["encoder"])
+    assert card_of(saved)["body"]["fingerprint"] == sha256(body / "diffusion_pytorch_model.safetensors")
+    other = miniature.save_body_vae(tmp_path / "other", seed=7)  # of the same sizes, and still another encoder
+    change_card(saved, "body", encoder=str(other))
+    with pytest.raises(BolidError, match=r"other is not the network that the body branch was trained with"):
+        BoLIDPipeline.from_pretrained(saved)
+    change_card(saved, "body", fingerprint="")  # of an older version
+    BoLIDPipeline.from_pretrained(saved)
+
+
+def test_a_face_is_not_read_by_another_recogniser(saved, bundle):
+    face, pose = str(bundle / "face/face.onnx"), str(bundle / "pose")
+    photo = fabricate(bundle.parent / "photos", {"test": 1})[0].file_name
+
+    def read(fingerprint):
+        change_card(saved, "face", fingerprint=fingerprint)
+        return BoLIDPipeline.from_pretrained(saved).identity(bundle.parent / "photos" / photo, pose, face)
+
+    with pytest.raises(BolidError, match=r"face\.onnx is not the network that the face branch was trained with"):
+        read("0123456789abcdef")
+    for fits in (sha256(face), ""):
+        with pytest.raises(BolidError, match="nobody was found"):  # by an untrained pose network, after the check
+            read(fits)
+
+
+def card_of(folder):
+    branches = json.loads((folder / "adapter.json").read_text())["branches"]
+    return {branch["name"]: branch["arguments"] for branch in branches}
+
+
+def change_card(folder, name, **arguments):
+    card = json.loads((folder / "adapter.json").read_text())
+    (branch,) = (b for b in card["branches"] if b["name"] == name)
+    branch["arguments"] |= arguments
+    (folder / "adapter.json").write_text(json.dumps(card))

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
 from bolid.models.attention import bias_free_projector
 
@@ -18,18 +19,36 @@ class IdentityBranch(nn.Module, ABC):
         num_tokens: Tokens the embedding becomes; at least 2, since one token makes its softmax constant.
         mult: Hidden width of the projector over the embedding's size.
         dropout: Share of training samples in which only this branch is dropped.
+        fingerprint: SHA-256 of the network that makes the embeddings; those of another mean something else. Empty where
+            it is not known.
     """
 
     name: str
 
-    def __init__(self, num_tokens: int, mult: int, dropout: float):
+    def __init__(self, num_tokens: int, mult: int, dropout: float, fingerprint: str = ""):
         super().__init__()
-        self.num_tokens, self.mult, self.dropout = num_tokens, mult, dropout
+        self.num_tokens, self.mult, self.dropout, self.fingerprint = num_tokens, mult, dropout, fingerprint
 
     @property
     def arguments(self) -> dict[str, int | str]:
         """The constructor's arguments that inference needs."""
-        return {"num_tokens": self.num_tokens, "mult": self.mult}
+        return {"num_tokens": self.num_tokens, "mult": self.mult, "fingerprint": self.fingerprint}
+
+    def check_fingerprint(self, found: str, where: str) -> None:
+        """Refuses a network that is not the one this branch was trained with.
+
+        Args:
+            found: The network's fingerprint.
+            where: Its path, for the message.
+
+        Raises:
+            BolidError: If both fingerprints are known and differ.
+        """
+        if found and self.fingerprint and found != self.fingerprint:
+            raise BolidError(
+                f"{where} is not the network that the {self.name} branch was trained with: its SHA-256 begins with "
+                f"{found[:8]} and not with {self.fingerprint[:8]}; give the one that was"
+            )
 
     @property
     @abstractmethod

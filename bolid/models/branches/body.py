@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import torch
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from torch import Tensor
 
+from bolid.core.paths import resolve
+from bolid.core.safe_io import sha256
 from bolid.core.schema import PersonBatch
 from bolid.models.body_vae import load_body_vae
 from bolid.models.branches.base import IdentityBranch
@@ -16,14 +19,21 @@ class BodyBranch(IdentityBranch):
     Args:
         encoder: Folder of a trained `BodyVAE`.
         num_tokens: See `IdentityBranch`, as the rest.
+        fingerprint: SHA-256 that the encoder's weights must have; empty for any.
+
+    Raises:
+        BolidError: If the encoder is missing, cannot be read or has another fingerprint.
     """
 
     name = "body"
 
-    def __init__(self, encoder: str, num_tokens: int = 16, mult: int = 2, dropout: float = 0.05):
-        super().__init__(num_tokens, mult, dropout)
+    def __init__(self, encoder: str, num_tokens: int = 16, mult: int = 2, dropout: float = 0.05, fingerprint: str = ""):
+        super().__init__(num_tokens, mult, dropout, fingerprint)
         self.path = encoder
         self.encoder = load_body_vae(encoder).requires_grad_(False)
+        found = sha256(resolve(encoder) / SAFETENSORS_WEIGHTS_NAME)
+        self.check_fingerprint(found, encoder)
+        self.fingerprint = found
 
     @property
     def arguments(self) -> dict[str, int | str]:

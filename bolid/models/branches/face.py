@@ -10,13 +10,16 @@ from bolid.models.branches.base import IdentityBranch
 
 
 class FaceBranch(IdentityBranch):
-    """Face identity, 512 numbers to 4 tokens. See `IdentityBranch` for the arguments."""
+    """Face identity, 512 numbers to 4 tokens. See `IdentityBranch` for the arguments.
+
+    The embeddings come with the photos, and so does the fingerprint of what made them: a fit fills it in.
+    """
 
     name = "face"
     embed_dim = 512
 
-    def __init__(self, num_tokens: int = 4, mult: int = 2, dropout: float = 0.05):
-        super().__init__(num_tokens, mult, dropout)
+    def __init__(self, num_tokens: int = 4, mult: int = 2, dropout: float = 0.05, fingerprint: str = ""):
+        super().__init__(num_tokens, mult, dropout, fingerprint)
 
     def embed(self, batch: PersonBatch, generator: torch.Generator | None = None) -> Tensor:
         """Mean over the references that show a face: (B, 512)."""
