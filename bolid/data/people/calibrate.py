@@ -10,9 +10,10 @@ import sys
 
 import numpy as np
 
+from bolid.core.measures import RATIOS
 from bolid.data.people import identity
 from bolid.data.people.body import body
-from bolid.data.people.measure import RATIOS, Measures, measure
+from bolid.data.people.measure import Measures, measure
 
 
 def draw(gender: str, count: int, seed: int) -> list[Measures]:

@@ -5,39 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from bolid.core.schema import Phrase
+from bolid.core.wording import BUILD, FRAMING, HEIGHT, OUTDOOR, POSE, VIEW
 from bolid.data.people.identity import Person
 from bolid.data.people.measure import z_score
 from bolid.data.people.outfit import Outfit
-from bolid.data.people.pose import POSES
-from bolid.data.people.scene import OUTDOOR, Scene
+from bolid.data.people.scene import Scene
 
 # Five levels, split at these within-gender standard deviations: about 11, 22, 34, 22 and 11 % of people.
 LEVELS = (-1.2, -0.43, 0.43, 1.2)
-BUILD = (
-    ("very slim", "very thin"),
-    ("slim", "thin"),
-    ("of average build", "of medium build"),
-    ("heavy", "stout"),
-    ("very heavy", "very stout"),
-)
-HEIGHT = (("very short",), ("short",), ("of average height", "of medium height"), ("tall",), ("very tall",))
 NOTICEABLE = 0.9
 PARTS = {
     "shoulders": ("shoulder", ("narrow shoulders",), ("broad shoulders", "wide shoulders")),
     "waist": ("waist", ("a narrow waist", "a slim waist"), ("a thick waist", "a wide waist")),
     "hips": ("hip", ("narrow hips",), ("wide hips", "broad hips")),
     "legs": ("leg", ("short legs",), ("long legs",)),
-}
-VIEW = {
-    "front": ("seen from the front", "facing the camera"),
-    "three-quarter": ("in three-quarter view", "turned half to the side"),
-    "side": ("seen from the side", "in profile"),
-    "behind": ("seen from behind", "with the back to the camera"),
-}
-FRAMING = {
-    "full length": ("full length", "full-body photo"),
-    "three-quarter length": ("three-quarter length", "from the knees up"),
-    "head and shoulders": ("head and shoulders", "close-up portrait"),
 }
 STYLE = {
     "very short": "very short {} hair",
@@ -55,7 +36,7 @@ def describe(person: Person, pose: str, outfit: Outfit, scene: Scene, rng: np.ra
     phrases = [Phrase("gender", _pick(rng, (f"a photo of a {person.gender}", f"a picture of a {person.gender}")))]
     phrases += [*_body(person, rng), Phrase("hair", _hair(person))]
     phrases.append(Phrase("clothes", _pick(rng, ("wearing ", "dressed in ", "in ")) + outfit.words))
-    phrases.append(Phrase("pose", _pick(rng, POSES[pose].words)))
+    phrases.append(Phrase("pose", _pick(rng, POSE[pose])))
     phrases.append(Phrase("view", _pick(rng, VIEW[scene.view])))
     phrases.append(Phrase("framing", _pick(rng, FRAMING[scene.framing])))
     phrases.append(Phrase("background", _background(scene, rng)))

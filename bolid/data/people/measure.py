@@ -9,8 +9,6 @@ from scipy.spatial import ConvexHull
 
 from bolid.data.people.body import Rest, body
 
-RATIOS = ("waist", "hip", "shoulder", "torso", "leg", "arm", "build")
-
 # Mean and standard deviation of 1,000 unrejected people of each gender; rewrite with
 # `python -m bolid.data.people.calibrate` and raise RENDERER_VERSION, since caption words follow from it.
 CALIBRATION: dict[str, dict[str, tuple[float, float]]] = {

@@ -51,9 +51,9 @@ def _counted(garment: Garment, colour: str) -> str:
     return f"{colour} {garment.words}" if garment.words.endswith("s") else f"{_article(colour)} {garment.words}"
 
 
-def draw_outfit(rng: np.random.Generator, gender: str, upright: bool) -> Outfit:
-    """A random outfit; skirts, dresses and coats only where legs hang (`upright`)."""
-    names = list(COLOURS)
+def draw_outfit(rng: np.random.Generator, gender: str, upright: bool, unlike: Outfit | None = None) -> Outfit:
+    """A random outfit; skirts, dresses and coats only where legs hang (`upright`), no colour that `unlike` has."""
+    names = [name for name in COLOURS if unlike is None or name not in unlike.colours]
     colours = (names[rng.integers(len(names))], names[rng.integers(len(names))])
     tops, bottoms = (TOP_ODDS, BOTTOM_ODDS) if gender == "man" else (WOMAN_TOP_ODDS, WOMAN_BOTTOM_ODDS)
     top, bottom, chance = TOPS[_pick(rng, tops)], BOTTOMS[_pick(rng, bottoms)], rng.random()

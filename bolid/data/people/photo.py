@@ -15,7 +15,7 @@ from bolid.data.people.garments import skin_normals
 from bolid.data.people.head import dress_head, hidden_scalp, paint_skin
 from bolid.data.people.identity import Person
 from bolid.data.people.mesh import Piece, compact, join, normals
-from bolid.data.people.outfit import draw_outfit, wear
+from bolid.data.people.outfit import Outfit, draw_outfit, wear
 from bolid.data.people.pose import CLOSE_ODDS, ODDS, POSES, draw_pose
 from bolid.data.people.raster import Raster
 from bolid.data.people.scene import CYCLE, Camera, Scene, aim_at, draw_scene, place_camera
@@ -74,8 +74,20 @@ def render_photos(
     for i, plan in zip(indices, plans, strict=True):
         mine = _with_family_head(body().pose(own, plan.rotations), moved)
         canonical = body().pose(_average_rest(), plan.rotations)
-        photos.append([_photo(person, i, o, plan, mine, canonical, raster, size, seed) for o in range(outfits)])
+        drawn = _draw_outfits(person, i, plan, seed, outfits)
+        photos.append([_photo(person, *worn, plan, mine, canonical, raster, size) for worn in drawn])
     return photos
+
+
+def _draw_outfits(
+    person: Person, index: int, plan: Plan, seed: int, count: int
+) -> list[tuple[Outfit, np.random.Generator]]:
+    """The outfits of a photo, each unlike the one before, with the generator of their photo's wordings."""
+    drawn: list[tuple[Outfit, np.random.Generator]] = []
+    for number in range(count):
+        rng, before = np.random.default_rng([seed, person.seed, index, 4, number]), drawn[-1][0] if drawn else None
+        drawn.append((draw_outfit(rng, person.gender, POSES[plan.pose].upright, before), rng))
+    return drawn
 
 
 @functools.cache
@@ -111,13 +123,11 @@ def _stand(posed: Posed, azimuth: float) -> Posed:
     return Posed(vertices + move[:3, 3], move @ posed.bones)
 
 
-def _photo(person, index, number, plan: Plan, own: Posed, canonical: Posed, raster, size, seed: int) -> Photo:
+def _photo(person, outfit: Outfit, rng, plan: Plan, own: Posed, canonical: Posed, raster, size) -> Photo:
     scene, model = plan.scene, body()
     own, canonical = _stand(own, scene.azimuth), _stand(canonical, scene.azimuth)
     points, average = model.keypoints(own.vertices), model.keypoints(canonical.vertices)
     camera = place_camera(scene, aim_at(scene, points))
-    rng = np.random.default_rng([seed, person.seed, index, 4, number])
-    outfit = draw_outfit(rng, person.gender, POSES[plan.pose].upright)
     mesh = _shaded(_assemble(person, own, outfit), scene)
     colours, depth = raster.draw(mesh, camera)
     picture, mask = _develop(scene, camera, own, mesh, colours, depth, size, POSES[plan.pose].seated)

@@ -42,14 +42,12 @@ class Pose:
     """A named pose.
 
     Attributes:
-        words: What a caption may say.
         arms, legs: (one side, other side); which is left is drawn per photo.
         lean: Forward bend of the trunk. `pelvis`: forward tilt of the whole body.
         upright: The legs hang so that a skirt can. `seated`: on a box.
         spread: Standard deviation of every angle.
     """
 
-    words: tuple[str, ...]
     arms: tuple[Arm, Arm] = field(default=(Arm(), Arm()))
     legs: tuple[Leg, Leg] = field(default=(Leg(), Leg()))
     lean: float = 0
@@ -60,41 +58,29 @@ class Pose:
 
 
 POSES: dict[str, Pose] = {
-    "standing": Pose(("standing", "standing still", "standing upright")),
+    "standing": Pose(),
     "walking": Pose(
-        ("walking", "taking a step"),
         (Arm(-33, 24, 0, -5), Arm(-33, -20, 0, -15)),
         (Leg(-16, 0, 14, -4), Leg(24, 0, 6, 2)),
     ),
     "running": Pose(
-        ("running", "jogging"),
         (Arm(-30, 38, 0, 42), Arm(-30, -36, 0, 40)),
         (Leg(-18, 0, 62, 12), Leg(46, 0, 48, 0)),
         lean=8,
         pelvis=8,
     ),
-    "waving": Pose(("waving", "waving a hand"), (Arm(48, 0, 75, 30), Arm())),
-    "arms raised": Pose(
-        ("with raised arms", "with both arms up", "holding both arms up"), (Arm(98, 0, 20, -24), Arm(98, 0, 20, -24))
-    ),
-    "arms spread": Pose(
-        ("with arms spread out", "stretching both arms to the sides"), (Arm(36, 0, 0, -30), Arm(36, 0, 0, -30))
-    ),
-    "hands on hips": Pose(
-        ("with hands on the hips", "hands on hips"), (Arm(8, -12, -60, 28), Arm(8, -12, -60, 28)), spread=2
-    ),
-    "reaching": Pose(
-        ("reaching forward", "stretching both arms forward"), (Arm(-28, 78, 0, -30), Arm(-28, 78, 0, -30))
-    ),
-    "pointing": Pose(("pointing to the side", "with one arm stretched out"), (Arm(40, 6, 0, -34), Arm())),
-    "bending": Pose(("bending forward", "bowing"), lean=34, pelvis=12, legs=(Leg(12), Leg(12)), spread=3),
+    "waving": Pose((Arm(48, 0, 75, 30), Arm())),
+    "arms raised": Pose((Arm(98, 0, 20, -24), Arm(98, 0, 20, -24))),
+    "arms spread": Pose((Arm(36, 0, 0, -30), Arm(36, 0, 0, -30))),
+    "hands on hips": Pose((Arm(8, -12, -60, 28), Arm(8, -12, -60, 28)), spread=2),
+    "reaching": Pose((Arm(-28, 78, 0, -30), Arm(-28, 78, 0, -30))),
+    "pointing": Pose((Arm(40, 6, 0, -34), Arm())),
+    "bending": Pose(lean=34, pelvis=12, legs=(Leg(12), Leg(12)), spread=3),
     "one leg": Pose(
-        ("standing on one leg", "balancing on one leg"),
         (Arm(22, 0, 0, -30), Arm(22, 0, 0, -30)),
         (Leg(72, 4, 88), Leg()),
     ),
     "sitting": Pose(
-        ("sitting", "sitting on a box", "seated"),
         (Arm(-30, 22, -8, 0), Arm(-30, 22, -8, 0)),
         (Leg(84, 4, 84), Leg(84, 4, 84)),
         upright=False,
@@ -102,7 +88,6 @@ POSES: dict[str, Pose] = {
         spread=3,
     ),
     "crouching": Pose(
-        ("crouching", "squatting"),
         (Arm(-22, 52, -10, -4), Arm(-22, 52, -10, -4)),
         (Leg(96, 14, 112, 22), Leg(96, 14, 112, 22)),
         lean=10,

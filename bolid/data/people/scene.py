@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bolid.core.wording import OUTDOOR
+
 FIELD = np.radians(30.0)  # vertical field of view
 VIEWS = {"front": (0, 14), "three-quarter": (28, 58), "side": (78, 102), "behind": (152, 180)}
 VIEW_ODDS = {"full length": (0.40, 0.34, 0.13, 0.13), "three-quarter length": (0.45, 0.37, 0.08, 0.10)}
@@ -33,12 +35,6 @@ WALLS = {
     "dark": (0.20, 0.21, 0.24),
 }
 FLOORS = ((0.55, 0.40, 0.28), (0.45, 0.45, 0.46), (0.72, 0.66, 0.58), (0.30, 0.28, 0.27))
-OUTDOOR = {
-    "park": ("in a park", "on a lawn in front of trees"),
-    "beach": ("on a beach", "on the sand by the sea"),
-    "street": ("on a street", "in a street with houses"),
-    "field": ("in a field of wheat", "in a yellow field"),
-}
 
 
 @dataclass

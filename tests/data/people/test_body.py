@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from bolid.core.measures import RATIOS
 from bolid.data.people.body import COCO17, body
-from bolid.data.people.measure import CALIBRATION, RATIOS, measure, z_score
+from bolid.data.people.measure import CALIBRATION, measure, z_score
 from bolid.data.people.photo import plan_photo
 
 

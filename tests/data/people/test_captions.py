@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from bolid.core.schema import BODY_KINDS, PHRASE_KINDS
-from bolid.data.people.captions import BUILD, HEIGHT, PARTS, describe, level
+from bolid.core.wording import BUILD, HEIGHT, OUTDOOR
+from bolid.data.people.captions import PARTS, describe, level
 from bolid.data.people.garments import COLOURS
 from bolid.data.people.measure import CALIBRATION
 from bolid.data.people.outfit import draw_outfit
 from bolid.data.people.photo import plan_photo
-from bolid.data.people.scene import OUTDOOR, WALLS
+from bolid.data.people.scene import WALLS
 
 
 def caption(person, index: int = 0) -> dict[str, str]:

@@ -101,6 +101,16 @@ def test_two_outfits_differ_in_clothes_only(people, raster):
     assert np.abs(first.picture.astype(int) - second.picture)[background][:1500].mean() < 6
 
 
+def test_no_colour_of_an_outfit_is_worn_again_in_the_next(people):
+    for index in range(40):
+        plan = plan_photo(people[0], index, 0)
+        one, two, three = (worn for worn, _ in photos._draw_outfits(people[0], index, plan, 0, 3))
+        assert set(one.colours).isdisjoint(two.colours)
+        assert set(two.colours).isdisjoint(three.colours)
+        (alone, _), *_ = photos._draw_outfits(people[0], index, plan, 0, 1)
+        assert (alone.upper, alone.bottom, alone.colours) == (one.upper, one.bottom, one.colours)
+
+
 def test_height_shows_in_full_length_and_not_in_close_ups(people, raster, monkeypatch):
     small, tall = sorted(people, key=lambda p: p.measures.stature)[:: len(people) - 1]
     assert tall.measures.stature - small.measures.stature > 0.15

@@ -1,0 +1,104 @@
+"""The words of captions whose meaning is scored: the renderer says them, the metrics read them back."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+# What a picture can be asked for, each with its wordings; the order is that of the classes of trained classifiers.
+GENDERS = ("woman", "man")
+COLOURS = ("red", "blue", "green", "black", "white", "yellow", "purple", "grey", "orange", "pink", "brown")
+WALLS = ("white", "grey", "beige", "light blue", "green", "pink", "yellow", "dark")
+OUTDOOR = {
+    "park": ("in a park", "on a lawn in front of trees"),
+    "beach": ("on a beach", "on the sand by the sea"),
+    "street": ("on a street", "in a street with houses"),
+    "field": ("in a field of wheat", "in a yellow field"),
+}
+POSE = {
+    "standing": ("standing", "standing still", "standing upright"),
+    "walking": ("walking", "taking a step"),
+    "running": ("running", "jogging"),
+    "waving": ("waving", "waving a hand"),
+    "arms raised": ("with raised arms", "with both arms up", "holding both arms up"),
+    "arms spread": ("with arms spread out", "stretching both arms to the sides"),
+    "hands on hips": ("with hands on the hips", "hands on hips"),
+    "reaching": ("reaching forward", "stretching both arms forward"),
+    "pointing": ("pointing to the side", "with one arm stretched out"),
+    "bending": ("bending forward", "bowing"),
+    "one leg": ("standing on one leg", "balancing on one leg"),
+    "sitting": ("sitting", "sitting on a box", "seated"),
+    "crouching": ("crouching", "squatting"),
+}
+VIEW = {
+    "front": ("seen from the front", "facing the camera"),
+    "three-quarter": ("in three-quarter view", "turned half to the side"),
+    "side": ("seen from the side", "in profile"),
+    "behind": ("seen from behind", "with the back to the camera"),
+}
+FRAMING = {
+    "full length": ("full length", "full-body photo"),
+    "three-quarter length": ("three-quarter length", "from the knees up"),
+    "head and shoulders": ("head and shoulders", "close-up portrait"),
+}
+# Graded words, from little to much.
+BUILD = (
+    ("very slim", "very thin"),
+    ("slim", "thin"),
+    ("of average build", "of medium build"),
+    ("heavy", "stout"),
+    ("very heavy", "very stout"),
+)
+HEIGHT = (("very short",), ("short",), ("of average height", "of medium height"), ("tall",), ("very tall",))
+
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "shirt": COLOURS,
+    "trousers": COLOURS,
+    "background": (*(f"{colour} wall" for colour in WALLS), *OUTDOOR),
+    "gender": GENDERS,
+    "pose": tuple(POSE),
+    "view": tuple(VIEW),
+    "framing": tuple(FRAMING),
+}
+_GENDER = re.compile(r"a (?:photo|picture) of a (woman|man)")
+_WALL = re.compile(rf"(?:in front of|against) a ({'|'.join(WALLS)})(?: striped)? wall")
+_COLOUR = "|".join(COLOURS)
+_CLOTHES = re.compile(rf"(?:wearing|dressed in|in) an? ({_COLOUR}) [\w -]+?(?: and (?:an? )?({_COLOUR}) .+)?")
+
+
+def attributes(caption: str) -> dict[str, str]:
+    """What a caption says of `ATTRIBUTES`; what it leaves open, or says in other words, is absent.
+
+    The colour of trousers, skirts and shorts is `trousers`; it is absent too where the frame ends above them.
+    """
+    found: dict[str, str] = {}
+    for piece in caption.split(", "):
+        if piece in _phrases():
+            attribute, name = _phrases()[piece]
+            found[attribute] = name
+        elif match := _GENDER.fullmatch(piece):
+            found["gender"] = match[1]
+        elif match := _WALL.fullmatch(piece):
+            found["background"] = f"{match[1]} wall"
+        elif match := _CLOTHES.fullmatch(piece):
+            found |= {"shirt": match[1]} | ({"trousers": match[2]} if match[2] else {})
+    if found.get("framing") == "head and shoulders":
+        found.pop("trousers", None)
+    return found
+
+
+def build_level(caption: str) -> int | None:
+    """The grade 0..4 of the caption's word for the build, None if it has none."""
+    pieces = caption.split(", ")
+    return next((level for level, words in enumerate(BUILD) if any(word in pieces for word in words)), None)
+
+
+@cache
+def _phrases() -> dict[str, tuple[str, str]]:
+    tables = {"pose": POSE, "view": VIEW, "framing": FRAMING, "background": OUTDOOR}
+    return {
+        phrase: (attribute, name)
+        for attribute, table in tables.items()
+        for name, phrases in table.items()
+        for phrase in phrases
+    }
