@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from bolid.core.paths import find_folder
 from bolid.core.schema import PersonBatch
-from bolid.experts.clip import BPE, save_clip_model
-from bolid.tasks.base import BaseTask
+from bolid.experts.clip import BPE, ClipModel, save_clip_model
+from bolid.metrics.retrieval import CaptionRetrieval
+from bolid.tasks.bundle.member import MemberTask
 
 
 @dataclass
@@ -60,13 +61,13 @@ def write_bpe(tokenizer: Path, file: Path) -> int:
     return 2 * 256 + len(pairs) + 2
 
 
-class ClipTask(BaseTask):
+class ClipTask(MemberTask):
     """The symmetric contrastive loss of CLIP; captions without body words lose them on both sides alike.
 
     Args:
         tokenizer: Folder of the CLIP tokenizer whose vocabulary is used.
         size: Of the towers.
-        kwargs: See `BaseTask`.
+        kwargs: See `MemberTask`.
     """
 
     def __init__(self, tokenizer: Path, size: ClipSize | None = None, **kwargs: Any):
@@ -107,6 +108,10 @@ class ClipTask(BaseTask):
         from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
         return like.new_tensor(OPENAI_DATASET_MEAN)[:, None, None], like.new_tensor(OPENAI_DATASET_STD)[:, None, None]
+
+    def new_score(self, folder: Path) -> CaptionRetrieval:
+        """Retrieval both ways among held-out pictures with different captions."""
+        return CaptionRetrieval(ClipModel(str(folder)))
 
     def export(self, folder: Path) -> None:
         """Writes an open_clip folder."""

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,8 +15,10 @@ from torch.nn import functional as F
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_path
 from bolid.core.schema import PersonBatch
-from bolid.experts.face import COCO_POINTS, EMBEDDING, TEMPLATE, TEMPLATE_SIZE
-from bolid.tasks.base import BaseTask
+from bolid.experts.face import EMBEDDING, TEMPLATE_SIZE, FaceEmbedder, align_face, to_uint8
+from bolid.metrics.base import numbered
+from bolid.metrics.face import FaceVerification, verification_auc
+from bolid.tasks.bundle.member import MemberTask
 
 
 class Residual(nn.Module):
@@ -46,29 +49,7 @@ class FaceNetwork(nn.Sequential):
         )  # fmt: skip
 
 
-def align_faces(pictures: Tensor, keypoints: Tensor) -> Tensor:
-    """Turns and scales faces to ArcFace's template by the eyes and the nose, as `FaceEmbedder.align` does.
-
-    Args:
-        pictures: (B, 3, H, W) in -1..1.
-        keypoints: (B, 17, 3) pixels.
-
-    Returns:
-        (B, 3, 112, 112) in -1..1; -1 outside the picture.
-    """
-    points = torch.view_as_complex(keypoints[:, COCO_POINTS, :2].contiguous())  # (B, 3), the plane as complex numbers
-    template = torch.view_as_complex(torch.as_tensor(TEMPLATE, device=points.device).contiguous()).to(points.dtype)
-    a, b = template - template.mean(), points - points.mean(1, keepdim=True)
-    turn = (b.abs() ** 2).sum(1) / (a * b.conj()).sum(1)  # template ≈ photo / turn + …, in least squares *there*
-    shift = points.mean(1) - turn * template.mean()
-    axis = torch.arange(TEMPLATE_SIZE, device=points.device, dtype=keypoints.dtype)
-    grid = turn[:, None, None] * torch.complex(axis[None, :], axis[:, None]) + shift[:, None, None]  # (B, 112, 112)
-    size = keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2]])
-    places = (2 * torch.view_as_real(grid) + 1) / size - 1
-    return F.grid_sample(pictures + 1, places, align_corners=False) - 1
-
-
-class FaceTask(BaseTask):
+class FaceTask(MemberTask):
     """ArcFace (Deng et al. 2019): softmax over people with an additive angular margin.
 
     Args:
@@ -77,7 +58,7 @@ class FaceTask(BaseTask):
         scale: Of the cosines.
         jitter: Largest change of brightness and contrast, as a share.
         wobble: Standard deviation of the landmarks' jitter, as a share of the distance between the eyes.
-        kwargs: See `BaseTask`.
+        kwargs: See `MemberTask`.
     """
 
     def __init__(
@@ -98,11 +79,12 @@ class FaceTask(BaseTask):
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor | None:
         """Call, loss, log, return; None skips a batch with fewer than the two faces that batch norm needs."""
-        generator, shown = self.step_generator(), shows_face(batch)
-        if shown.sum() < 2:
+        generator = self.step_generator()
+        faces, rows = align_faces(batch.pictures, self.shaken(batch.keypoints, generator))
+        if len(rows) < 2:
             return None
-        embedding = self.network(self.augment(batch.pictures[shown], batch.keypoints[shown], generator))
-        target = self.classes([name for name, s in zip(batch.identities, shown.tolist(), strict=True) if s])
+        embedding = self.network(self.relit(faces, generator))
+        target = self.classes([batch.identities[row] for row in rows])
         cosine = F.normalize(embedding) @ F.normalize(self.centres).T  # (B, people)
         hit = F.one_hot(target, len(self.centres)).bool()
         angle = cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos()
@@ -117,26 +99,32 @@ class FaceTask(BaseTask):
             raise BolidError(f"{strange[0]}: FaceTask tells people apart by the numbers of rendered ones (p000123)")
         return torch.tensor([int(number) % len(self.centres) for number in numbers], device=self.device)
 
-    def augment(self, pictures: Tensor, keypoints: Tensor, generator: torch.Generator) -> Tensor:
-        """Aligned faces (B, 3, 112, 112) with shaken landmarks and changed light."""
+    def shaken(self, keypoints: Tensor, generator: torch.Generator) -> Tensor:
+        """Keypoints (B, 17, 3) a little off, as a pose network's are."""
         eyes = (keypoints[:, 1, :2] - keypoints[:, 2, :2]).norm(dim=1)[:, None, None]
         noise = torch.randn(keypoints[..., :2].shape, generator=generator, device=self.device)
-        moved = torch.cat([keypoints[..., :2] + self.wobble * eyes * noise, keypoints[..., 2:]], -1)
-        light = self.jitter * (2 * torch.rand(2, len(pictures), 1, 1, 1, generator=generator, device=self.device) - 1)
-        return (align_faces(pictures, moved) * (1 + light[0]) + light[1]).clamp(-1, 1)
+        return torch.cat([keypoints[..., :2] + self.wobble * eyes * noise, keypoints[..., 2:]], -1)
+
+    def relit(self, faces: Tensor, generator: torch.Generator) -> Tensor:
+        """Faces (N, 3, 112, 112) in -1..1 in another light, on this device."""
+        light = self.jitter * (2 * torch.rand(2, len(faces), 1, 1, 1, generator=generator, device=self.device) - 1)
+        return (faces.to(self.device) * (1 + light[0]) + light[1]).clamp(-1, 1)
 
     def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
         """Collects embeddings of people it was not trained on."""
-        shown = shows_face(batch)
-        faces = align_faces(batch.pictures[shown], batch.keypoints[shown])
-        names = [name for name, s in zip(batch.identities, shown.tolist(), strict=True) if s]
-        self.seen.append((F.normalize(self.network(faces)).float().cpu(), names))
+        faces, rows = align_faces(batch.pictures, batch.keypoints)
+        embeddings = F.normalize(self.network(faces.to(self.device))).float().cpu()
+        self.seen.append((embeddings, [batch.identities[row] for row in rows]))
 
     def on_validation_epoch_end(self) -> None:
         """Area under the curve of same-person against other-person cosines."""
         embeddings, names = torch.cat([e for e, _ in self.seen]), [n for _, batch in self.seen for n in batch]
         self.seen = []
-        self.log("val/auc", verification_auc(embeddings, names), prog_bar=True, sync_dist=True)
+        self.log("val/auc", verification_auc(embeddings, numbered(names)), prog_bar=True, sync_dist=True)
+
+    def new_score(self, folder: Path) -> FaceVerification:
+        """Verification of faces that the recogniser itself finds fit to embed."""
+        return FaceVerification(FaceEmbedder(folder))
 
     def export(self, folder: Path) -> None:
         """Writes `face.onnx`."""
@@ -154,16 +142,18 @@ def export_face(network: FaceNetwork, folder: Path) -> None:
         )  # fmt: skip
 
 
-def shows_face(batch: PersonBatch) -> Tensor:
-    """Photos with both eyes and the nose unoccluded: (B,) bool."""
-    return (batch.keypoints[:, COCO_POINTS, 2] > 0.5).all(1)
+def align_faces(pictures: Tensor, keypoints: Tensor) -> tuple[Tensor, list[int]]:
+    """The faces that `FaceEmbedder` would embed, as it aligns them.
 
+    Args:
+        pictures: (B, 3, H, W) in -1..1.
+        keypoints: (B, 17, 3) pixels.
 
-def verification_auc(embeddings: Tensor, names: list[str]) -> float:
-    """P(cosine of two photos of one person > cosine of two people's), over all pairs of (N, D) unit embeddings."""
-    from torchmetrics.functional.classification import binary_auroc
-
-    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    label = torch.tensor([number[name] for name in names])
-    upper = torch.ones(len(names), len(names)).triu(1).bool()
-    return float(binary_auroc((embeddings @ embeddings.T)[upper], (label[:, None] == label)[upper].int()))
+    Returns:
+        (N, 3, 112, 112) in -1..1 on the CPU, and the N samples they are of.
+    """
+    points = keypoints.float().cpu().numpy()
+    found = [align_face(photo, p) for photo, p in zip(to_uint8(pictures * 0.5 + 0.5), points, strict=True)]
+    rows = [row for row, face in enumerate(found) if face is not None]
+    faces = np.stack([found[row] for row in rows]) if rows else np.zeros((0, TEMPLATE_SIZE, TEMPLATE_SIZE, 3))
+    return torch.from_numpy(faces).permute(0, 3, 1, 2).float() / 127.5 - 1, rows

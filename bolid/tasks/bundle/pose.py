@@ -10,9 +10,10 @@ from torch import Tensor
 
 from bolid.core.boxes import silhouette_boxes
 from bolid.core.schema import PersonBatch
-from bolid.experts.pose import save_pose_model
+from bolid.experts.pose import PoseEstimator, save_pose_model
 from bolid.experts.yolo import import_ultralytics
-from bolid.tasks.base import BaseTask
+from bolid.metrics.pose import PoseMAP50
+from bolid.tasks.bundle.member import MemberTask
 
 
 def new_pose_model(depth: float, width: float) -> Any:
@@ -27,7 +28,7 @@ def new_pose_model(depth: float, width: float) -> Any:
     return model
 
 
-class PoseTask(BaseTask):
+class PoseTask(MemberTask):
     """Box, keypoint and confidence losses of YOLO-pose on photos of one person with a silhouette.
 
     Args:
@@ -35,7 +36,7 @@ class PoseTask(BaseTask):
         width: Width multiple of the architecture.
         image_size: Longer side in pixels of the photos; what the network is used on is scaled to it.
         jitter: Largest change of brightness and contrast in training, as a share.
-        kwargs: See `BaseTask`.
+        kwargs: See `MemberTask`.
     """
 
     network: Any  # ultralytics' PoseModel
@@ -72,6 +73,10 @@ class PoseTask(BaseTask):
             "keypoints": torch.cat([keypoints[..., :2], (keypoints[..., 2:] > 0) * 2.0], -1),
         }
         return self.network.loss(labels)[0].sum() / len(pictures)
+
+    def new_score(self, folder: Path) -> PoseMAP50:
+        """Average precision of boxes and keypoints."""
+        return PoseMAP50(PoseEstimator(folder))
 
     def export(self, folder: Path) -> None:
         """Writes `pose.yaml` and `model.safetensors`."""
