@@ -232,7 +232,9 @@ class AdapterTask(BaseTask):
         """Writes one safetensors file per branch and the card `BoLIDPipeline.from_pretrained` reads."""
         for branch in self.branches:
             if isinstance(branch, FaceBranch):  # only the photos' manifest tells what embedded the faces
-                branch.fingerprint = getattr(self.trainer.datamodule, "face_model", "") or branch.fingerprint
+                branch.fingerprint = (
+                    getattr(getattr(self.trainer, "datamodule", None), "face_model", "") or branch.fingerprint
+                )
         self.pipeline.save_pretrained(folder)
 
 
