@@ -10,11 +10,14 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
+from bolid.core.errors import BolidError
+from bolid.core.paths import resolve
 from bolid.core.schema import PersonBatch
-from bolid.tasks.base import BaseTask
+from bolid.metrics.psnr import RoundTripPSNR
+from bolid.tasks.bundle.member import MemberTask
 
 
-class AutoencoderTask(BaseTask):
+class AutoencoderTask(MemberTask):
     """L1 + ½·L2 + kl·KL between a picture and its round trip, the person counting more than the background.
 
     Args:
@@ -23,7 +26,9 @@ class AutoencoderTask(BaseTask):
         layers: Residual blocks a level.
         kl: Weight of the KL term per pixel.
         person_weight: Extra weight of the person's pixels.
-        kwargs: See `BaseTask`.
+        decoder_of: Trained autoencoder to start from, instead of a new one: only its decoder learns, so that whatever
+            was trained on its latents stays right.
+        kwargs: See `MemberTask`.
     """
 
     trained_buffers = ("spread",)
@@ -36,21 +41,15 @@ class AutoencoderTask(BaseTask):
         layers: int = 1,
         kl: float = 1e-6,
         person_weight: float = 2.0,
+        decoder_of: Path | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        levels = len(channels)
-        self.vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * levels,
-            up_block_types=("UpDecoderBlock2D",) * levels,
-            block_out_channels=tuple(channels),
-            layers_per_block=layers,
-            latent_channels=latent_channels,
-            norm_num_groups=8,
-            sample_size=96,
-        )
-        self.kl, self.person_weight = kl, person_weight
-        self.register_buffer("spread", torch.ones(()))
+        self.vae = load_vae(decoder_of) if decoder_of else new_vae(channels, latent_channels, layers)
+        self.kl, self.person_weight, self.whole = kl, person_weight, decoder_of is None
+        for part in (self.vae.encoder, self.vae.quant_conv):
+            part.requires_grad_(self.whole)
+        self.register_buffer("spread", torch.tensor(1 / self.vae.config.scaling_factor))
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -74,13 +73,43 @@ class AutoencoderTask(BaseTask):
         person = torch.where(batch.silhouette_known[:, None, None, None], batch.silhouettes, 1.0)
         weight = 1 + self.person_weight * person
         error = (drawn - batch.pictures).abs() + 0.5 * (drawn - batch.pictures).square()
-        if self.training:
+        if self.training and self.whole:
             self.spread.lerp_(posterior.mode().detach().std(), max(0.01, 1 / (self.global_step + 1)))
         mse = F.mse_loss(drawn, batch.pictures, reduction="none") * person
         psnr = -10 * (mse.sum() / person.sum().clamp_min(1) / 3 / 4).log10()
         return (error * weight).mean() / weight.mean() + self.kl * posterior.kl().mean(), psnr
 
+    def new_score(self, folder: Path) -> RoundTripPSNR:
+        """PSNR on the person's pixels."""
+        return RoundTripPSNR(load_vae(folder))
+
     def export(self, folder: Path) -> None:
         """Writes the autoencoder, its scaling factor making latents of unit variance."""
         self.vae.register_to_config(scaling_factor=round(1 / float(self.spread), 4))
         self.vae.save_pretrained(folder)
+
+
+def new_vae(channels: tuple[int, ...], latent_channels: int, layers: int) -> AutoencoderKL:
+    """An untrained autoencoder (see `AutoencoderTask`)."""
+    levels = len(channels)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=tuple(channels),
+        layers_per_block=layers,
+        latent_channels=latent_channels,
+        norm_num_groups=8,
+        sample_size=96,
+    )
+
+
+def load_vae(folder: Path) -> AutoencoderKL:
+    """A trained autoencoder in float32.
+
+    Raises:
+        BolidError: If the folder holds none.
+    """
+    try:
+        return AutoencoderKL.from_pretrained(resolve(folder), use_safetensors=True, local_files_only=True).float()
+    except (OSError, ValueError) as error:
+        raise BolidError(f"decoder_of: {folder} holds no autoencoder that diffusers wrote ({error})") from error

@@ -154,6 +154,6 @@ def align_faces(pictures: Tensor, keypoints: Tensor) -> tuple[Tensor, list[int]]
     """
     points = keypoints.float().cpu().numpy()
     found = [align_face(photo, p) for photo, p in zip(to_uint8(pictures * 0.5 + 0.5), points, strict=True)]
-    rows = [row for row, face in enumerate(found) if face is not None]
-    faces = np.stack([found[row] for row in rows]) if rows else np.zeros((0, TEMPLATE_SIZE, TEMPLATE_SIZE, 3))
-    return torch.from_numpy(faces).permute(0, 3, 1, 2).float() / 127.5 - 1, rows
+    faces = {row: face for row, face in enumerate(found) if face is not None}
+    stacked = np.array(list(faces.values())).reshape(-1, TEMPLATE_SIZE, TEMPLATE_SIZE, 3)
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1, list(faces)
