@@ -12,6 +12,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from bolid.core.schema import PersonBatch
+from bolid.metrics.interval import PersonScores
 
 
 class PictureMetric(Metric, ABC):
@@ -66,6 +67,13 @@ class PictureMetric(Metric, ABC):
     @abstractmethod
     def compute(self) -> dict[str, Tensor]:
         """Metric name -> scalar; the name tells the network that gave the features."""
+
+    def by_person(self) -> dict[str, PersonScores]:
+        """Metric name -> the numbers that its value is the mean of, on all ranks; every rank must ask.
+
+        Only of metrics that are such a mean: their reports have intervals.
+        """
+        return {}
 
 
 def full_precision(update: Callable[..., None]) -> Callable[..., None]:

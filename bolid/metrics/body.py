@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import PersonBatch
 from bolid.experts.base import Frozen
 from bolid.experts.pose import PoseEstimator
-from bolid.metrics.base import PictureMetric, full_precision
+from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.interval import PersonScores
 from bolid.models.body_vae import load_body_vae
 from bolid.models.crop import crop_to_person
 
@@ -29,16 +31,17 @@ class BodySimilarity(PictureMetric):
     """
 
     higher_is_better = True
-    total: Tensor
+    cosines: list[Tensor]
+    people: list[Tensor]
     found: Tensor
-    count: Tensor
 
     def __init__(self, pose: PoseEstimator, encoder: str) -> None:
         super().__init__()
         self.pose = pose
         self.encoder = Frozen(load_body_vae(encoder))
-        for name in ("total", "found", "count"):
-            self.add_sum(name)
+        self.add_rows("cosines")
+        self.add_rows("people", dtype=torch.int64)
+        self.add_sum("found")
 
     @full_precision
     def update(self, pictures: Tensor, batch: PersonBatch) -> None:
@@ -50,14 +53,19 @@ class BodySimilarity(PictureMetric):
         ours = self._encode(crops[:, None], keypoints[:, None], torch.ones_like(somebody)[:, None])
         theirs = self._encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
         cosine = F.cosine_similarity(ours, theirs)  # (B,)
-        self.total += torch.where(somebody, cosine, 0.0).double().sum()
+        self.cosines.append(torch.where(somebody, cosine, 0.0))
+        self.people.append(numbered(batch.identities).to(cosine.device))
         self.found += somebody.sum()
-        self.count += len(pictures)
 
     def compute(self) -> dict[str, Tensor]:
         """`body_similarity`, and `body_found`, the share of pictures with a person, 0..1."""
-        shares = {"body_similarity": self.total / self.count, "body_found": self.found / self.count}
-        return {name: share.float() for name, share in shares.items()}
+        cosines = dim_zero_cat(self.cosines)
+        return {"body_similarity": cosines.mean(), "body_found": (self.found / len(cosines)).float()}
+
+    def by_person(self) -> dict[str, PersonScores]:
+        """The cosines; see `PictureMetric`."""
+        with self.sync_context():
+            return {"body_similarity": PersonScores(dim_zero_cat(self.cosines), dim_zero_cat(self.people))}
 
     def _encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Tensor:
         network = self.encoder.network

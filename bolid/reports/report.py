@@ -13,6 +13,7 @@ from bolid.reports.sheet import draw_sheet
 
 FEW = 2048  # FID's covariance of 2048 Inception features has full rank only with more pictures than this
 NEED_MANY = ("fid", "kid", "inception_score")
+BOUNDS = ("low", "high")  # how the names of an interval's ends end
 DIRECTIONS = {
     "fid": "less is better, 0 to infinity",
     "kid": "less is better, around 0 for equal distributions",
@@ -66,6 +67,11 @@ def markdown(report: Report, sheet: bool = False) -> str:
             f"- **Few pictures**: {names} from {report.pictures} pictures are not comparable with published values, "
             "which take tens of thousands; compare only runs with as many pictures and the same feature network."
         )
+    if any(name.endswith(f"/{BOUNDS[0]}") for name in report.metrics):
+        lines.append(
+            "- In brackets: 95 % bootstrap intervals over people, had other people been drawn; the networks are given. "
+            "`a-b` is column a less column b, of the same people: a real difference when its interval leaves out 0."
+        )
     lines += [f"- {note}" for note in report.notes]
     if sheet:
         lines += ["", "![Picture sheet](sheet.png)"]
@@ -73,21 +79,35 @@ def markdown(report: Report, sheet: bool = False) -> str:
 
 
 def table(metrics: dict[str, float], columns: Sequence[str]) -> list[str]:
-    """A Markdown table with a line per metric; names without one of the columns stand in a column `all`."""
-    cells: dict[str, dict[str, float]] = {}
+    """Markdown tables: a line per metric with the columns side by side, then what belongs to no column or to several.
+
+    A value with bounds (`<name>/low` and `<name>/high`) stands with them, `0.14 [0.1, 0.18]`.
+    """
+    beside: dict[str, dict[str, str]] = {}
+    alone: dict[str, str] = {}
     for name, value in metrics.items():
         metric, _, column = name.rpartition("/")
-        metric, column = (metric, column) if metric and column in columns else (name, "all")
-        cells.setdefault(metric, {})[column] = value
-    headings = [c for c in (*columns, "all") if any(c in line for line in cells.values())]
+        if column in BOUNDS and metric in metrics:
+            continue
+        cell = _cell(value, *(metrics.get(f"{name}/{bound}") for bound in BOUNDS))
+        (beside.setdefault(metric, {}) if column in columns else alone)[column if column in columns else name] = cell
+    headings = [c for c in columns if any(c in line for line in beside.values())]
+    rows = {metric: [cells.get(heading, "–") for heading in headings] for metric, cells in beside.items()}
+    parts = [_table(headings, rows)] if rows else []
+    parts += [_table(["value"], {name: [cell] for name, cell in alone.items()})] if alone else []
+    return [line for number, part in enumerate(parts) for line in ([""] if number else []) + part]
+
+
+def _table(headings: Sequence[str], rows: dict[str, list[str]]) -> list[str]:
     lines = [f"| metric | {' | '.join(headings)} |", "|---|" + "---:|" * len(headings)]
-    for metric, values in cells.items():
-        lines.append(f"| {metric} | " + " | ".join(_number(values.get(heading)) for heading in headings) + " |")
-    return lines
+    return lines + [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None or not isfinite(value) else f"{value:.4g}"
+def _cell(value: float, low: float | None, high: float | None) -> str:
+    if not isfinite(value):
+        return "–"
+    known = low is not None and high is not None and isfinite(low) and isfinite(high)
+    return f"{value:.4g} [{low:.3g}, {high:.3g}]" if known else f"{value:.4g}"
 
 
 def different_people(rows: Sequence[SheetRow], count: int) -> list[SheetRow]:

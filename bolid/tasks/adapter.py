@@ -17,6 +17,7 @@ from bolid.core.results import Report, SheetRow
 from bolid.core.schema import PersonBatch
 from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, regression_target
 from bolid.metrics.base import PictureMetric
+from bolid.metrics.interval import intervals
 from bolid.models.attention import install_branches
 from bolid.models.backbones import Backbone, TextCondition
 from bolid.models.branches import FaceBranch, IdentityBranch
@@ -205,6 +206,10 @@ class AdapterTask(BaseTask):
             for metric in metrics
             for key, value in metric.compute().items()
         }
+        people = {
+            name: {k: v for m in metrics for k, v in m.by_person().items()} for name, metrics in self.metrics.items()
+        }
+        values |= intervals(people, comparisons(self.columns))
         pictures = self.trainer.strategy.reduce(torch.tensor(self.drawn, device=self.device), reduce_op="sum")
         return Report(metrics=values, pictures=int(pictures), seed=self.seed, rows=list(self.sheet.values()))
 
@@ -236,6 +241,16 @@ class AdapterTask(BaseTask):
                     getattr(getattr(self.trainer, "datamodule", None), "face_model", "") or branch.fingerprint
                 )
         self.pipeline.save_pretrained(folder)
+
+
+def comparisons(columns: list[Column]) -> list[tuple[str, str]]:
+    """Pairs of columns whose difference is what being told about the person does.
+
+    Each column that is told who it is, less those that are told nothing, or no more than it of somebody else.
+    """
+    controls = [c for c in columns if c.other or not c.branches]
+    own = [c for c in columns if c not in controls]
+    return [(o.name, c.name) for o in own for c in controls if set(c.branches) <= set(o.branches)]
 
 
 def first_photos(shares: list[PersonBatch | None]) -> PersonBatch | None:

@@ -25,17 +25,33 @@ def test_json_is_flat_and_complete(tmp_path):
 def test_what_is_not_a_number_is_left_out_of_json_and_dashed_in_the_table():
     report = Report({"fid/clip/both": float("nan"), "kid/clip": 0.5}, pictures=1, seed=0)
     assert flat(report) == {"kid/clip": 0.5, "pictures": 1, "seed": 0}
-    assert table(report.metrics, ["both"])[2] == "| fid/clip | – | – |"
+    assert table(report.metrics, ["both"])[2] == "| fid/clip | – |"
 
 
-def test_table_puts_columns_side_by_side():
+def test_table_puts_columns_side_by_side_and_the_rest_below():
     assert table(METRICS, ["text", "both"]) == [
-        "| metric | text | both | all |",
-        "|---|---:|---:|---:|",
-        "| fid/clip | 12.35 | 9 | – |",
-        "| body_similarity | – | 0.25 | – |",
-        "| val | – | – | 1.5 |",
+        "| metric | text | both |",
+        "|---|---:|---:|",
+        "| fid/clip | 12.35 | 9 |",
+        "| body_similarity | – | 0.25 |",
+        "",
+        "| metric | value |",
+        "|---|---:|",
+        "| val | 1.5 |",
     ]
+
+
+def test_intervals_stand_beside_their_values(tmp_path):
+    metrics = {"body_similarity/text": 0.05, "body_similarity/both": 0.25, "body_similarity/both-text": 0.2}
+    metrics |= {"body_similarity/both/low": 0.1234, "body_similarity/both/high": 0.4}
+    metrics |= {"body_similarity/both-text/low": -0.1, "body_similarity/both-text/high": 0.5}
+    metrics |= {"body_similarity/text/low": float("nan"), "body_similarity/text/high": float("nan")}  # one person
+    lines = table(metrics, ["text", "both"])
+    assert lines[2] == "| body_similarity | 0.05 | 0.25 [0.123, 0.4] |"
+    assert lines[4:] == ["| metric | value |", "|---|---:|", "| body_similarity/both-text | 0.2 [-0.1, 0.5] |"]
+    write_report(Report(metrics, pictures=4, seed=0), tmp_path)
+    assert "intervals over people" in (tmp_path / "report.md").read_text()
+    assert json.loads((tmp_path / "report.json").read_text())["body_similarity/both/high"] == 0.4
 
 
 def test_few_pictures_are_labelled(tmp_path):

@@ -7,15 +7,17 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from torch.utils.data import DataLoader
+from torchmetrics.utilities import dim_zero_cat
 
 from bolid.callbacks.report import WriteReport
 from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
-from bolid.metrics.base import PictureMetric
+from bolid.metrics.base import PictureMetric, numbered
+from bolid.metrics.interval import PersonScores
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.models.branches import BodyBranch, FaceBranch
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.tasks.adapter import AdapterTask, Column, Sampling, other_people
+from bolid.tasks.adapter import AdapterTask, Column, Sampling, comparisons, other_people
 from tests import miniature
 
 COLUMNS = [Column("text"), Column("face", ["face"]), Column("both", ["face", "body"]), Column("other", ["body"], True)]
@@ -211,15 +213,19 @@ class Brightness(PictureMetric):
 
     def __init__(self):
         super().__init__()
-        self.add_sum("total")
-        self.add_sum("count")
+        self.add_rows("means", dtype=torch.float64)
+        self.add_rows("people", dtype=torch.int64)
 
     def update(self, pictures, batch):
-        self.total += pictures.mean((1, 2, 3)).sum()
-        self.count += len(pictures)
+        self.means.append(pictures.mean((1, 2, 3)).double())
+        self.people.append(numbered(batch.identities))
 
     def compute(self):
-        return {"brightness": self.total / self.count}
+        return {"brightness": dim_zero_cat(self.means).mean()}
+
+    def by_person(self):
+        with self.sync_context():
+            return {"brightness": PersonScores(dim_zero_cat(self.means), dim_zero_cat(self.people))}
 
 
 class Grid(Callback):
@@ -256,10 +262,17 @@ def test_a_second_test_starts_afresh(folders, tmp_path):
     assert t.report().metrics == {k: v for k, v in first.items() if "/" in k}
 
 
+def test_columns_are_compared_with_those_told_nothing_or_no_more_of_another_person():
+    pairs = [("face", "text"), ("both", "text"), ("both", "other")]
+    assert comparisons(COLUMNS) == pairs
+
+
 def test_two_ranks_report_the_values_of_one_and_draw_its_sample_grid(folders, tmp_path):
     one = measured(folders, tmp_path / "one")[-1]
     two = measured(folders, tmp_path / "two", devices=2, strategy="ddp_spawn")[-1]
     assert two == pytest.approx(one)
+    assert one["brightness/both/low"] < one["brightness/both"] < one["brightness/both/high"]
+    assert one["brightness/both-text"] == pytest.approx(one["brightness/both"] - one["brightness/text"])
     alone, shared = (torch.load(tmp_path / name / "grid.pt", weights_only=True) for name in ("one", "two"))
     assert [list(row) for row in alone] == [[*(c.name for c in COLUMNS), "caption"]] * 3
     assert [row.pop("caption") for row in alone] == [row.pop("caption") for row in shared]
