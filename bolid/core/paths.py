@@ -8,15 +8,26 @@ from pathlib import Path
 from bolid.core.errors import BolidError
 
 BUNDLE = Path("data/tiny")
+VARIABLE = "BOLID_TINY"
 
 
 def resolve(path: str | Path) -> Path:
-    """`path` itself; for the embedded bundle's `data/tiny/…` also beside the repository or under `$BOLID_TINY`."""
+    """`path` itself; the embedded bundle's `data/tiny/…` under `$BOLID_TINY` where set, else here or in the repository.
+
+    Raises:
+        BolidError: If `BOLID_TINY` names no folder.
+    """
     path = Path(path)
-    if path.exists() or not path.is_relative_to(BUNDLE):
+    if not path.is_relative_to(BUNDLE):
         return path
-    bundle = Path(os.environ.get("BOLID_TINY") or Path(__file__).parents[2] / BUNDLE)
-    return bundle / path.relative_to(BUNDLE)
+    if given := os.environ.get(VARIABLE):
+        bundle = Path(given)
+        if not bundle.is_dir():
+            raise BolidError(
+                f"{VARIABLE}: no folder at {bundle}; set it to a bundle like the repository's {BUNDLE}, or unset it"
+            )
+        return bundle / path.relative_to(BUNDLE)
+    return path if path.exists() else Path(__file__).parents[2] / path
 
 
 def find_folder(path: str | Path, member: str, remedy: str) -> Path:
