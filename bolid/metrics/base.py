@@ -68,7 +68,7 @@ class PictureMetric(Metric, ABC):
     def compute(self) -> dict[str, Tensor]:
         """Metric name -> scalar; the name tells the network that gave the features."""
 
-    def by_person(self) -> dict[str, PersonScores]:
+    def person_scores(self) -> dict[str, PersonScores]:
         """Metric name -> the numbers that its value is the mean of, on all ranks; every rank must ask.
 
         Only of metrics that are such a mean: their reports have intervals.

@@ -62,7 +62,7 @@ class BodySimilarity(PictureMetric):
         cosines = dim_zero_cat(self.cosines)
         return {"body_similarity": cosines.mean(), "body_found": (self.found / len(cosines)).float()}
 
-    def by_person(self) -> dict[str, PersonScores]:
+    def person_scores(self) -> dict[str, PersonScores]:
         """The cosines; see `PictureMetric`."""
         with self.sync_context():
             return {"body_similarity": PersonScores(dim_zero_cat(self.cosines), dim_zero_cat(self.people))}

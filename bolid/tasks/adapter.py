@@ -207,7 +207,8 @@ class AdapterTask(BaseTask):
             for key, value in metric.compute().items()
         }
         people = {
-            name: {k: v for m in metrics for k, v in m.by_person().items()} for name, metrics in self.metrics.items()
+            name: {k: v for m in metrics for k, v in m.person_scores().items()}
+            for name, metrics in self.metrics.items()
         }
         values |= intervals(people, comparisons(self.columns))
         pictures = self.trainer.strategy.reduce(torch.tensor(self.drawn, device=self.device), reduce_op="sum")

@@ -84,13 +84,13 @@ def test_scores_are_kept_by_person(drawn, by_colour):
     metric = by_colour(Eye())
     batch.identities = ["a", "b", "a"]
     metric.update(pictures, batch)
-    scores, people = metric.by_person()["body_similarity"]
+    scores, people = metric.person_scores()["body_similarity"]
     assert scores.mean() == metric.compute()["body_similarity"]
     assert scores[1] == 0
     assert people[0] == people[2] != people[1]
     metric.reset()
     metric.update(pictures[:1], batch[:1])
-    assert len(metric.by_person()["body_similarity"].scores) == 1
+    assert len(metric.person_scores()["body_similarity"].scores) == 1
 
 
 def test_the_reference_itself_is_alike(drawn, by_colour):

@@ -223,7 +223,7 @@ class Brightness(PictureMetric):
     def compute(self):
         return {"brightness": dim_zero_cat(self.means).mean()}
 
-    def by_person(self):
+    def person_scores(self):
         with self.sync_context():
             return {"brightness": PersonScores(dim_zero_cat(self.means), dim_zero_cat(self.people))}
 
