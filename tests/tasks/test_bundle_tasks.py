@@ -202,6 +202,19 @@ def test_the_exported_clip_is_the_trained_one(new, tmp_path):
     torch.testing.assert_close(clip.encode_texts(b.captions), text, atol=1e-5, rtol=1e-4)
 
 
+def test_a_clip_can_see_by_a_network_of_timm(folder, tmp_path):
+    torch.manual_seed(0)
+    size = ClipSize((64, 48), text_width=16, text_layers=1, timm="test_convnext")
+    task, pictures = ClipTask(folder / "tokenizer", size), torch.rand(2, 3, 64, 48, requires_grad=True)
+    task.export(tmp_path / "clip")
+    clip, (mean, std) = ClipModel(str(tmp_path / "clip")), task._statistics(pictures)
+    found = clip.encode_images(pictures)
+    torch.testing.assert_close(found, task.network.eval()((pictures - mean) / std)[0], atol=1e-5, rtol=1e-4)
+    found[:, 0].sum().backward()
+    assert (pictures.grad != 0).all((1, 2, 3)).all()
+    assert (clip.num_features, type(task.network.visual).__name__) == (16, "TimmModel")
+
+
 def test_clips_export_keeps_the_vocabulary_it_was_trained_with(folder, tmp_path):
     import shutil
 

@@ -22,14 +22,16 @@ from bolid.tasks.bundle.member import MemberTask
 
 @dataclass
 class ClipSize:
-    """Sizes of both towers.
+    """Architecture and sizes of both towers.
 
     Attributes:
         image_size: Height and width of the pictures.
         patch_size: Side of a patch.
-        width: Of both towers, as the embedding's.
-        vision_layers: Transformer layers over the patches.
+        width: Of the vision transformer.
+        vision_layers: Its layers over the patches.
         text_layers: Transformer layers over the tokens.
+        text_width: Of the text tower and of the embeddings, a multiple of 4; null: as `width`.
+        timm: Name of a network of timm that looks at the pictures in place of the vision transformer.
     """
 
     image_size: tuple[int, int] = (96, 64)
@@ -37,15 +39,20 @@ class ClipSize:
     width: int = 128
     vision_layers: int = 4
     text_layers: int = 2
+    text_width: int | None = None
+    timm: str | None = None
 
     def open_clip(self, vocabulary: int) -> dict[str, Any]:
         """open_clip's `model_cfg`."""
-        vision = {"image_size": list(self.image_size), "patch_size": self.patch_size, "width": self.width}
-        text = {"context_length": 77, "vocab_size": vocabulary, "width": self.width, "heads": 4}
+        transformer = {"patch_size": self.patch_size, "width": self.width, "layers": self.vision_layers}
+        network = {"timm_model_name": self.timm, "timm_pool": "avg", "timm_proj": "linear"}
+        vision = network if self.timm else transformer | {"head_width": 32}
+        width = self.text_width or self.width
+        text = {"context_length": 77, "vocab_size": vocabulary, "width": width, "heads": 4, "layers": self.text_layers}
         return {
-            "embed_dim": self.width,
-            "vision_cfg": vision | {"layers": self.vision_layers, "head_width": 32},
-            "text_cfg": text | {"layers": self.text_layers},
+            "embed_dim": width,
+            "vision_cfg": {"image_size": list(self.image_size)} | vision,
+            "text_cfg": text,
         }
 
 
