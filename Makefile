@@ -10,6 +10,9 @@ STAMP := $(VENV)/.installed
 # A fit that goes on from its last checkpoint: arguments, run's folder.
 fit = $(RUN)/bolid fit $(1) $(if $(wildcard $(2)/checkpoints/last.ckpt),--ckpt_path $(2)/checkpoints/last.ckpt)
 
+# The same, and its score on people of the reserved range.
+member = $(call fit,$(1),$(2)) && $(RUN)/bolid test $(1) --ckpt_path $(2)/checkpoints/last.ckpt
+
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
@@ -45,20 +48,21 @@ test-all: check setup  ## Pass the tests for CUDA devices too
 lint: setup  ## Check style, types and the direction of imports
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports
 
-tiny: check setup $(T)/unet/stable-diffusion $(T)/body_vae/body_vae $(T)/clip_score/clip_score $(T)/pose/pose $(T)/face/face  ## Train the embedded bundle anew (hours; resumes where it stopped)
+SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face)
+
+tiny: check setup $(T)/unet/stable-diffusion $(T)/body_vae/body_vae $(SCORED)  ## Train the embedded bundle anew (hours; resumes where it stopped)
 	$(RUN)/bolid bundle pack
 
-$(T)/vae/vae $(T)/pose/pose $(T)/face/face:
-	$(call fit,--config configs/$(patsubst runs/%/,%,$(dir $@)).yaml,$(@D))
+$(T)/%/report.json:
+	$(call member,--config configs/tiny/$*.yaml,$(@D))
 
-$(T)/new: $(T)/vae/vae
-	$(RUN)/bolid bundle new $@ $< data/base
+$(T)/clip_score/report.json $(T)/clip_loss/report.json: | $(T)/new
+
+$(T)/new: | $(T)/vae/report.json  # which may be measured again without a new start
+	$(RUN)/bolid bundle new $@ $(T)/vae/vae data/base
 
 $(T)/unet/stable-diffusion: $(T)/new
 	$(call fit,--config configs/tiny/unet.yaml,$(@D))
-
-$(T)/clip_score/clip_score: $(T)/new
-	$(call fit,--config configs/tiny/clip_score.yaml,$(@D))
 
 $(T)/body_vae_first/body_vae: $(T)/new
 	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml --config configs/tiny/body_vae_first.yaml,$(@D))

@@ -21,6 +21,11 @@ DIRECTIONS = {
     "clip_score": "more is better, 0 to 100",
     "body_similarity": "more is better, -1 to 1; a picture without a person counts as 0",
     "body_found": "share of pictures in which a person was found, 0 to 1",
+    "psnr": "more is better, dB on the person's pixels",
+    "top1_of_64": "more is better, 0 to 1; 1/64 by chance",
+    "map50": "more is better, 0 to 1",
+    "verification_auc": "more is better, 0.5 by chance to 1",
+    "faces_found": "share of photos whose face could be embedded, 0 to 1",
 }
 
 

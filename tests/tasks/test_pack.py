@@ -1,5 +1,7 @@
 """The bundle that is shipped is the exported members, in half precision where that is harmless."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -25,7 +27,7 @@ def test_members_are_copied_and_halved(runs, tmp_path):
     (bundle / "pose/old.txt").write_text("of the bundle before")
     (bundle / "README.md").write_text("kept")
     assert "MB" in pack_bundle(runs, bundle)
-    assert {p.name for p in bundle.iterdir()} == {*MEMBERS, "README.md"}
+    assert {p.name for p in bundle.iterdir()} == {*MEMBERS, "README.md", "scores.json"}
     assert not (bundle / "pose/old.txt").exists()
     for name in MEMBERS:
         weights = load_file(bundle / name / "part/model.safetensors")
@@ -42,3 +44,17 @@ def test_what_is_missing_is_named_and_nothing_is_touched(runs, tmp_path):
     with pytest.raises(BolidError, match="lacks face/face"):
         pack_bundle(runs, tmp_path / "tiny")
     assert not (tmp_path / "tiny").exists()
+
+
+def test_scores_are_those_of_the_runs_reports(runs, tmp_path):
+    (runs / "vae").mkdir()  # no member of its own
+    (runs / "vae/report.json").write_text('{"psnr": 28.5, "psnr/full_length": 27.0, "pictures": 8, "seed": 0}')
+    (runs / "face/report.json").write_text('{"verification_auc": 0.75}')
+    pack_bundle(runs, tmp_path / "tiny")
+    assert json.loads((tmp_path / "tiny/scores.json").read_text()) == {
+        "face/verification_auc": 0.75,
+        "vae/psnr": 28.5,
+        "vae/psnr/full_length": 27.0,
+        "vae/pictures": 8,
+        "vae/seed": 0,
+    }

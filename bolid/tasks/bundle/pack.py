@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,20 +10,22 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bolid.core.errors import BolidError
-from bolid.core.safe_io import atomic_folder, atomic_path
+from bolid.core.safe_io import atomic_folder, atomic_path, write_text
 
 MEMBERS = {  # where a fit of configs/tiny exports to, below the runs' folder
     "stable-diffusion": "unet/stable-diffusion",
     "body_vae": "body_vae/body_vae",
     "clip_score": "clip_score/clip_score",
+    "clip_loss": "clip_loss/clip_loss",
     "pose": "pose/pose",
     "face": "face/face",
 }
+SCORES = "scores.json"
 EXACT = {"pose"}  # batch norm's running variances can be too small for half precision
 
 
 def pack_bundle(runs: Path = Path("runs/tiny"), folder: Path = Path("data/tiny")) -> str:
-    """Copies every member, its weights in half precision, replacing what was there.
+    """Copies every member, its weights in half precision, and gathers their scores, replacing what was there.
 
     Args:
         runs: Where the fits of `configs/tiny` wrote.
@@ -39,6 +42,7 @@ def pack_bundle(runs: Path = Path("runs/tiny"), folder: Path = Path("data/tiny")
             shutil.copytree(runs / source, part, dirs_exist_ok=True)
             for weights in () if name in EXACT else part.rglob("*.safetensors"):
                 halve(weights)
+    write_text(folder / SCORES, json.dumps(scores(runs), indent=2) + "\n")
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     return f"{folder}: {size / 1e6:.1f} MB"
 
@@ -48,3 +52,9 @@ def halve(file: Path) -> None:
     state = {k: v.half() if v.dtype == torch.float32 else v for k, v in load_file(file).items()}
     with atomic_path(file) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
+
+
+def scores(runs: Path) -> dict[str, float]:
+    """`<run>/<metric>` -> value, of every run that `bolid test` has written a report of."""
+    reports = {file.parent.name: json.loads(file.read_text()) for file in sorted(runs.glob("*/report.json"))}
+    return {f"{run}/{metric}": value for run, report in reports.items() for metric, value in report.items()}
