@@ -132,7 +132,7 @@ class AdapterTask(BaseTask):
         edges = torch.tensor([0.0, *self.dropouts], device=self.device).cumsum(0)
         drop = [(lot >= low) & (lot < high) for low, high in pairwise(edges)]
         text = self.backbone.encode_prompt(batch.captions)
-        text = text.where(~(drop[0] | drop[1]), self.backbone.encode_prompt([""]))
+        text = text.where(~(drop[0] | drop[1]), self.backbone.encode_nothing())
         embeds = [branch.embed(batch, generator) for branch in self.branches]
         return text, [(e * ~(drop[1] | d)[:, None])[:, None] for e, d in zip(embeds, drop[2:], strict=True)]
 

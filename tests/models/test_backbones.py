@@ -1,5 +1,7 @@
 """Both families behind one interface, against diffusers' own pipelines."""
 
+import json
+import shutil
 import time
 
 import pytest
@@ -80,6 +82,30 @@ def test_text_condition_is_chosen_row_by_row(sd):
     mixed = captions.where(torch.tensor([True, False]), empty)
     assert torch.equal(mixed.hidden[0], captions.hidden[0])
     assert torch.equal(mixed.hidden[1], empty.hidden[0])
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+def test_dropped_text_is_what_stock_guidance_steers_away_from(tmp_path, sdxl_folder, zeros):
+    folder = shutil.copytree(sdxl_folder, tmp_path / "sdxl")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"force_zeros_for_empty_prompt": zeros}))
+    stock = StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32)
+    _, hidden, _, pooled = stock.encode_prompt("a photo", do_classifier_free_guidance=True)
+    backbone = StableDiffusionXL(str(folder))
+    nothing = backbone.encode_nothing()
+    assert torch.equal(nothing.hidden, hidden)
+    assert torch.equal(nothing.pooled, pooled)
+    assert bool(nothing.hidden.any()) != zeros
+    arguments = {"height": 48, "width": 32, "num_inference_steps": 2, "output_type": "pt"}
+    ours, theirs = (
+        p("a photo", generator=torch.Generator().manual_seed(0), **arguments).images for p in (backbone.pipeline, stock)
+    )
+    assert torch.equal(torch.as_tensor(ours), torch.as_tensor(theirs))
+
+
+def test_dropped_text_of_stable_diffusion_is_the_empty_prompt(sd):
+    _, hidden = sd.pipeline.encode_prompt("a photo", sd.text_encoder.device, 1, True)
+    assert torch.equal(sd.encode_nothing().hidden, hidden)
 
 
 def test_latents_round_trip_has_the_vaes_shape_and_scale(sd):

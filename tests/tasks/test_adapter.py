@@ -86,7 +86,7 @@ def test_drops_are_exclusive_zero_and_as_frequent_as_asked(folders):
     big = miniature.batch(400)
     t.dropouts = [0.1, 0.2, 0.3, 0.15]
     text, (face, body) = t.conditions(big, torch.Generator().manual_seed(0))
-    empty = t.backbone.encode_prompt([""]).hidden
+    empty = t.backbone.encode_nothing().hidden
     no_text = (text.hidden == empty).all((1, 2))
     no_face, no_body = (face == 0).all((1, 2)), (body == 0).all((1, 2))
     everything = no_text & no_face & no_body

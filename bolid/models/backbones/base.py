@@ -109,6 +109,7 @@ class Backbone(nn.Module, ABC):
         for name, component in pipe.components.items():  # modules register themselves, the rest are plain attributes
             setattr(self, name, component)
         self.components = tuple(pipe.components)
+        self.settings = {k: v for k, v in pipe.config.items() if k not in pipe.components and not k.startswith("_")}
         self.noise_scheduler = DDPMScheduler.from_config(pipe.scheduler.config)  # what training adds noise with
         self.requires_grad_(False)
         if gradient_checkpointing:
@@ -123,9 +124,8 @@ class Backbone(nn.Module, ABC):
     @cached_property
     def pipeline(self) -> DiffusionPipeline:
         """The stock diffusers pipeline over these very modules (no copy), taking one embedding per picture."""
-        pipe = self.pipeline_class(
-            **{**self.pipeline_arguments, **{name: getattr(self, name) for name in self.components}}
-        )
+        components = {name: getattr(self, name) for name in self.components}
+        pipe = self.pipeline_class(**{**self.settings, **self.pipeline_arguments, **components})
         pipe.set_progress_bar_config(disable=True)
         pipe.prepare_ip_adapter_image_embeds = one_per_picture
         return pipe
@@ -168,6 +168,10 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def encode_prompt(self, captions: list[str]) -> TextCondition:
         """Captions to what the UNet's cross-attention reads."""
+
+    def encode_nothing(self) -> TextCondition:
+        """What guidance steers away from, and dropped captions become: one row."""
+        return self.encode_prompt([""])
 
     @abstractmethod
     def predict(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
@@ -22,6 +23,13 @@ class StableDiffusionXL(Backbone):
             captions, device=device, num_images_per_prompt=1, do_classifier_free_guidance=False
         )
         return TextCondition(hidden, pooled)
+
+    def encode_nothing(self) -> TextCondition:
+        """Zeros where the model's own configuration says so, as in stock diffusers; see `Backbone`."""
+        empty = self.encode_prompt([""])
+        if self.pipeline.config.force_zeros_for_empty_prompt:
+            return TextCondition(*(torch.zeros_like(x) for x in empty))
+        return empty
 
     def predict(
         self, noisy: Tensor, timesteps: Tensor, text: TextCondition, embeds: list[Tensor], time_ids: Tensor
