@@ -35,6 +35,7 @@ class RenderedPeople(IdentityDataModule):
         test_first: int = RESERVED,
         test_people: int = 64,
         photos: int = 4,
+        eval_photos: int | None = None,
         photo_size: tuple[int, int] = (528, 352),
         framing: str = "mixed",
         outfits: int = 1,
@@ -55,6 +56,7 @@ class RenderedPeople(IdentityDataModule):
             test_first: Number of the first person to test on, 900000 or more.
             test_people: How many people to test on.
             photos: Photos of each person.
+            eval_photos: Photos of each person to validate and test on; null: as many.
             photo_size: Height and width of the photos in pixels.
             framing: Which part of the person photos show, as the renderer calls it.
             outfits: 2 draws every photo in a second outfit too.
@@ -75,7 +77,8 @@ class RenderedPeople(IdentityDataModule):
             "val": range(val_first, val_first + val_people),
             "test": range(test_first, test_first + test_people),
         }
-        self.photos, self.photo_size, self.face_embedder = photos, photo_size, face_embedder
+        self.photos = {"train": photos} | dict.fromkeys(("val", "test"), eval_photos or photos)
+        self.photo_size, self.face_embedder = photo_size, face_embedder
         self.render_workers = render_workers
         self._how: dict[str, Any] = {"framing": framing, "outfits": outfits, "seed": render_seed}
         self._families = families
@@ -125,7 +128,7 @@ class RenderedPeople(IdentityDataModule):
 
     def _lacks(self, split: str, records: Sequence[PersonRecord]) -> bool:
         counts = Counter(r.identity for r in records if split_of(r.file_name) == split)
-        return any(counts[person_name(p)] < self.photos * self._how["outfits"] for p in self.people[split])
+        return any(counts[person_name(p)] < self.photos[split] * self._how["outfits"] for p in self.people[split])
 
     def _check_photos(self, records: Sequence[PersonRecord]) -> None:
         """A folder made with another configuration must not pass for this one's."""
@@ -161,7 +164,7 @@ class RenderedPeople(IdentityDataModule):
             from bolid.data.people import render_people
 
             render_people(
-                self.folder, people, self.photos, height, width,
+                self.folder, people, self.photos[split], height, width,
                 split=split, families=families, workers=self.render_workers, **self._how,
             )  # fmt: skip
         except ImportError as error:
