@@ -48,7 +48,7 @@ test-all: check setup  ## Pass the tests for CUDA devices too
 lint: setup  ## Check style, types and the direction of imports
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports
 
-SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face)
+SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes anthropometer)
 
 tiny: check setup $(T)/unet/stable-diffusion $(T)/body_vae/body_vae $(SCORED)  ## Train the embedded bundle anew (hours; resumes where it stopped)
 	$(RUN)/bolid bundle pack
@@ -57,6 +57,8 @@ $(T)/%/report.json:
 	$(call member,--config configs/tiny/$*.yaml,$(@D))
 
 $(T)/clip_score/report.json $(T)/clip_loss/report.json: | $(T)/new
+
+$(T)/attributes/report.json $(T)/anthropometer/report.json: | $(T)/vae/report.json
 
 $(T)/new: | $(T)/vae/report.json  # which may be measured again without a new start
 	$(RUN)/bolid bundle new $@ $(T)/vae/vae data/base

@@ -19,6 +19,8 @@ TINY = [
     ["tiny/clip_loss.yaml"],
     ["tiny/pose.yaml"],
     ["tiny/face.yaml"],
+    ["tiny/attributes.yaml"],
+    ["tiny/anthropometer.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_first.yaml"],
 ]
@@ -27,6 +29,7 @@ REAL = [
     ["adapter.yaml", "backbone/sd15.yaml"],
     ["adapter.yaml", "backbone/sdxl.yaml"],
     ["adapter.yaml", "data/folder.yaml"],
+    ["adapter.yaml", "metrics/inception.yaml"],
     ["adapter.yaml", "trainer/cuda.yaml"],
     ["adapter.yaml", "backbone/sdxl.yaml", "data/folder.yaml", "trainer/cuda.yaml"],
     ["body_vae.yaml"],
@@ -65,7 +68,10 @@ def check(wanted, found):
     """Everything that a file says holds; defaults are filled in, and class names in full."""
     if isinstance(wanted, dict):
         for key, value in wanted.items():
-            check(value, found[key])
+            if key.endswith("+"):  # is added to what lay below
+                check(value, found[key[:-1]][-len(value) :])
+            else:
+                check(value, found[key])
     elif isinstance(wanted, list):
         assert len(wanted) == len(found)
         for pair in zip(wanted, found, strict=True):
@@ -79,8 +85,9 @@ def check(wanted, found):
 @pytest.mark.parametrize("chain", TINY, ids="+".join)
 def test_what_the_bundle_is_trained_by_can_be_built(merged, chain, tmp_path, monkeypatch):
     found = merged(chain)
-    (tmp_path / "runs/tiny").mkdir(parents=True)
+    (tmp_path / "runs/tiny/vae").mkdir(parents=True)
     (tmp_path / "runs/tiny/new").symlink_to(ROOT / "data/tiny/stable-diffusion")  # of the same sizes, but trained
+    (tmp_path / "runs/tiny/vae/vae").symlink_to(ROOT / "data/tiny/stable-diffusion/vae")
     monkeypatch.chdir(tmp_path)
     parser = LightningArgumentParser()
     parser.add_lightning_class_args(BaseTask, "model", subclass_mode=True)

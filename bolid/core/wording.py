@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 # What a picture can be asked for, each with its wordings; the order is that of the classes of trained classifiers.
@@ -87,6 +88,15 @@ def attributes(caption: str) -> dict[str, str]:
     return found
 
 
+def shows_figure(caption: str) -> bool:
+    """Whether a picture of this shows a whole figure turned at most halfway aside, whose proportions can be read."""
+    said = attributes(caption)
+    return said.get("framing") in ("full length", "three-quarter length") and said.get("view") in (
+        "front",
+        "three-quarter",
+    )
+
+
 def build_level(caption: str) -> int | None:
     """The grade 0..4 of the caption's word for the build, None if it has none."""
     pieces = caption.split(", ")
@@ -95,6 +105,8 @@ def build_level(caption: str) -> int | None:
 
 @cache
 def _phrases() -> dict[str, tuple[str, str]]:
+    """Phrase -> its attribute and class."""
+    tables: dict[str, Mapping[str, Sequence[str]]]
     tables = {"pose": POSE, "view": VIEW, "framing": FRAMING, "background": OUTDOOR}
     return {
         phrase: (attribute, name)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bolid.core.errors import BolidError
-from bolid.tasks.bundle.pack import MEMBERS, pack_bundle
+from bolid.tasks.bundle.pack import EXACT, MEMBERS, pack_bundle
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_members_are_copied_and_halved(runs, tmp_path):
     assert not (bundle / "pose/old.txt").exists()
     for name in MEMBERS:
         weights = load_file(bundle / name / "part/model.safetensors")
-        kept = torch.float32 if name == "pose" else torch.float16
+        kept = torch.float32 if name in EXACT else torch.float16
         assert {k: v.dtype for k, v in weights.items()} == {"weight": kept, "steps": torch.int64, "half": torch.float16}
         assert weights["weight"][[0, 2]].tolist() == [1.0, 70.5]
         assert (bundle / name / "part/config.json").read_text() == "{}"

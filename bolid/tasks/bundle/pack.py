@@ -19,9 +19,11 @@ MEMBERS = {  # where a fit of configs/tiny exports to, below the runs' folder
     "clip_loss": "clip_loss/clip_loss",
     "pose": "pose/pose",
     "face": "face/face",
+    "attributes": "attributes/attributes",
+    "anthropometer": "anthropometer/anthropometer",
 }
 SCORES = "scores.json"
-EXACT = {"pose"}  # batch norm's running variances can be too small for half precision
+EXACT = {"pose", "attributes", "anthropometer"}  # batch norm's running variances can be too small for half precision
 
 
 def pack_bundle(runs: Path = Path("runs/tiny"), folder: Path = Path("data/tiny")) -> str:

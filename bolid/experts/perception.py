@@ -1,0 +1,91 @@
+"""Frozen judges of pictures: what they show, and how the body in them is proportioned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bolid.core.errors import BolidError
+from bolid.core.measures import Body
+from bolid.core.paths import find_folder
+from bolid.core.wording import ATTRIBUTES
+from bolid.experts.base import Frozen
+from bolid.models.perception.anthropometer import AnthropometerNetwork
+from bolid.models.perception.attributes import AttributeNetwork
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+class _Judge(Frozen):
+    def __init__(self, kind: Any, weights: Path, remedy: str) -> None:
+        folder = find_folder(weights, WEIGHTS, remedy)
+        try:
+            network, found = kind.from_pretrained(
+                str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+        except (OSError, ValueError, RuntimeError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise BolidError(f"{folder} holds no readable {kind.__name__} ({reason}): {remedy}") from error
+        if wrong := sorted(found["missing_keys"]) or sorted(found["unexpected_keys"]):
+            raise BolidError(f"{folder} holds no {kind.__name__} (it differs in {wrong[0]}): {remedy}")
+        super().__init__(network.float())
+
+    def _fit(self, pictures: Tensor) -> Tensor:
+        """(B, 3, H, W) in 0..1 to the network's size and range."""
+        size = tuple(self.network.config.size)
+        if pictures.shape[-2:] != size:
+            pictures = F.interpolate(pictures, size, mode="bilinear", antialias=True, align_corners=False)
+        return pictures * 2 - 1
+
+
+class AttributeReader(_Judge):
+    """Says of `bolid.core.wording.ATTRIBUTES` what a picture shows.
+
+    Args:
+        weights: Folder of a trained `AttributeNetwork`.
+
+    Raises:
+        BolidError: if there is none, or it was trained on another vocabulary.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        remedy = "train one with `bolid fit --config configs/tiny/attributes.yaml`; data/tiny/attributes is one."
+        super().__init__(AttributeNetwork, weights, remedy)
+        known, today = list(self.network.config.classes), list(map(len, ATTRIBUTES.values()))
+        if known != today:
+            names = ", ".join(ATTRIBUTES)
+            raise BolidError(f"{weights}: knows {known} classes of {names}, but captions have {today}: {remedy}")
+
+    @torch.no_grad()
+    def read(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Pictures (B, 3, H, W) in 0..1 -> attribute -> (B,) index of the likeliest class in `ATTRIBUTES`."""
+        return {name: logits.argmax(1) for name, logits in self.network(self._fit(pictures)).items()}
+
+
+class Anthropometer(_Judge):
+    """Reads a body's proportions off a picture of the whole figure, seen from the front or turned halfway at most.
+
+    Args:
+        weights: Folder of a trained `AnthropometerNetwork`.
+
+    Raises:
+        BolidError: if there is none.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        remedy = "train one with `bolid fit --config configs/tiny/anthropometer.yaml`; data/tiny/anthropometer is one."
+        super().__init__(AnthropometerNetwork, weights, remedy)
+
+    @torch.no_grad()
+    def read(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in 0..1 -> (B, 7) `RATIOS` in within-gender standard deviations; 0 is average."""
+        return self.network(self._fit(pictures))[0]
+
+    def standardise(self, bodies: Sequence[Body]) -> Tensor:
+        """What a perfect reading of these bodies is: (B, 7)."""
+        return self.network.standardise(list(bodies))

@@ -1,0 +1,143 @@
+"""Body shape: does the person in the pictures have the proportions of the person they are of?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
+
+from bolid.core.errors import BolidError
+from bolid.core.measures import RATIOS, SHAPE, read_bodies
+from bolid.core.schema import PersonBatch
+from bolid.core.wording import shows_figure
+from bolid.experts.perception import Anthropometer
+from bolid.experts.pose import PoseEstimator
+from bolid.metrics.base import PictureMetric, full_precision
+
+_SCORED = [RATIOS.index(name) for name in SHAPE]
+
+
+class BodyReadings(PictureMetric):
+    """Readings of rendered people's bodies, picture by picture; what follows from them is up to `compute`.
+
+    Args:
+        anthropometer: Reads the pictures.
+        people: Folder of the rendered people, whose table knows their true proportions.
+
+    Raises:
+        BolidError: if the folder has no such table.
+    """
+
+    rows: list[Tensor]
+    readings: list[Tensor]
+
+    def __init__(self, anthropometer: Anthropometer, people: Path) -> None:
+        super().__init__()
+        self.anthropometer, self.people = anthropometer, people
+        bodies = read_bodies(people)
+        self.numbers = {identity: number for number, identity in enumerate(sorted(bodies))}
+        self.truth = anthropometer.standardise([bodies[identity] for identity in self.numbers]).cpu()  # (P, 7)
+        self.add_rows("rows", dtype=torch.int64)
+        self.add_rows("readings", len(RATIOS))
+
+    def add(self, readings: Tensor, identities: Sequence[str]) -> None:
+        """Adds readings (B, 7) of these people's pictures."""
+        if strange := [identity for identity in identities if identity not in self.numbers]:
+            raise BolidError(f"{self.people} does not know {strange[0]}: give the folder that the batches are from.")
+        self.rows.append(torch.tensor([self.numbers[i] for i in identities], dtype=torch.long, device=readings.device))
+        self.readings.append(readings)
+
+    def by_person(self) -> tuple[Tensor, list[Tensor]]:
+        """The true proportions (P, 7) of everybody seen, and of each all readings (n, 7), on the CPU."""
+        rows, readings = dim_zero_cat(self.rows).cpu(), dim_zero_cat(self.readings).float().cpu()
+        people = rows.unique()
+        return self.truth[people], [readings[rows == person] for person in people]
+
+
+class BodyShape(BodyReadings):
+    """Error of the mean reading over a person's pictures, in within-gender standard deviations; 0 is best.
+
+    A picture in which nobody is found counts as one of an average body. Pictures should show the whole figure.
+
+    Args:
+        anthropometer: Reads the pictures.
+        people: Folder of the rendered people, whose table knows their true proportions.
+        pose: Finds the person in the pictures.
+    """
+
+    higher_is_better = False
+
+    def __init__(self, anthropometer: Anthropometer, people: Path, pose: PoseEstimator) -> None:
+        super().__init__(anthropometer, people)
+        self.pose = pose
+
+    @full_precision
+    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+        """Adds pictures (B, 3, H, W) in 0..1 of the batch's people."""
+        found = self.pose.estimate(pictures).score > 0  # (B,)
+        self.add(torch.where(found[:, None], self.anthropometer.read(pictures), 0.0), batch.identities)
+
+    def compute(self) -> dict[str, Tensor]:
+        """`body_shape_error`, over all of `SHAPE` and by ratio, and `body_shape_slope` of readings on the truth.
+
+        Errors are roots of the mean square over people. The slope is 1 where readings follow the truth, 0 where they
+        do not.
+        """
+        truth, readings = self.by_person()
+        mean = torch.stack([r.mean(0) for r in readings]) if readings else torch.zeros(0, len(RATIOS))  # (P, 7)
+        square = (mean - truth).square().mean(0)  # (7,)
+        found = {"body_shape_error": square[_SCORED].mean().sqrt(), "body_shape_slope": _slope(truth, mean)}
+        return found | {f"body_shape_error/{name}": square[row].sqrt() for row, name in enumerate(RATIOS)}
+
+
+class ReadingAccuracy(BodyReadings):
+    """How well an anthropometer reads photos of whole figures: R² of one reading, and of a person's mean reading.
+
+    R² is the share of the variance within a gender that readings explain: 1 is best, 0 is what "average" scores.
+
+    Args:
+        anthropometer: Is judged.
+        people: Folder of the rendered people, whose table knows their true proportions.
+        pictures: How many of a person's pictures a mean is over; people with fewer are left out of it.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, anthropometer: Anthropometer, people: Path, pictures: int = 8) -> None:
+        super().__init__(anthropometer, people)
+        self.pictures = pictures
+
+    @full_precision
+    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+        """Adds those of the pictures (B, 3, H, W) in 0..1 that show a whole figure, as their captions say."""
+        shown = [i for i, caption in enumerate(batch.full_captions) if shows_figure(caption)]
+        if shown:
+            self.add(self.anthropometer.read(pictures[shown]), [batch.identities[i] for i in shown])
+
+    def compute(self) -> dict[str, Tensor]:
+        """`r2_1` of single readings and `r2_<pictures>` of means: over `SHAPE`, and by ratio."""
+        truth, readings = self.by_person()
+        rows = [(t, r) for t, many in zip(truth, readings, strict=True) for r in many]
+        means = [
+            (t, m[: self.pictures].mean(0)) for t, m in zip(truth, readings, strict=True) if len(m) >= self.pictures
+        ]
+        return _r2("r2_1", rows) | _r2(f"r2_{self.pictures}", means)
+
+
+def _r2(key: str, pairs: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """R² of (truth (7,), reading (7,)) pairs; not a number for fewer than two."""
+    if len(pairs) < 2:
+        score = torch.full((len(RATIOS),), torch.nan)
+    else:
+        truth, reading = (torch.stack(values) for values in zip(*pairs, strict=True))  # (N, 7)
+        score = 1 - (reading - truth).square().mean(0) / truth.var(0, correction=0)
+    return {key: score[_SCORED].mean()} | {f"{key}/{name}": score[row] for row, name in enumerate(RATIOS)}
+
+
+def _slope(truth: Tensor, reading: Tensor) -> Tensor:
+    """Least-squares slope of reading on truth over all of `SHAPE` together, each centred: scalar."""
+    x, y = (values[:, _SCORED] - values[:, _SCORED].mean(0) for values in (truth, reading))
+    return (x * y).sum() / x.square().sum()

@@ -1,0 +1,130 @@
+"""A body's proportions from a picture of it, for scores only: nothing that generates has seen its people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bolid.core.measures import RATIOS, Body
+from bolid.core.wording import GENDERS
+from bolid.models.perception.trunk import Pyramid, Residual
+
+KEYPOINTS = 17
+SHOULDERS, HIPS = [5, 6], [11, 12]
+# The window around the trunk, in lengths of the trunk: from thighs to chin along it, elbows to elbows across.
+ALONG, ACROSS = (-1.0, 1.4), (-1.0, 1.0)
+WINDOW = (24, 20)
+SHORTEST = 0.05  # a trunk is at least this share of the picture's height, even where it points at the camera
+
+
+class Reading(NamedTuple):
+    """What an anthropometer sees.
+
+    Attributes:
+        ratios: (B, 7) deviations from the average body of the gender, in standard deviations.
+        keypoints: (B, 17, 2) x, y as shares of the picture's width and height.
+        silhouette: (B, 1, H/2, W/2) logits.
+    """
+
+    ratios: Tensor
+    keypoints: Tensor
+    silhouette: Tensor
+
+
+class AnthropometerNetwork(ModelMixin, ConfigMixin):
+    """A picture of somebody's whole figure to `RATIOS` in within-gender standard deviations; 0 is an average body.
+
+    It finds joints and silhouette first, which it is taught too, and reads proportions off the joints' places and off
+    a window that lies along the trunk, whatever the pose.
+
+    Args:
+        size: Height and width of the pictures; divisible by 2 to the number of channels.
+        channels: After each halving.
+        fine: Channels of the maps at half the picture's size.
+        width: Of the features that proportions are read from.
+    """
+
+    mean: Tensor  # (2, 7) of the people it was trained on, by gender
+    deviation: Tensor  # (2, 7)
+
+    @register_to_config
+    def __init__(
+        self,
+        size: tuple[int, int] = (96, 64),
+        channels: tuple[int, ...] = (24, 48, 96, 128),
+        fine: int = 32,
+        width: int = 256,
+    ):
+        super().__init__()
+        self.pyramid = Pyramid((size[0], size[1]), tuple(channels), fine)
+        self.maps = nn.Conv2d(fine, KEYPOINTS + 1, 1)
+        self.window = nn.Sequential(Residual(fine + 1, 48, 2), Residual(48, 64, 2), nn.Flatten())
+        inputs = 64 * (WINDOW[0] // 4) * (WINDOW[1] // 4) + 2 * KEYPOINTS + 1 + channels[-1]
+        self.head = nn.Sequential(
+            nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.1),
+            nn.Linear(width, len(RATIOS)),
+        )  # fmt: skip
+        self.register_buffer("mean", torch.zeros(len(GENDERS), len(RATIOS)))
+        self.register_buffer("deviation", torch.ones(len(GENDERS), len(RATIOS)))
+
+    def forward(self, pictures: Tensor) -> Reading:
+        """Reads pictures (B, 3, H, W) in -1..1."""
+        fine, coarse = self.pyramid(pictures)  # (B, fine, H/2, W/2), (B, C, h, w)
+        maps = self.maps(fine).float()
+        keypoints, silhouette = centres(maps[:, :-1]), maps[:, -1:]
+        middle, axis = trunk(keypoints.detach(), pictures.shape[-2:])
+        grid = window_grid(middle, axis, pictures.shape[-2:])
+        cut = F.grid_sample(torch.cat([fine.float(), silhouette], 1), grid, align_corners=False)
+        size = axis.norm(dim=1)[:, None, None]  # (B, 1, 1) in pixels
+        pixels = keypoints * keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2]])
+        pose = ((pixels - middle[:, None]) / size).flatten(1)  # (B, 34) in lengths of the trunk
+        scale = size[:, 0] / pictures.shape[-2]
+        features = torch.cat([self.window(cut), pose, scale, coarse.mean((2, 3))], 1)
+        return Reading(self.head(features), keypoints, silhouette)
+
+    def measure_people(self, bodies: Mapping[str, Body]) -> None:
+        """Takes the average body of each gender, and the spread around it, from people's true ratios."""
+        for row, gender in enumerate(GENDERS):
+            ratios = torch.stack([body.ratios for body in bodies.values() if body.gender == gender])  # (N, 7)
+            self.mean[row], self.deviation[row] = ratios.mean(0), ratios.std(0)
+
+    def standardise(self, bodies: list[Body]) -> Tensor:
+        """What a perfect reading of these bodies is: (B, 7)."""
+        gender = torch.tensor([GENDERS.index(body.gender) for body in bodies], device=self.mean.device)
+        ratios = torch.stack([body.ratios for body in bodies]).to(self.mean.device)
+        return (ratios - self.mean[gender]) / self.deviation[gender]
+
+
+def centres(maps: Tensor) -> Tensor:
+    """Where maps (B, K, h, w) of logits have their mass: (B, K, 2) x, y as shares of width and height."""
+    height, width = maps.shape[-2:]
+    mass = maps.flatten(2).softmax(-1).unflatten(-1, (height, width))
+    rows, columns = ((torch.arange(n, device=maps.device) + 0.5) / n for n in (height, width))
+    return torch.stack([mass.sum(-2) @ columns, mass.sum(-1) @ rows], -1)
+
+
+def trunk(keypoints: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+    """The middle of the hips, and the way from there to the middle of the shoulders: (B, 2) each, x, y in pixels."""
+    pixels = keypoints * keypoints.new_tensor([size[1], size[0]])
+    hips, shoulders = pixels[:, HIPS].mean(1), pixels[:, SHOULDERS].mean(1)
+    axis = shoulders - hips
+    length = axis.norm(dim=1, keepdim=True)
+    upright = axis.new_tensor([0.0, -1.0])
+    axis = torch.where(length > 1e-3, axis / length.clamp_min(1e-3), upright)
+    return hips, axis * length.clamp_min(SHORTEST * size[0])
+
+
+def window_grid(middle: Tensor, axis: Tensor, size: torch.Size) -> Tensor:
+    """Where a window along the trunk lies in the picture: (B, h, w, 2) as `grid_sample` wants it."""
+    up, across = (
+        torch.linspace(*span, n, device=axis.device) for span, n in zip((ALONG[::-1], ACROSS), WINDOW, strict=True)
+    )
+    aside = torch.stack([-axis[:, 1], axis[:, 0]], 1)  # (B, 2) to the right of an upright trunk
+    places = middle[:, None, None] + up[:, None, None] * axis[:, None, None] + across[:, None] * aside[:, None, None]
+    return 2 * places / places.new_tensor([size[1], size[0]]) - 1

@@ -1,0 +1,98 @@
+"""Trains the bundle's anthropometer: a person's proportions off a picture of the whole figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bolid.core.errors import BolidError
+from bolid.core.keypoints import FLIP
+from bolid.core.measures import Body, read_bodies
+from bolid.core.schema import PersonBatch
+from bolid.core.wording import shows_figure
+from bolid.experts.perception import Anthropometer
+from bolid.metrics.body_shape import ReadingAccuracy
+from bolid.models.perception.anthropometer import AnthropometerNetwork, Reading
+from bolid.tasks.bundle.perception import PerceptionTask, RawAndRoundTrip, moved
+
+
+class AnthropometerTask(PerceptionTask):
+    """Squared error of the proportions in within-gender standard deviations, with joints and silhouette to learn from.
+
+    Photos that show no whole figure teach joints and silhouette only.
+
+    Args:
+        network: What is trained.
+        people: Folder of the rendered people, whose table knows their true proportions.
+        joints: Weight of the joints' mean distance in shares of the picture.
+        outline: Weight of the silhouette's cross-entropy.
+        kwargs: See `PerceptionTask`.
+    """
+
+    def __init__(
+        self, network: AnthropometerNetwork, people: Path, joints: float = 10.0, outline: float = 1.0, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        self.network, self.people, self.joints, self.outline = network, people, joints, outline
+        self.trained_buffers = tuple(f"network.{name}" for name in network.state_dict())  # batch norm's are among them
+        self.bodies: dict[str, Body] = {}
+
+    def on_fit_start(self) -> None:
+        """Takes the average body of the people to train on."""
+        super().on_fit_start()
+        self.bodies = dict(read_bodies(self.people))
+        splits = getattr(getattr(self.trainer, "datamodule", None), "splits", None)
+        taught = {record.identity for record in splits["train"]} if splits else self.bodies.keys()
+        if strange := sorted(taught - self.bodies.keys()):
+            raise BolidError(f"people: {self.people} does not know {strange[0]}: set it to data.folder")
+        self.network.measure_people({identity: self.bodies[identity] for identity in taught})
+
+    def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
+        """Call, loss, log, return."""
+        pictures, mirrored, move = self.augment(batch, self.step_generator())
+        terms = self.losses(self.network(pictures), batch, mirrored, move)
+        loss = terms["ratios"] + self.joints * terms["joints"] + self.outline * terms["outline"]
+        self.log_dict({f"train/{k}": v for k, v in terms.items()} | {"train/loss": loss}, prog_bar=True)
+        return loss
+
+    def losses(self, reading: Reading, batch: PersonBatch, mirrored: Tensor, move: Tensor) -> dict[str, Tensor]:
+        """The terms, each a scalar, for photos that `augment` mirrored (B,) and moved (B, 2)."""
+        places, seen = moved_joints(batch, mirrored, move)
+        outline = torch.where(mirrored[:, None, None, None], batch.silhouettes.flip(-1), batch.silhouettes)
+        outline = F.avg_pool2d(moved(outline, move), 2)  # (B, 1, H/2, W/2)
+        blurry = F.binary_cross_entropy_with_logits(reading.silhouette.float(), outline, reduction="none")
+        known = batch.silhouette_known[:, None, None, None].expand_as(blurry)
+        return {
+            "ratios": self.ratios_loss(reading, batch),
+            "joints": ((reading.keypoints - places).abs() * seen).sum() / seen.sum().clamp_min(1) / 2,
+            "outline": (blurry * known).sum() / known.sum().clamp_min(1),
+        }
+
+    def ratios_loss(self, reading: Reading, batch: PersonBatch) -> Tensor:
+        """Mean squared error over the photos that show a whole figure, 0 if none does: scalar."""
+        shown = [i for i, caption in enumerate(batch.full_captions) if shows_figure(caption)]
+        if not shown:
+            return reading.ratios.sum() * 0.0
+        truth = self.network.standardise([self.bodies[batch.identities[i]] for i in shown])  # (b, 7)
+        return F.mse_loss(reading.ratios[shown].float(), truth)
+
+    def new_score(self, folder: Path) -> RawAndRoundTrip:
+        """R² of readings of held-out people's photos."""
+        return RawAndRoundTrip(ReadingAccuracy(Anthropometer(folder), self.people), self.vae)
+
+    def export(self, folder: Path) -> None:
+        """Writes the network as a diffusers-style folder."""
+        self.network.save_pretrained(folder)
+
+
+def moved_joints(batch: PersonBatch, mirrored: Tensor, move: Tensor) -> tuple[Tensor, Tensor]:
+    """The keypoints of mirrored and moved photos: (B, 17, 2) as shares of the size, and (B, 17, 1) whether known."""
+    size = batch.keypoints.new_tensor([batch.pictures.shape[-1], batch.pictures.shape[-2]])
+    places, seen = batch.keypoints[..., :2] / size, (batch.keypoints[..., 2:] > 0).float()
+    turned = places[:, list(FLIP)] * places.new_tensor([-1.0, 1.0]) + places.new_tensor([1.0, 0.0])
+    rows = mirrored[:, None, None]
+    return torch.where(rows, turned, places) + move[:, None], torch.where(rows, seen[:, list(FLIP)], seen)

@@ -1,0 +1,57 @@
+"""Trains the bundle's adherence classifier: what a picture shows of what captions ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from bolid.core.schema import PersonBatch
+from bolid.experts.perception import AttributeReader
+from bolid.metrics.adherence import UNSAID, PromptAdherence, attribute_labels
+from bolid.models.perception.attributes import AttributeNetwork
+from bolid.tasks.bundle.perception import PerceptionTask, RawAndRoundTrip
+
+
+class AttributesTask(PerceptionTask):
+    """Cross-entropy on every attribute that a photo's full caption names.
+
+    Args:
+        network: What is trained.
+        smoothing: Of the labels.
+        kwargs: See `PerceptionTask`.
+    """
+
+    def __init__(self, network: AttributeNetwork, smoothing: float = 0.02, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.network, self.smoothing = network, smoothing
+        self.trained_buffers = tuple(f"network.{name}" for name in network.state_dict())  # batch norm's are among them
+
+    def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
+        """Call, loss, log, return."""
+        pictures, _, _ = self.augment(batch, self.step_generator())
+        loss = self.loss(self.network(pictures), batch)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def loss(self, logits: dict[str, Tensor], batch: PersonBatch) -> Tensor:
+        """The sum of the attributes' cross-entropies, each a mean over the photos that have it: scalar, in nats."""
+        labels = attribute_labels(batch.full_captions)
+        terms = [
+            F.cross_entropy(
+                logits[name].float(), label.to(self.device), ignore_index=UNSAID, label_smoothing=self.smoothing
+            )
+            for name, label in labels.items()
+            if (label != UNSAID).any()
+        ]
+        return sum(terms, logits["gender"].sum() * 0.0)
+
+    def new_score(self, folder: Path) -> RawAndRoundTrip:
+        """Accuracy on held-out photos."""
+        return RawAndRoundTrip(PromptAdherence(AttributeReader(folder)), self.vae)
+
+    def export(self, folder: Path) -> None:
+        """Writes the network as a diffusers-style folder."""
+        self.network.save_pretrained(folder)

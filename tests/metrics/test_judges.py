@@ -1,0 +1,170 @@
+"""Adherence, body shape and graded words, with judges whose answers are known."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from metric_fakes import make_batch
+from pyarrow import parquet
+from scipy.stats import linregress, spearmanr
+from torch import nn
+
+from bolid.core.errors import BolidError
+from bolid.core.measures import PEOPLE, RATIOS, SHAPE
+from bolid.core.wording import ATTRIBUTES, BUILD
+from bolid.experts.pose import Pose
+from bolid.metrics.adherence import PromptAdherence
+from bolid.metrics.body_shape import BodyShape, ReadingAccuracy
+from bolid.metrics.graded_words import GradedWords
+
+SCORED = [RATIOS.index(name) for name in SHAPE]
+
+
+class Colours(nn.Module):
+    """Reads class numbers off the first pixels' red, one pixel an attribute."""
+
+    def read(self, pictures):
+        return {name: (pictures[:, 0, 0, k] * 255).round().long() for k, name in enumerate(ATTRIBUTES)}
+
+
+class Pixels(nn.Module):
+    """Reads ratios off the first pixels' red; the truth is as in the table."""
+
+    def read(self, pictures):
+        return pictures[:, 0, 0, : len(RATIOS)] * 8 - 4
+
+    def standardise(self, bodies):
+        return torch.stack([body.ratios for body in bodies])
+
+
+class Somebody(nn.Module):
+    """Finds a person in every picture whose last pixel is bright."""
+
+    def estimate(self, pictures):
+        return Pose(None, None, (pictures[:, 0, -1, -1] > 0.5).float())
+
+
+def photos(values, found=True):
+    pictures = torch.zeros(len(values), 3, 8, 8)
+    pictures[:, 0, 0, : values.shape[1]] = values
+    pictures[:, 0, -1, -1] = torch.as_tensor(found).float()
+    return pictures
+
+
+def batch(captions, identities=None):
+    made = make_batch(torch.zeros(len(captions), 3, 8, 8))
+    made.captions = made.full_captions = list(captions)
+    made.identities = identities or made.identities
+    return made
+
+
+def test_adherence_counts_what_the_caption_asks_for_and_nothing_else():
+    captions = [
+        "a photo of a woman, wearing a red shirt and blue trousers, standing",
+        "a photo of a person, in a green dress, walking, in a park",
+        "a photo of a man, short",
+    ]
+    shown = {"shirt": [0, 0, 5], "trousers": [1, 1, 1], "background": [0, 8, 8], "gender": [0, 0, 0], "pose": [0, 1, 4]}
+    classes = torch.zeros(3, len(ATTRIBUTES))
+    for name, numbers in shown.items():
+        classes[:, list(ATTRIBUTES).index(name)] = torch.tensor(numbers).float()
+    metric, pictures = PromptAdherence(Colours()), photos(classes / 255)
+    for rows in (slice(0, 2), slice(2, 3)):
+        metric.update(pictures[rows], batch(captions[rows]))
+    found = {name.removeprefix("adherence/"): value.item() for name, value in metric.compute().items()}
+    assert found == pytest.approx(
+        {"shirt": 1 / 2, "trousers": 1, "background": 1, "gender": 1 / 2, "pose": 1, "view": np.nan, "framing": np.nan},
+        nan_ok=True,
+    )
+
+
+@pytest.fixture
+def people(tmp_path):
+    """Six people with known ratios; returns the folder and the ratios (6, 7)."""
+    truth = torch.randn(6, len(RATIOS), generator=torch.Generator().manual_seed(0))
+    rows = [
+        {"identity": f"p{i}", "gender": "woman"} | dict(zip(RATIOS, row, strict=True))
+        for i, row in enumerate(truth.tolist())
+    ]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / PEOPLE)
+    return tmp_path, truth
+
+
+def readings(count=24, seed=1):
+    return torch.randn(count, len(RATIOS), generator=torch.Generator().manual_seed(seed)).clamp(-3.9, 3.9)
+
+
+def test_body_shape_error_is_of_the_mean_reading_and_unreadable_pictures_are_average(people):
+    folder, truth = people
+    read, who = readings(), [f"p{i % 5}" for i in range(24)]  # nobody draws p5
+    found = torch.arange(24) % 7 != 0
+    metric, pictures = BodyShape(Pixels(), folder, Somebody()), photos((read + 4) / 8, found)
+    for rows in (slice(0, 10), slice(10, 24)):
+        metric.update(pictures[rows], batch([""] * len(who[rows]), who[rows]))
+    counted = (read * found[:, None]).numpy()
+    mean = np.stack([counted[[w == f"p{i}" for w in who]].mean(0) for i in range(5)])
+    error = mean - truth[:5].numpy()
+    scores = {name: value.item() for name, value in metric.compute().items()}
+    assert scores["body_shape_error"] == pytest.approx(np.sqrt((error[:, SCORED] ** 2).mean()), rel=1e-5)
+    for k, name in enumerate(RATIOS):
+        assert scores[f"body_shape_error/{name}"] == pytest.approx(np.sqrt((error[:, k] ** 2).mean()), rel=1e-4)
+    centred = [(v[:, SCORED] - v[:, SCORED].mean(0)).ravel() for v in (truth[:5].numpy(), mean)]
+    assert scores["body_shape_slope"] == pytest.approx(linregress(*centred).slope, rel=1e-4)
+
+
+def test_perfect_readings_have_no_error_and_follow_the_truth(people):
+    folder, truth = people
+    metric = BodyShape(Pixels(), folder, Somebody())
+    metric.update(photos((truth + 4) / 8), batch([""] * 6, [f"p{i}" for i in range(6)]))
+    scores = metric.compute()
+    assert scores["body_shape_error"] == pytest.approx(0, abs=1e-5)
+    assert scores["body_shape_slope"] == pytest.approx(1, abs=1e-5)
+
+
+def test_strangers_are_named(people):
+    with pytest.raises(BolidError, match="does not know anna"):
+        BodyShape(Pixels(), people[0], Somebody()).update(photos(readings(1)), batch([""], ["anna"]))
+
+
+def test_accuracy_is_r2_of_whole_figures(people):
+    from torchmetrics.functional.regression import r2_score
+
+    folder, truth = people
+    read, rows = readings(48), [i % 6 for i in range(48)]
+    read += truth[rows]
+    captions = ["full length, facing the camera"] * 30 + ["close-up portrait, facing the camera"] * 9
+    captions += ["full length, in profile"] * 9
+    metric = ReadingAccuracy(Pixels(), folder, pictures=5)
+    metric.update(photos((read + 4) / 8), batch(captions, [f"p{i}" for i in rows]))
+    scores = {name: value.item() for name, value in metric.compute().items()}
+    single = r2_score(read[:30], truth[rows][:30], multioutput="raw_values")
+    mean = torch.stack([read[[k for k in range(30) if rows[k] == i]].mean(0) for i in range(6)])
+    several = r2_score(mean, truth, multioutput="raw_values")
+    for key, expected in (("r2_1", single), ("r2_5", several)):
+        assert scores[key] == pytest.approx(expected[SCORED].mean().item(), rel=1e-4)
+        assert [scores[f"{key}/{name}"] for name in RATIOS] == pytest.approx(expected.tolist(), rel=1e-4)
+
+
+def test_people_with_too_few_pictures_have_no_mean(people):
+    metric = ReadingAccuracy(Pixels(), people[0])
+    metric.update(photos(readings(6)), batch(["full length, facing the camera"] * 6, [f"p{i}" for i in range(6)]))
+    scores = metric.compute()
+    assert scores["r2_1"].isfinite()
+    assert scores["r2_8"].isnan()
+
+
+def test_graded_words_are_ranked_with_ties_and_without_the_unsaid():
+    levels = [0, 1, 2, 3, 4, 4, 3, 2, 0, 1]
+    captions = [f"a photo of a man, {BUILD[k][i % 2]}, tall" for i, k in enumerate(levels)]
+    read = readings(12)
+    metric = GradedWords(Pixels())
+    for rows in (slice(0, 5), slice(5, 12)):
+        said = [*captions, "a photo of a man", "a photo of a man, tall"][rows]
+        metric.update(photos((read[rows] + 4) / 8), batch(said))
+    expected = spearmanr(levels, read[:10, RATIOS.index("build")]).statistic
+    assert metric.compute()["build_words_correlation"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_nothing_seen_is_not_a_number(people):
+    assert GradedWords(Pixels()).compute()["build_words_correlation"].isnan()
+    assert all(v.isnan() for v in BodyShape(Pixels(), people[0], Somebody()).compute().values())

@@ -1,0 +1,108 @@
+"""The judges' networks: what stands where is not lost, and bodies are measured against their own gender."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from bolid.core.measures import RATIOS, Body
+from bolid.core.wording import ATTRIBUTES
+from bolid.models.perception import anthropometer
+from bolid.models.perception.anthropometer import AnthropometerNetwork, centres, trunk, window_grid
+from bolid.models.perception.attributes import AttributeNetwork
+
+
+@pytest.fixture
+def reader():
+    torch.manual_seed(0)
+    return AnthropometerNetwork((48, 32), (8, 8, 16), 8, 16).eval()
+
+
+def pictures(count=3, seed=0):
+    return torch.rand(count, 3, 48, 32, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_every_attribute_has_its_classes():
+    torch.manual_seed(0)
+    logits = AttributeNetwork((48, 32), (8, 8), 16)(pictures())
+    assert {name: value.shape for name, value in logits.items()} == {n: (3, len(c)) for n, c in ATTRIBUTES.items()}
+
+
+def test_what_is_read_has_its_shape_and_depends_on_the_picture_alone(reader):
+    together = reader(pictures())
+    assert (together.ratios.shape, together.keypoints.shape) == ((3, len(RATIOS)), (3, 17, 2))
+    assert together.silhouette.shape == (3, 1, 24, 16)
+    alone = reader(pictures()[1:2])
+    for one, all_ in zip(alone, together, strict=True):
+        torch.testing.assert_close(one[0], all_[1], atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(together.ratios[0], together.ratios[1])
+
+
+def test_a_saved_network_reads_the_same(reader, tmp_path):
+    reader.mean += 1
+    reader.save_pretrained(tmp_path)
+    again = AnthropometerNetwork.from_pretrained(str(tmp_path)).eval()
+    assert torch.equal(again(pictures()).ratios, reader(pictures()).ratios)
+    assert torch.equal(again.mean, reader.mean)
+
+
+def test_the_centre_of_a_map_is_its_mass():
+    logits = torch.randn(2, 3, 6, 4, generator=torch.Generator().manual_seed(0)) * 3
+    mass = logits.flatten(2).softmax(-1).unflatten(-1, (6, 4)).numpy()
+    y, x = np.mgrid[0.5:6, 0.5:4]
+    expected = np.stack([(mass * x / 4).sum((2, 3)), (mass * y / 6).sum((2, 3))], -1)
+    np.testing.assert_allclose(centres(logits).numpy(), expected, atol=1e-6)
+
+
+def points(shoulders, hips):
+    keypoints = torch.zeros(1, 17, 2)
+    keypoints[0, 5:7], keypoints[0, 11:13] = torch.tensor(shoulders), torch.tensor(hips)
+    return keypoints / torch.tensor([64.0, 96.0])
+
+
+def test_the_window_lies_along_the_trunk_whatever_the_pose():
+    """Upright, bent to the side and upside down, the same parts of the body fall into the same cells."""
+    for shoulders, hips in [
+        (([40.0, 30.0], [24.0, 30.0]), ([36.0, 50.0], [28.0, 50.0])),
+        (([56.0, 58.0], [56.0, 42.0]), ([36.0, 54.0], [36.0, 46.0])),
+        (([24.0, 70.0], [40.0, 70.0]), ([28.0, 50.0], [36.0, 50.0])),
+    ]:
+        keypoints, size = points(shoulders, hips), torch.Size([96, 64])
+        middle, axis = trunk(keypoints, size)
+        assert axis.norm() == pytest.approx(20)
+        grid = (window_grid(middle, axis, size)[0] + 1) / 2 * torch.tensor([64.0, 96.0])
+        up = np.linspace(*anthropometer.ALONG[::-1], anthropometer.WINDOW[0])
+        across = np.linspace(*anthropometer.ACROSS, anthropometer.WINDOW[1])
+        mid_hips, mid_shoulders, right = (np.mean(p, 0) for p in (hips, shoulders, (shoulders[0],)))
+        for row, column in ((0, 0), (5, 3), (23, 19)):
+            aside = (right - mid_shoulders) / 8 * 20  # the left shoulder is 8 pixels from the middle
+            expected = mid_hips + up[row] * (mid_shoulders - mid_hips) + across[column] * aside
+            np.testing.assert_allclose(grid[row, column].numpy(), expected, atol=1e-3)
+
+
+def test_a_trunk_that_points_at_the_camera_gives_a_small_upright_window():
+    middle, axis = trunk(points(([30.0, 40.0], [34.0, 40.0]), ([30.0, 40.0], [34.0, 40.0])), torch.Size([96, 64]))
+    assert axis[0].tolist() == pytest.approx([0, -anthropometer.SHORTEST * 96])
+    assert middle[0].tolist() == pytest.approx([32, 40])
+
+
+def test_bodies_are_measured_against_their_gender(reader):
+    rng = np.random.default_rng(0)
+    ratios = {"woman": rng.normal(1.0, 0.1, (40, 7)), "man": rng.normal(3.0, 0.5, (60, 7))}
+    bodies = {
+        f"{gender}{i}": Body(gender, torch.tensor(row).float())
+        for gender, rows in ratios.items()
+        for i, row in enumerate(rows)
+    }
+    reader.measure_people(bodies)
+    scores = reader.standardise(list(bodies.values())).numpy()
+    expected = np.concatenate([(r - r.mean(0)) / r.std(0, ddof=1) for r in ratios.values()])
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+def test_gradients_reach_every_weight(reader):
+    reader.train()
+    reading = reader(pictures())
+    loss = reading.ratios.square().sum() + F.softplus(reading.silhouette).sum() + reading.keypoints.square().sum()
+    loss.backward()
+    assert all(p.grad is not None for p in reader.parameters())
