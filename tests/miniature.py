@@ -139,3 +139,16 @@ def save_bundle(folder: Path) -> Path:
     save_clip_model(open_clip.CLIP(**config), config, folder / "clip_score")
     export_face(FaceNetwork((8, 8, 8, 8)), folder / "face")
     return folder
+
+
+def save_inception(path: Path) -> Path:
+    """Random weights for InceptionV3: torch-fidelity builds its network only together with a file of them."""
+    from unittest.mock import patch
+
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    with patch("torch.load"), patch.object(torch.nn.Module, "load_state_dict"):
+        network = FeatureExtractorInceptionV3("x", ["2048"], "x")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(network.state_dict(), path)
+    return path

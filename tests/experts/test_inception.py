@@ -1,24 +1,16 @@
 import pickle
-from unittest.mock import patch
 
 import pytest
 import torch
-from torch import nn
 
 from bolid.core.errors import BolidError
 from bolid.experts.inception import InceptionV3
+from tests import miniature
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Random ones: torch-fidelity builds its network only together with a file of weights."""
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    with patch("torch.load"), patch.object(nn.Module, "load_state_dict"):
-        network = FeatureExtractorInceptionV3("x", ["2048"], "x")
-    path = tmp_path_factory.mktemp("inception") / "weights.pth"
-    torch.save(network.state_dict(), path)
-    return path
+    return miniature.save_inception(tmp_path_factory.mktemp("inception") / "weights.pth")
 
 
 def test_features_and_logits_belong_together(weights):
