@@ -7,9 +7,9 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
-from torchvision.transforms.functional import to_pil_image
 
 from bolid.callbacks.folder import run_folder
+from bolid.core.pictures import to_image
 from bolid.core.safe_io import atomic_path
 from bolid.core.schema import PersonBatch
 
@@ -28,4 +28,4 @@ class WritePictures(BasePredictionWriter):
             for column, picture in row.columns.items():
                 path = run_folder(trainer) / "predictions" / column / PurePosixPath(name).with_suffix(".png")
                 with atomic_path(path) as temporary:
-                    to_pil_image(picture.clamp(0, 1)).save(temporary, format="PNG")
+                    to_image(picture).save(temporary, format="PNG")

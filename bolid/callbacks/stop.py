@@ -23,7 +23,7 @@ class StopTogether(Callback):
         self.asked = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Not earlier: Lightning sets its handler after `on_fit_start`. It restores the one before when the fit ends."""
+        """Not earlier: Lightning sets its own after `on_fit_start`. When the fit ends it restores the one before."""
         self.asked = False
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
             signal.signal(signal.SIGTERM, self._note)

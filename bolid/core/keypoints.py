@@ -8,18 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bolid.core.errors import BolidError
-
 _PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 COCO_NAMES = ("nose", *(f"{side}_{part}" for part in _PARTS for side in ("left", "right")))
 # Position k holds the index of the point that k becomes in a mirror.
 FLIP = (0, *(other for left in range(1, 17, 2) for other in (left + 1, left)))
-KEYPOINT_SETS = {"body12": tuple(range(5, 17)), "coco17": tuple(range(17))}
-LIMBS = (
-    *((0, 1), (0, 2), (1, 3), (2, 4)),  # head
-    *((5, 6), (5, 7), (7, 9), (6, 8), (8, 10)),  # shoulders and arms
-    *((5, 11), (6, 12), (11, 12), (11, 13), (13, 15), (12, 14), (14, 16)),  # trunk and legs
-)
 
 # The tree for retargeting: (parent, child, bone), parents first. Two joints COCO lacks are added: 17 between the hips
 # (the root) and 18 between the shoulders. Both sides share a bone's name, since people are symmetric.
@@ -36,17 +28,6 @@ _TREE = (
     *((a, b, "face") for a, b in ((0, 1), (0, 2), (1, 3), (2, 4))),
 )
 _BONES = tuple(dict.fromkeys(bone for _, _, bone in _TREE))
-
-
-def keypoint_indices(name: str) -> tuple[int, ...]:
-    """Indices of a named set: `body12` (shoulders to ankles) or `coco17` (all).
-
-    Raises:
-        BolidError: for any other name.
-    """
-    if name not in KEYPOINT_SETS:
-        raise BolidError(f"unknown keypoint set {name!r}; choose one of {', '.join(KEYPOINT_SETS)}.")
-    return KEYPOINT_SETS[name]
 
 
 def flip(keypoints: np.ndarray, width: float) -> np.ndarray:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,22 +19,10 @@ from bolid.data.faces import Embedder
 from bolid.data.manifest import MANIFEST, read_manifest, write_manifest
 
 if TYPE_CHECKING:
-    from PIL import Image
-    from torch import Tensor
-
-    from bolid.experts.pose import Pose
+    from bolid.experts.person import Estimator
 
 log = logging.getLogger(__name__)
-POSE_SIDE = 1280  # pixels; the pose network sees no photo larger than this
 MAX_CAPTION = 2000  # characters; text encoders read far less
-
-
-class Estimator(Protocol):
-    """What `bolid.experts.pose.PoseEstimator` offers; tests bring their own."""
-
-    def estimate(self, pictures: Tensor) -> Pose:
-        """The person in each of (B, 3, H, W) pictures in 0..1; zeros where there is nobody."""
-        ...
 
 
 @dataclass
@@ -135,6 +123,8 @@ def _entries(folder: Path) -> list[str]:
 def _label(folder: Path, name: str, identity: str, estimator: Estimator, embedder: Embedder | None) -> PersonRecord:
     if not name.isprintable():
         raise BolidError(f"{folder}: {name!r} has characters that no manifest can hold; rename it.")
+    from bolid.experts.person import find_person
+
     path = resolve_inside(folder, name)
     picture = open_picture(path)
     keypoints, box = find_person(picture, estimator)
@@ -151,20 +141,6 @@ def _label(folder: Path, name: str, identity: str, estimator: Estimator, embedde
         source="own",
         sha256=sha256(path),
     )
-
-
-def find_person(picture: Image.Image, estimator: Estimator) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints (17, 3) and box (4,) of the photo's person, in its pixels, float32; zeros if there is nobody."""
-    import torch
-
-    small = picture.copy()
-    small.thumbnail((POSE_SIDE, POSE_SIDE))
-    pixels = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None] / 255  # (1, 3, H, W)
-    pose = estimator.estimate(pixels)
-    scale = np.array([picture.width / small.width, picture.height / small.height], np.float32)
-    keypoints, box = pose.keypoints[0].numpy().copy(), pose.box[0].numpy()
-    keypoints[:, :2] *= scale
-    return keypoints.astype(np.float32), (box * np.tile(scale, 2)).astype(np.float32)
 
 
 def _caption(folder: Path, name: str) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
@@ -99,11 +98,6 @@ def align_face(
     if matrix is None or face_size(matrix, size) < min_face:
         return None
     return cv2.warpAffine(rgb, matrix, (size, size))
-
-
-def to_uint8(pictures: Tensor) -> np.ndarray:
-    """Pictures (B, 3, H, W) in 0..1 as photos (B, H, W, 3) uint8."""
-    return (pictures * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray | None:

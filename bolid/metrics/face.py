@@ -7,8 +7,9 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 from torchmetrics.utilities import dim_zero_cat
 
+from bolid.core.pictures import to_uint8
 from bolid.core.schema import PersonBatch
-from bolid.experts.face import EMBEDDING, FaceEmbedder, to_uint8
+from bolid.experts.face import EMBEDDING, FaceEmbedder
 from bolid.metrics.base import PictureMetric, numbered
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
 from bolid.core.paths import find_folder
+from bolid.core.pictures import to_image
 from bolid.core.safe_io import atomic_path, load_safetensors, write_text
 from bolid.experts.face import FaceEmbedder
 from bolid.experts.pose import PoseEstimator
@@ -164,7 +165,7 @@ class BoLIDPipeline:
             height=height,
             width=width,
         )
-        return PictureOutput(images=pictures if output_type == "pt" else to_pil(pictures))
+        return PictureOutput(images=pictures if output_type == "pt" else [to_image(p) for p in pictures])
 
     def _scales(self, scale: float | Mapping[str, float]) -> list[float]:
         names = [b.name for b in self.branches]
@@ -231,9 +232,3 @@ class PictureOutput(BaseOutput):
     """`images`: a list of PIL pictures, or a tensor (N, 3, H, W) in 0..1."""
 
     images: list[Image.Image] | Tensor
-
-
-def to_pil(pictures: Tensor) -> list[Image.Image]:
-    """(N, 3, H, W) in 0..1 to N PIL pictures."""
-    array = (pictures.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    return [Image.fromarray(a) for a in array]

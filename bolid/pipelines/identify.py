@@ -7,21 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
 from bolid.core.safe_io import open_picture
 from bolid.experts.face import FaceEmbedder
-from bolid.experts.pose import PoseEstimator
+from bolid.experts.person import Estimator, find_person
 from bolid.models.body_vae import BodyVAE
 from bolid.models.crop import crop_to_person
 
 
 @torch.no_grad()
-def identify(
-    photos: Sequence[str | Path], encoder: BodyVAE, pose: PoseEstimator, face: FaceEmbedder | None
-) -> Identity:
+def identify(photos: Sequence[str | Path], encoder: BodyVAE, pose: Estimator, face: FaceEmbedder | None) -> Identity:
     """Reads a person off photos of them alone.
 
     Args:
@@ -35,11 +34,12 @@ def identify(
     """
     views, faces = [], []
     for photo in photos:
-        rgb = np.asarray(open_picture(Path(photo)))
-        view, keypoints = _view(rgb, encoder, pose)
-        views += [] if view is None else [view]
-        embedding = face.embed(rgb, keypoints) if face is not None and view is not None else None
-        faces += [] if embedding is None else [torch.from_numpy(embedding)]
+        picture = open_picture(Path(photo))
+        keypoints, box = find_person(picture, pose)
+        if box.any():
+            views.append(_view(picture, keypoints, box, tuple(encoder.config.size)))
+            embedding = None if face is None else face.embed(np.asarray(picture), keypoints)
+            faces += [] if embedding is None else [torch.from_numpy(embedding)]
     if not views:
         raise BolidError(f"nobody was found in {', '.join(map(str, photos)) or 'no photos'}: give photos of one person")
     place = next(encoder.parameters()).device
@@ -48,12 +48,8 @@ def identify(
     return Identity(face=torch.stack(faces).mean(0) if faces else None, body=posterior.mean[0].cpu())
 
 
-def _view(rgb: np.ndarray, encoder: BodyVAE, pose: PoseEstimator) -> tuple[tuple[Tensor, Tensor] | None, np.ndarray]:
-    """The person's crop (3, h, w) and its keypoints (17, 3), or None; and the photo's own keypoints (17, 3)."""
-    picture = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None] / 255
-    found = pose.estimate(picture)
-    if found.score[0] == 0:
-        return None, found.keypoints[0].numpy()
-    size = tuple(encoder.config.size)
-    crop, keypoints = crop_to_person(picture * 2 - 1, found.keypoints, found.box, size)
-    return (crop[0], keypoints[0]), found.keypoints[0].numpy()
+def _view(picture: Image.Image, keypoints: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """The person's crop (3, h, w) in -1..1 and its keypoints (17, 3)."""
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 127.5 - 1  # (1, 3, H, W)
+    crop, points = crop_to_person(pixels, torch.from_numpy(keypoints)[None], torch.from_numpy(box)[None], size)
+    return crop[0], points[0]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from bolid.core.pictures import to_image
 from bolid.core.results import SheetRow
 
 TILE = 288  # least height of a picture on the sheet, in pixels; small pictures are enlarged to it
@@ -41,12 +41,6 @@ def _tile_size(row: SheetRow) -> tuple[int, int]:
     height, width = next(iter(row.columns.values())).shape[-2:] if row.columns else row.references[0].shape[-2:]
     tall = max(TILE, height)
     return round(width * tall / height), tall
-
-
-def to_image(picture: Tensor) -> Image.Image:
-    """A picture (3, H, W) in 0..1 as a Pillow image."""
-    pixels = (picture.detach().float().clamp(0, 1) * 255).round().to("cpu", torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
 
 
 def _to_tile(picture: Tensor | None, tile: tuple[int, int]) -> Image.Image:

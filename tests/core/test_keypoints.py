@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from bolid.core import keypoints as kp
-from bolid.core.errors import BolidError
 
 # As COCO publishes them.
 COCO = [
@@ -26,11 +25,6 @@ def test_names_and_sides():
         name = COCO[index]
         mirrored = name.replace("left", "?").replace("right", "left").replace("?", "right")
         assert COCO[other] == mirrored
-    assert {COCO[k].split("_")[-1] for k in kp.keypoint_indices("body12")} == {
-        *("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-    }
-    with pytest.raises(BolidError, match="body12"):
-        kp.keypoint_indices("body13")
 
 
 def test_a_flip_swaps_sides_and_undoes_itself(points):

@@ -8,8 +8,9 @@ from PIL import Image
 from bolid.core.errors import BolidError
 from bolid.core.schema import ANYBODY
 from bolid.data.datamodule import IdentityDataModule
-from bolid.data.label import find_person, label_folder, label_photos
+from bolid.data.label import label_folder, label_photos
 from bolid.data.manifest import read_manifest
+from bolid.experts.person import find_person
 from bolid.experts.pose import Pose
 from tests.core.test_safe_io import png_header
 from tests.data import invariants

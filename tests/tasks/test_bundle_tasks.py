@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
+from bolid.core.pictures import to_uint8
 from bolid.experts.clip import ClipModel
-from bolid.experts.face import TEMPLATE, FaceEmbedder, to_uint8
+from bolid.experts.face import TEMPLATE, FaceEmbedder
 from bolid.experts.pose import PoseEstimator
 from bolid.models.backbones import StableDiffusion
 from bolid.tasks.bundle.autoencoder import AutoencoderTask

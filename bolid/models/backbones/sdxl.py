@@ -28,7 +28,7 @@ class StableDiffusionXL(Backbone):
         """Zeros where the model's own configuration says so, as in stock diffusers; see `Backbone`."""
         empty = self.encode_prompt([""])
         if self.pipeline.config.force_zeros_for_empty_prompt:
-            return TextCondition(*(torch.zeros_like(x) for x in empty))
+            return TextCondition(*(torch.zeros_like(x) for x in empty if x is not None))
         return empty
 
     def predict(

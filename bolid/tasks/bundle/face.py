@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
+from bolid.core.pictures import to_uint8
 from bolid.core.safe_io import atomic_path
 from bolid.core.schema import PersonBatch
-from bolid.experts.face import EMBEDDING, TEMPLATE_SIZE, FaceEmbedder, align_face, to_uint8
+from bolid.experts.face import EMBEDDING, TEMPLATE_SIZE, FaceEmbedder, align_face
 from bolid.metrics.base import numbered
 from bolid.metrics.face import FaceVerification, verification_auc
 from bolid.tasks.bundle.member import MemberTask
