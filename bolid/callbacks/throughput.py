@@ -26,7 +26,7 @@ class Throughput(Callback):
         self.ended: float | None = None
         self.started = 0.0
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starting the workers is no waiting."""
         self.ended = None
 

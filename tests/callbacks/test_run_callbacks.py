@@ -124,6 +124,12 @@ def test_throughput_is_measured(tmp_path, waiting, working):
     assert logged["throughput/data_wait"] == pytest.approx(waiting / (waiting + working), abs=0.3)
 
 
+def test_epochs_of_a_single_step_are_measured_too(tmp_path):
+    logger, folder = LOGGERS["csv"](tmp_path)
+    trainer(tmp_path, Throughput(), logger=logger, log_every_n_steps=1, max_epochs=3).fit(Line(), loader(1))
+    assert pd.read_csv(folder / "metrics.csv")["throughput/samples_per_s"].gt(0).sum() == 2  # all but the first
+
+
 def test_batch_sizes():
     batch = torch.zeros(5, 2)
     assert [batch_size(b) for b in (batch, (batch, 1), [batch], {"x": batch}, "abc", 7)] == [5, 5, 5, 5, 3, 1]
