@@ -17,6 +17,10 @@ from bolid.models.perception.trunk import Pyramid, Residual
 
 KEYPOINTS = 17
 SHOULDERS, HIPS = [5, 6], [11, 12]
+BONES = (
+    *((5, 6), (11, 12), (5, 11), (6, 12)),  # the trunk
+    *((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16)),  # arms and legs
+)
 # The window around the trunk, in lengths of the trunk: from thighs to chin along it, elbows to elbows across.
 ALONG, ACROSS = (-1.0, 1.4), (-1.0, 1.0)
 WINDOW = (24, 20)
@@ -58,14 +62,14 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         self,
         size: tuple[int, int] = (96, 64),
         channels: tuple[int, ...] = (24, 48, 96, 128),
-        fine: int = 32,
+        fine: int = 24,
         width: int = 256,
     ):
         super().__init__()
         self.pyramid = Pyramid((size[0], size[1]), tuple(channels), fine)
         self.maps = nn.Conv2d(fine, KEYPOINTS + 1, 1)
-        self.window = nn.Sequential(Residual(fine + 1, 48, 2), Residual(48, 64, 2), nn.Flatten())
-        inputs = 64 * (WINDOW[0] // 4) * (WINDOW[1] // 4) + 2 * KEYPOINTS + 1 + channels[-1]
+        self.window = nn.Sequential(Residual(fine + 1, 48, 2), Residual(48, 32, 2), nn.Flatten())
+        inputs = 32 * (WINDOW[0] // 4) * (WINDOW[1] // 4) + 2 * KEYPOINTS + len(BONES) + 1 + channels[-1]
         self.head = nn.Sequential(
             nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.1),
             nn.Linear(width, len(RATIOS)),
@@ -84,8 +88,10 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         size = axis.norm(dim=1)[:, None, None]  # (B, 1, 1) in pixels
         pixels = keypoints * keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2]])
         pose = ((pixels - middle[:, None]) / size).flatten(1)  # (B, 34) in lengths of the trunk
-        scale = size[:, 0] / pictures.shape[-2]
-        features = torch.cat([self.window(cut), pose, scale, coarse.mean((2, 3))], 1)
+        ends = pixels[:, torch.tensor(BONES)]  # (B, bones, 2, 2)
+        bones = 10 * (ends[:, :, 0] - ends[:, :, 1]).norm(dim=2) / pictures.shape[-2]  # (B, bones)
+        scale = 10 * size[:, 0] / pictures.shape[-2]
+        features = torch.cat([self.window(cut), pose, bones, scale, coarse.mean((2, 3))], 1)
         return Reading(self.head(features), keypoints, silhouette)
 
     def measure_people(self, bodies: Mapping[str, Body]) -> None:

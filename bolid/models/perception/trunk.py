@@ -72,7 +72,9 @@ class Pyramid(nn.Module):
         widths = [fine, *channels[1:]]
         self.across = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(channels[:-1], widths[:-1], strict=True))
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
-        self.mix = nn.ModuleList(Residual(a, a, 1) for a in widths[:-1])
+        self.mix = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, a, 3, padding=1, bias=False), nn.BatchNorm2d(a), nn.ReLU()) for a in widths[:-1]
+        )
         self.register_buffer("places", coordinates(size), persistent=False)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
