@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,8 @@ from bolid.data.sampler import EpochSampler, ResumableLoader
 
 log = logging.getLogger(__name__)
 _NAMED = 20  # skipped photos that are named one by one
+# The splits a verb needs; the first must hold people.
+STAGE_SPLITS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
 
 class IdentityDataModule(LightningDataModule):
@@ -72,6 +75,17 @@ class IdentityDataModule(LightningDataModule):
         self.flip, self.samples_per_epoch, self.num_workers, self.seed = flip, samples_per_epoch, num_workers, seed
         self._datasets: dict[str, LeaveOneOutDataset] = {}
 
+    def require(self, stage: str) -> None:
+        """Tells from the manifest alone, before anything else is loaded, whether a stage has people.
+
+        Raises:
+            BolidError: if it has none, or the folder or its manifest is missing or unfit.
+        """
+        split = STAGE_SPLITS[stage][0]
+        photos = Counter(r.identity for r in self.splits[split])
+        if max(photos.values(), default=0) <= self.min_references:
+            raise self._nobody(split)
+
     def prepare_data(self) -> None:
         """Makes the working-size copies, on one rank, so that the others find them.
 
@@ -88,8 +102,7 @@ class IdentityDataModule(LightningDataModule):
         Raises:
             BolidError: if the folder or its manifest is missing or unfit.
         """
-        wanted = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
-        for split in wanted.get(stage or "", SPLITS):
+        for split in STAGE_SPLITS.get(stage or "", SPLITS):
             if split not in self._datasets:
                 self._datasets[split] = self._dataset(split)
                 self._report(split)
@@ -188,10 +201,17 @@ class IdentityDataModule(LightningDataModule):
     def _people(self, split: str) -> LeaveOneOutDataset:
         dataset = self._datasets[split]
         if not len(dataset):
-            need = self.min_references + 1
-            raise BolidError(f"{self.folder}: nobody in {split} has {need} or more usable photos; add some, or set the "
-                             "splits by folders named train, val and test.")  # fmt: skip
+            raise self._nobody(split)
         return dataset
+
+    def _nobody(self, split: str) -> BolidError:
+        need = f"{self.folder}: nobody in {split} has {self.min_references + 1} or more usable photos"
+        if any(split_of(r.file_name) for people in self.splits.values() for r in people):
+            rule = "the folders train, val and test decide who is in which split"
+            return BolidError(f"{need}; {rule}: add people to {self.folder / split} and label anew.")
+        rule = "a hash of the name decides who is in which split (train 80, val 10, test 10 %)"
+        remedy = f"move every person's folder into {self.folder}/train, val or test and label anew, or add people"
+        return BolidError(f"{need}; {rule}: {remedy}.")
 
 
 def split_records(records: Sequence[PersonRecord], folder: Path) -> dict[str, list[PersonRecord]]:

@@ -40,7 +40,12 @@ def render_folder(
 
     Returns:
         A line that says what there is now.
+
+    Raises:
+        BolidError: If there is nothing to render, or people reserved for testing were asked for otherwise.
     """
+    if people < 1 or photos < 1:
+        raise BolidError(f"nothing to render: people={people} and photos={photos} must both be 1 or more")
     if split != "test" and first + people > RESERVED:
         raise BolidError(
             f"people from {RESERVED} on are reserved for testing: give `--split test`, or another `--first`"

@@ -11,7 +11,7 @@ from typing import Any
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import open_picture, resolve_inside
 from bolid.core.schema import SPLITS, PersonRecord
-from bolid.data.datamodule import IdentityDataModule
+from bolid.data.datamodule import STAGE_SPLITS, IdentityDataModule
 from bolid.data.faces import embed_faces
 from bolid.data.manifest import MANIFEST, read_manifest, split_of
 from bolid.data.render import RESERVED
@@ -83,6 +83,16 @@ class RenderedPeople(IdentityDataModule):
         self._how: dict[str, Any] = {"framing": framing, "outfits": outfits, "seed": render_seed}
         self._families = families
         self._check_people()
+
+    def require(self, stage: str) -> None:
+        """Photos that are missing will be rendered; all there can lack is people.
+
+        Raises:
+            BolidError: if none were asked for.
+        """
+        split = STAGE_SPLITS[stage][0]
+        if not self.people[split]:
+            raise BolidError(f"{split}_people is 0, so there is nobody to {stage} on; set data.{split}_people.")
 
     def prepare_data(self) -> None:
         """Renders what is missing, labels faces, makes the working-size copies; on one rank only.

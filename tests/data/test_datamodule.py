@@ -65,6 +65,21 @@ def test_nobody_is_in_two_splits(tmp_path, folder):
         prepared(tmp_path / "a")
 
 
+@pytest.mark.parametrize(("people", "rule", "remedy"), [
+    ({"train": 2, "val": 1}, "the folders train, val and test decide", "add people to .*/test and label anew"),
+    ({"": 2}, r"a hash of the name decides .*10 %", "move every person's folder into .*/train, val or test"),
+])  # fmt: skip
+def test_a_stage_for_which_nobody_is_there_is_told_how_the_split_is_decided(tmp_path, people, rule, remedy):
+    records = fabricate(tmp_path, people, photos=2, size=(12, 8))
+    write_manifest(tmp_path, [r for r in records if hashed_split(r.identity) == "train" or "" not in people])
+    IdentityDataModule(tmp_path).require("fit")
+    for stage in ("test", "predict"):
+        with pytest.raises(BolidError, match=rf"nobody in test has 2 or more usable photos; {rule}.*: {remedy}"):
+            IdentityDataModule(tmp_path).require(stage)
+    with pytest.raises(BolidError, match="nobody in train has 3 or more"):
+        IdentityDataModule(tmp_path, min_references=2).require("fit")
+
+
 def test_loaders(folder):
     module = prepared(folder, batch_size=4, caption_dropout=CaptionDropout(body=1), samples_per_epoch=10)
     train = list(module.train_dataloader())

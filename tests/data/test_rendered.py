@@ -60,6 +60,14 @@ def test_absent_people_are_rendered_once(tmp_path, renderer):
     invariants.check_ranges(next(iter(module.train_dataloader())))
 
 
+def test_a_stage_without_people_is_refused_before_anything_is_rendered(tmp_path):
+    module = RenderedPeople(tmp_path / "absent", test_people=0)
+    module.require("fit")
+    with pytest.raises(BolidError, match=r"nobody to predict on; set data\.test_people"):
+        module.require("predict")
+    assert not (tmp_path / "absent").exists()
+
+
 def test_only_the_incomplete_split_is_rendered(tmp_path, renderer):
     RenderedPeople(tmp_path, **SMALL).prepare_data()
     records = read_manifest(tmp_path)
