@@ -21,7 +21,8 @@ class BaseTask(LightningModule, ABC):
     Args:
         optimizer: Of the trained parameters.
         scheduler: Of the learning rate, stepped once an optimiser step; None keeps it constant.
-        init_from: Checkpoint to take trained weights from at the start (a warm start; `--ckpt_path` resumes instead).
+        init_from: Checkpoint to take trained weights from at the start of a fit (a warm start; `--ckpt_path` resumes
+            instead), a validation, test or prediction.
         seed: Of the noise, timesteps and drops, which depend only on it, the step and the rank.
     """
 
@@ -36,6 +37,7 @@ class BaseTask(LightningModule, ABC):
     ):
         super().__init__()
         self.optimizer, self.scheduler, self.init_from, self.seed = optimizer, scheduler, init_from, seed
+        self.started = False
         self.strict_loading = False  # checkpoints hold only what was trained
 
     def configure_optimizers(self) -> dict[str, Any]:
@@ -67,17 +69,13 @@ class BaseTask(LightningModule, ABC):
         """Refuses a checkpoint that lacks a trained weight, which non-strict loading would pass over in silence."""
         self._check(checkpoint["state_dict"], "the checkpoint")
 
-    def on_fit_start(self) -> None:
-        """Warm start, unless a checkpoint is being resumed."""
-        if self.init_from is not None and self.trainer.ckpt_path is None:
-            if not self.init_from.is_file():
-                raise BolidError(f"init_from: no checkpoint at {self.init_from}; give a .ckpt written by `bolid fit`")
-            try:
-                state = torch.load(self.init_from, map_location="cpu", weights_only=True)["state_dict"]
-            except (UnpicklingError, RuntimeError, LookupError, TypeError, EOFError) as error:
-                raise BolidError(f"init_from: {self.init_from} is no checkpoint that `bolid fit` wrote") from error
+    def setup(self, stage: str) -> None:
+        """Warm start of any verb, unless a checkpoint is loaded or an earlier verb left weights in this task."""
+        if self.init_from is not None and not self.started and self.trainer.ckpt_path is None:
+            state = read_checkpoint(self.init_from, "init_from")["state_dict"]
             self._check(state, str(self.init_from))
             self.load_state_dict(state, strict=False)
+        self.started = True
 
     def _check(self, state: dict[str, Any], where: str) -> None:
         own = self.state_dict()
@@ -91,3 +89,24 @@ class BaseTask(LightningModule, ABC):
     @abstractmethod
     def export(self, folder: Path) -> None:
         """Writes what inference needs into `folder` (the `Export` callback asks for it when a fit ends)."""
+
+
+def read_checkpoint(path: Path, setting: str) -> dict[str, Any]:
+    """What a fit saved, its tensors mapped and not read; nothing is unpickled.
+
+    Args:
+        path: Of the checkpoint.
+        setting: What the path was given by, for the error.
+
+    Raises:
+        BolidError: If there is no such file, or it is no checkpoint.
+    """
+    if not path.is_file():
+        raise BolidError(f"{setting}: no checkpoint at {path}; give a .ckpt file that `bolid fit` wrote")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if "state_dict" not in checkpoint:
+            raise KeyError("state_dict")
+    except (UnpicklingError, RuntimeError, LookupError, TypeError, EOFError) as error:
+        raise BolidError(f"{setting}: {path} is no checkpoint that `bolid fit` wrote") from error
+    return checkpoint

@@ -137,6 +137,22 @@ def test_a_warm_start_takes_the_weights_and_not_the_step(folders, tmp_path):
     assert all(torch.equal(v, trained(first)[n]) for n, v in trained(second).items())
 
 
+def test_a_verb_without_a_fit_starts_from_the_same_weights_and_one_after_a_fit_keeps_those(folders, tmp_path):
+    first, tr = task(folders), trainer(tmp_path)
+    tr.fit(first, batches(2))
+    tr.save_checkpoint(tmp_path / "x.ckpt")
+    expected = trained(first)
+    for verb in ("validate", "test", "predict"):
+        second = task(folders, init_from=tmp_path / "x.ckpt")
+        getattr(trainer(tmp_path), verb)(second, batches(1))
+        assert all(torch.equal(v, expected[n]) for n, v in trained(second).items()), verb
+    trainer(tmp_path).fit(second, batches(2))
+    moved = trained(second)
+    assert any(not torch.equal(v, expected[n]) for n, v in moved.items())
+    trainer(tmp_path).validate(second, batches(1), verbose=False)
+    assert all(torch.equal(v, moved[n]) for n, v in trained(second).items())
+
+
 def test_a_warm_start_from_something_else_is_refused(folders, tmp_path):
     torch.save({"state_dict": {"other": torch.ones(1)}}, tmp_path / "y.ckpt")
     with pytest.raises(BolidError, match="lacks"):
