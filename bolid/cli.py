@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from pathlib import Path
 
-from bolid.core.errors import BolidError
+from bolid.core.errors import BolidError, causes
+from bolid.core.noise import quiet
 
 TRAINING = {
     "fit": "Train what a configuration describes.",
@@ -35,22 +35,24 @@ def main(argv: list[str] | None = None) -> int:
         print(HELP)
         return 0 if argv else 2
     try:
-        return run(argv)
+        with quiet():
+            return run(argv)
     except Exception as error:
-        mendable = cause(error)
-        if mendable is None:
+        told = mendable(error)
+        if told is None:
             raise
-        print(f"bolid: {' '.join(str(mendable).split())}", file=sys.stderr)
+        print(f"bolid: {' '.join(str(told).split())}", file=sys.stderr)
         return 1
 
 
-def cause(error: BaseException | None) -> BolidError | None:
-    """What the user can mend behind an exception: jsonargparse wraps a constructor's `BolidError` in its own."""
-    while error is not None and not isinstance(error, BolidError):
-        if type(error).__name__ == "MisconfigurationException":  # Lightning's, told apart without importing it
-            return BolidError(str(error))
-        error = error.__cause__
-    return error
+def mendable(error: BaseException) -> BolidError | None:
+    """What the user can mend behind an exception: libraries wrap a constructor's `BolidError` in their own."""
+    for cause in causes(error):
+        if isinstance(cause, BolidError):
+            return cause
+        if type(cause).__name__ == "MisconfigurationException":  # Lightning's, told apart without importing it
+            return BolidError(str(cause))
+    return None
 
 
 def run(argv: list[str]) -> int:
@@ -67,45 +69,10 @@ def run(argv: list[str]) -> int:
 
 
 def train(argv: list[str]) -> None:
-    """Hands the training verbs to LightningCLI: task and data are chosen by `class_path` in the configuration."""
-    from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+    """Hands the training verbs to Lightning."""
+    from bolid.command import Command
 
-    from bolid.core.parser import OneLineErrors
-    from bolid.data.datamodule import IdentityDataModule
-    from bolid.tasks.base import BaseTask
-
-    class Parser(OneLineErrors, LightningArgumentParser):
-        pass
-
-    class Command(LightningCLI):
-        def before_instantiate_classes(self) -> None:
-            """Before anything is loaded or rendered."""
-            check_checkpoint(self.config[self.subcommand].ckpt_path)
-
-    Command(
-        BaseTask,
-        IdentityDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        # A test in the run of a fit must not replace what the fit was configured with.
-        save_config_kwargs={
-            "overwrite": True,
-            "config_filename": "config.yaml" if argv[0] == "fit" else f"{argv[0]}.yaml",
-        },
-        parser_class=Parser,
-        parser_kwargs={"allow_abbrev": False, "prog": "bolid"},
-        args=argv,
-    )
-
-
-def check_checkpoint(path: str | None) -> None:
-    """Checkpoints are local files (Lightning would unpickle what a URL gives) or Lightning's words for one of its own.
-
-    Raises:
-        BolidError: if there is no such file.
-    """
-    if path not in (None, "best", "last", "hpc") and not Path(str(path)).is_file():
-        raise BolidError(f"ckpt_path: no checkpoint at {path}; give a .ckpt file that `bolid fit` wrote")
+    Command(argv)
 
 
 def call(verb: str, argv: list[str]) -> None:

@@ -8,42 +8,71 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
-from bolid.core.errors import BolidError
+from bolid.core.errors import BolidError, causes
+
+# What jsonargparse says of names that it does not know and of values of another type.
+UNKNOWN = re.compile(r"(?:[Oo]ption '|unrecognized arguments: --)([\w.]+)")
+EXPECTED = re.compile(r"Expected a ((?:<class '|typing\.Literal).*?)(?:\. Got value|$)", re.MULTILINE)
+CLASS = re.compile(r"<class\s+'(?:[\w.]+\.)?(\w+)'>")
+WRITTEN = {"NoneType": "null", "tuple": "a list such as '[96,64]'", "list": "a list such as '[1,2]'"}
+
+
+class SettingError(BolidError, TypeError):
+    """What is wrong with a setting; a `TypeError`, so that the parsers above a nested one add their keys to it.
+
+    Args:
+        key: Of the setting, with dots; empty if the complaint names it.
+        what: The complaint.
+    """
+
+    def __init__(self, key: str, what: str):
+        super().__init__(f"{key}: {what}" if key else what)
+        self.key, self.what = key, what
 
 
 class OneLineErrors:
-    """Mixin for jsonargparse parsers: a parse error becomes a `BolidError` of one line."""
+    """Mixin for jsonargparse parsers: a parse error becomes a `BolidError` of one line; types in the help are names."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raises the error in place of printing usage and exiting."""
+        """Raises the error in place of printing usage and exiting; the parsers of nested classes do so first."""
         parser: Any = getattr(ex, "subcommand_parser", None) or self
-        raise BolidError(shorten(message) + suggestion(message, parser)) from ex
+        known = re.findall(r"--([\w.]+)", parser.format_help())
+        found = re.match(r'Parser key "([^"]+)"', message)
+        key = found[1] if found else ""
+        nested = next((e for e in causes(ex) if isinstance(e, BolidError)), None)
+        if nested is None:
+            raise SettingError(key, complaint(message, ex, known)) from ex
+        if not isinstance(nested, SettingError):
+            raise nested
+        path = [key, "init_args" if f"{key}.help" in known else "", nested.key]  # only classes have a help of their own
+        raise SettingError(".".join(filter(None, path)), nested.what) from ex
+
+    def format_help(self, *formatter: Any) -> str:
+        """As jsonargparse's, with `Path` in place of `<class 'Path'>`."""
+        return CLASS.sub(r"\1", super().format_help(*formatter))  # type: ignore[misc]
 
 
 class OneLineParser(OneLineErrors, ArgumentParser):
     """For the plain functions."""
 
 
-def shorten(message: str) -> str:
-    """The cause at the end of jsonargparse's nested explanation, with the key at its start."""
-    cause = next((c for c in chain(message) if c), message)
-    lines = [line.strip() for line in cause.strip().splitlines() if line.strip()]
-    key = re.search(r'[Pp]arser key "([^"]+)"', message)
-    last = lines[-1].removeprefix("- ")
-    return last if key is None or key[1] in last else f"{key[1]}: {last}"
+def complaint(message: str, error: Exception | None, known: list[str]) -> str:
+    """What was wrong: a name that is not among the `known`, a value of another type, or what was found innermost."""
+    if unknown := UNKNOWN.search(message):
+        return no_such(unknown[1], known)
+    inner = str([*causes(error)][-1]) if message.startswith("Parser key") and error else message
+    if not EXPECTED.search(inner):
+        remedy = "give them or a `--config FILE`" if "required" in inner and "config" in known else "see `--help`"
+        return f"{' '.join(inner.split())}; {remedy}"
+    types = [re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", CLASS.sub(r"\1", t)) for t in EXPECTED.findall(message)]
+    value = re.search(r"(?:Got|Given) value: (.*)", message)
+    return f"expected {' or '.join(WRITTEN.get(t, t) for t in types)}" + (f", got {value[1]}" if value else "")
 
 
-def chain(message: str) -> list[str]:
-    """A `BolidError` quoted inside the message comes first."""
-    quoted = re.search(r"BolidError: (.*)", message)
-    return [quoted[1] if quoted else "", message]
-
-
-def suggestion(message: str, parser: Any) -> str:
-    """The option or key that was probably meant, if the message complains of an unknown one."""
-    unknown = re.search(r"(?:[Uu]nrecognized arguments?:? --|[Kk]ey '|[Kk]ey \"|--)([\w.]+)", message)
-    if unknown is None:
-        return "; see `--help`"
-    known = [option.lstrip("-") for action in parser._actions for option in action.option_strings]
-    close = get_close_matches(unknown[1], known, 1, 0.6)
-    return f"; did you mean {close[0]}?" if close and close[0] != unknown[1] else "; see `--help` or `--print_config`"
+def no_such(name: str, known: list[str]) -> str:
+    """The complaint about an unknown setting, with the one that was probably meant."""
+    head, dot, rest = name.partition(".")
+    heads = {k.partition(".")[0] for k in known}
+    close = get_close_matches(name, known, 1) if head in heads else get_close_matches(head, heads, 1)
+    meant = close and (close[0] if head in heads else close[0] + dot + rest)
+    return f"no such setting '{name}'; " + (f"did you mean '{meant}'?" if meant else "see `--help`")

@@ -1,0 +1,91 @@
+"""The training verbs as Lightning's command line, with checks before anything is loaded or rendered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+
+from bolid.core.errors import BolidError
+from bolid.core.parser import OneLineErrors
+from bolid.data.datamodule import IdentityDataModule
+from bolid.tasks.base import BaseTask, read_checkpoint
+
+# Settings of tasks that bring trained weights: a checkpoint to start from, a member of the bundle to test.
+WEIGHTS = ("init_from", "exported")
+
+
+class Parser(OneLineErrors, LightningArgumentParser):
+    """Lightning's parser with errors of one line."""
+
+
+class Command(LightningCLI):
+    """`bolid fit|validate|test|predict`: task and data are chosen by `class_path` in the configuration.
+
+    Args:
+        argv: The verb and its options.
+    """
+
+    def __init__(self, argv: list[str]):
+        super().__init__(
+            BaseTask,
+            IdentityDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            # A test in the run of a fit must not replace what the fit was configured with.
+            save_config_kwargs={
+                "overwrite": True,
+                "config_filename": "config.yaml" if argv[0] == "fit" else f"{argv[0]}.yaml",
+            },
+            parser_class=Parser,
+            parser_kwargs={"allow_abbrev": False, "prog": "bolid"},
+            args=argv,
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Checks the checkpoint before Lightning opens it."""
+        super().parse_arguments(parser, args)
+        check_checkpoint(self.config[self.config.subcommand].ckpt_path)
+
+    def before_instantiate_classes(self) -> None:
+        """Refuses what would fail, or draw with untrained weights, only after minutes of loading and rendering."""
+        verb = str(self.subcommand)
+        config = self.config[verb]
+        settings = config.model.get("init_args", {})
+        check_weights(verb, config.ckpt_path, *(settings.get(name) for name in WEIGHTS))
+        only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
+        self.parser.instantiate_classes(only_data)[verb].data.require(verb)
+
+    def before_fit(self) -> None:
+        """Training is counted in steps, and without a number of epochs Lightning's Rich bar counts to epoch -2."""
+        trainer: Any = self.trainer
+        bar = TQDMProgressBar(refresh_rate=trainer.log_every_n_steps)
+        trainer.callbacks[:] = [bar if isinstance(c, RichProgressBar) else c for c in trainer.callbacks]
+
+
+def check_checkpoint(path: str | None) -> None:
+    """Checkpoints are local files (Lightning would unpickle what a URL gives) or Lightning's words for one of its own.
+
+    Raises:
+        BolidError: if there is no such file, or no fit wrote it.
+    """
+    if path in (None, "best", "last", "hpc"):
+        return
+    if "pytorch-lightning_version" not in read_checkpoint(Path(str(path)), "ckpt_path"):
+        raise BolidError(f"ckpt_path: {path} holds weights, but no checkpoint that `bolid fit` wrote")
+
+
+def check_weights(verb: str, *sources: object) -> None:
+    """What is drawn or measured comes from trained weights: every verb but `fit` needs one of the sources.
+
+    Raises:
+        BolidError: if there is none.
+    """
+    if verb != "fit" and not any(sources):
+        raise BolidError(
+            f"{verb}: which weights? Give `--ckpt_path runs/.../checkpoints/last.ckpt`, a checkpoint that `bolid fit` "
+            "wrote, or the task's setting `init_from`"
+        )

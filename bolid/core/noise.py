@@ -1,0 +1,35 @@
+"""What libraries say on every run, and nobody can act upon, is not shown on the command line."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+WARNINGS = (
+    "LightningCLI's args parameter is intended",  # we route the verbs, so we do give it both
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own use of torch
+    r"Found \d+ module\(s\) in eval mode",  # frozen networks are, on purpose
+    "Precision .* is not supported by the model summary",
+)
+ADVERTISER, ADVERTISEMENT = "lightning.pytorch.utilities.rank_zero", "💡 Tip:"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leaves out these warnings and advertisements, and nothing else, while it lasts."""
+    logger = logging.getLogger(ADVERTISER)
+    logger.addFilter(is_news)
+    try:
+        with warnings.catch_warnings():
+            for message in WARNINGS:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        logger.removeFilter(is_news)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a message is no advertisement."""
+    return not record.getMessage().startswith(ADVERTISEMENT)
