@@ -1,10 +1,23 @@
 """What scores pictures, one idea per file."""
 
+from bolid.metrics.adherence import PromptAdherence
 from bolid.metrics.base import PictureMetric
 from bolid.metrics.body import BodySimilarity
+from bolid.metrics.body_shape import BodyShape
 from bolid.metrics.clip import ClipScore
 from bolid.metrics.fid import FID
+from bolid.metrics.graded_words import GradedWords
 from bolid.metrics.inception_score import InceptionScore
 from bolid.metrics.kid import KID
 
-__all__ = ["FID", "KID", "BodySimilarity", "ClipScore", "InceptionScore", "PictureMetric"]
+__all__ = [
+    "FID",
+    "KID",
+    "BodyShape",
+    "BodySimilarity",
+    "ClipScore",
+    "GradedWords",
+    "InceptionScore",
+    "PictureMetric",
+    "PromptAdherence",
+]

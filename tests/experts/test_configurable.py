@@ -1,15 +1,28 @@
 """Experts and metrics are built from YAML as the command line does it."""
 
+import pyarrow as pa
 import yaml
 from jsonargparse import ArgumentParser
+from pyarrow import parquet
 
+from bolid.core.measures import PEOPLE, RATIOS
 from bolid.experts.pose import PoseEstimator
 from bolid.metrics.base import PictureMetric
 from bolid.models.body_vae import BodyVAE
+from bolid.models.perception.anthropometer import AnthropometerNetwork
+from bolid.models.perception.attributes import AttributeNetwork
 
 
 def test_metrics_are_built_from_a_configuration(clip_folder, pose_folder, tmp_path):
     BodyVAE(latent_dim=4, text_dim=2, channels=(8, 8), width=8, heads=1).save_pretrained(tmp_path)
+    AttributeNetwork((48, 32), (8, 8), 16).save_pretrained(tmp_path / "attributes")
+    AnthropometerNetwork((48, 32), (8, 8), 8, 16).save_pretrained(tmp_path / "anthropometer")
+    person = dict.fromkeys(RATIOS, 0.5) | {"identity": "p0", "gender": "man"}
+    parquet.write_table(pa.Table.from_pylist([person]), tmp_path / PEOPLE)
+    reader = {"class_path": "AttributeReader", "init_args": {"weights": str(tmp_path / "attributes")}}
+    anthropometer = {"class_path": "Anthropometer", "init_args": {"weights": str(tmp_path / "anthropometer")}}
+    for judge in (reader, anthropometer):
+        judge["class_path"] = f"bolid.experts.perception.{judge['class_path']}"
     clip = {"class_path": "bolid.experts.clip.ClipModel", "init_args": {"name": str(clip_folder)}}
     pose = {"class_path": "bolid.experts.pose.PoseEstimator", "init_args": {"weights": str(pose_folder)}}
     arguments = {
@@ -18,6 +31,9 @@ def test_metrics_are_built_from_a_configuration(clip_folder, pose_folder, tmp_pa
         "bolid.metrics.kid.KID": {"network": clip},
         "bolid.metrics.inception_score.InceptionScore": {"network": clip},
         "bolid.metrics.body.BodySimilarity": {"pose": pose, "encoder": str(tmp_path)},
+        "bolid.metrics.adherence.PromptAdherence": {"reader": reader},
+        "bolid.metrics.body_shape.BodyShape": {"anthropometer": anthropometer, "people": str(tmp_path), "pose": pose},
+        "bolid.metrics.graded_words.GradedWords": {"anthropometer": anthropometer},
     }
     config = {"metrics": [{"class_path": path, "init_args": given} for path, given in arguments.items()]}
     parser = ArgumentParser(exit_on_error=False)

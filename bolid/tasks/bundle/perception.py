@@ -122,9 +122,10 @@ class RawAndRoundTrip(PictureMetric):
 
 @torch.no_grad()
 def round_trip(vae: Frozen, pictures: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) in -1..1 through the autoencoder's mode and back."""
-    latents = vae.network.encode(pictures).latent_dist.mode()
-    return vae.network.decode(latents).sample.float().clamp(-1, 1)
+    """Pictures (B, 3, H, W) in -1..1 through the autoencoder's mode and back, in full precision."""
+    with torch.autocast(pictures.device.type, enabled=False):
+        latents = vae.network.encode(pictures).latent_dist.mode()
+        return vae.network.decode(latents).sample.clamp(-1, 1)
 
 
 def to_bytes(pictures: Tensor) -> Tensor:
