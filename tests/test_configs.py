@@ -14,7 +14,10 @@ from bolid.tasks.base import BaseTask
 ROOT = Path(__file__).parents[1]
 TINY = [
     ["tiny/vae.yaml"],
+    ["tiny/vae.yaml", "tiny/vae_decoder.yaml"],
     ["tiny/unet.yaml"],
+    ["tiny/unet.yaml", "tiny/unet_more.yaml"],
+    ["tiny/unet_score.yaml"],
     ["tiny/clip_score.yaml"],
     ["tiny/clip_loss.yaml"],
     ["tiny/pose.yaml"],
@@ -103,3 +106,16 @@ def test_on_cuda_every_device_trains_in_bfloat16(merged):
     for chain in (["adapter.yaml"], ["body_vae.yaml"], ["tiny/pose.yaml"]):
         trainer = merged([*chain, "trainer/cuda.yaml"])["trainer"]
         assert (trainer["accelerator"], trainer["devices"], trainer["precision"]) == ("cuda", "auto", "bf16-mixed")
+
+
+def test_what_scores_has_seen_nobody_that_what_it_scores_has(merged):
+    def people(*chain):
+        data = merged(chain)["data"]["init_args"]
+        first = {"train": data["train_first"], "val": data["val_first"] or data["train_first"] + 90_000}
+        found = {first[split] + k for split in first for k in range(data[f"{split}_people"])}
+        assert max(found) < RESERVED
+        return found
+
+    judges = people("tiny/attributes.yaml") | people("tiny/anthropometer.yaml")
+    for chain in (["adapter.yaml"], ["body_vae.yaml", "tiny/body_vae.yaml"], ["tiny/unet.yaml"]):
+        assert judges.isdisjoint(people(*chain))
