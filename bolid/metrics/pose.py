@@ -57,6 +57,7 @@ class PoseMAP50(PictureMetric):
 
     def compute(self) -> dict[str, Tensor]:
         """`map50/box` and `map50/keypoints`, each in 0..1."""
+        import_ultralytics()
         from ultralytics.utils.metrics import ap_per_class
 
         confidence, *hit = dim_zero_cat(self.found).cpu().unbind(1)
@@ -77,6 +78,7 @@ def hits(found: Tensor, box: Tensor, keypoints: Tensor) -> Tensor:
     Returns:
         (n, 3) confidence, and 1 or 0 for the box and for the keypoints.
     """
+    import_ultralytics()
     from ultralytics.utils.metrics import OKS_SIGMA, box_iou, kpt_iou
 
     area = FILLED * (box[2:] - box[:2]).prod()

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from bolid.core.boxes import silhouette_boxes
 from bolid.core.errors import BolidError
+from bolid.experts.yolo import import_ultralytics
 from bolid.metrics.base import numbered
 from bolid.metrics.face import FaceVerification, verification_auc
 from bolid.metrics.pose import PoseMAP50
@@ -127,6 +128,7 @@ class Crowd:
 
 
 def test_map50_is_that_of_ultralytics_own_validator(tmp_path):
+    import_ultralytics()  # or its settings would be others for every test that follows
     from ultralytics.models.yolo.pose import PoseValidator
 
     g, size = torch.Generator().manual_seed(0), torch.tensor([64.0, 96.0, 1.0])
