@@ -46,16 +46,19 @@ class Command(LightningCLI):
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Checks the checkpoint before Lightning opens it."""
+        """Checks the checkpoint before Lightning opens it, and has nothing unpickled."""
         super().parse_arguments(parser, args)
-        check_checkpoint(self.config[self.config.subcommand].ckpt_path)
+        config = self.config[self.config.subcommand]
+        check_checkpoint(config.ckpt_path)
+        config.weights_only = True
 
     def before_instantiate_classes(self) -> None:
         """Refuses what would fail, or draw with untrained weights, only after minutes of loading and rendering."""
         verb = str(self.subcommand)
         config = self.config[verb]
         settings = config.model.get("init_args", {})
-        check_weights(verb, config.ckpt_path, *(settings.get(name) for name in WEIGHTS))
+        nothing_to_train = settings.get("branches") == []  # a base model, measured alone
+        check_weights(verb, config.ckpt_path, *(settings.get(name) for name in WEIGHTS), nothing_to_train)
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
         self.parser.instantiate_classes(only_data)[verb].data.require(verb)
 
