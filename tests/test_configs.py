@@ -17,7 +17,6 @@ TINY = [
     ["tiny/vae.yaml", "tiny/vae_decoder.yaml"],
     ["tiny/unet.yaml"],
     ["tiny/unet.yaml", "tiny/unet_more.yaml"],
-    ["tiny/unet_score.yaml"],
     ["tiny/clip_score.yaml"],
     ["tiny/clip_loss.yaml"],
     ["tiny/pose.yaml"],
@@ -37,6 +36,7 @@ REAL = [
     ["adapter.yaml", "backbone/sdxl.yaml", "data/folder.yaml", "trainer/cuda.yaml"],
     ["body_vae.yaml"],
     ["body_vae.yaml", "trainer/cuda.yaml"],
+    ["tiny/unet_score.yaml"],
 ]
 
 

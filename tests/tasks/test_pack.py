@@ -1,6 +1,7 @@
 """The bundle that is shipped is the exported members, in half precision where that is harmless."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def test_members_are_copied_and_halved(runs, tmp_path):
     (bundle / "pose/old.txt").write_text("of the bundle before")
     (bundle / "README.md").write_text("kept")
     assert "MB" in pack_bundle(runs, bundle)
-    assert {p.name for p in bundle.iterdir()} == {*MEMBERS, "README.md", "scores.json"}
+    assert {p.name for p in bundle.iterdir()} == {*(Path(m).parts[0] for m in MEMBERS), "README.md", "scores.json"}
     assert not (bundle / "pose/old.txt").exists()
     for name in MEMBERS:
         weights = load_file(bundle / name / "part/model.safetensors")
@@ -39,15 +40,27 @@ def test_members_are_copied_and_halved(runs, tmp_path):
     assert original["weight"].dtype == torch.float32
 
 
-def test_what_is_missing_is_named_and_nothing_is_touched(runs, tmp_path):
-    (runs / MEMBERS["face"]).rename(runs / "elsewhere")
-    with pytest.raises(BolidError, match="lacks face/face"):
-        pack_bundle(runs, tmp_path / "tiny")
+def test_members_that_were_not_trained_stay(runs, tmp_path):
+    pack_bundle(runs, tmp_path / "tiny")
+    (tmp_path / "tiny/scores.json").write_text('{"face/auc": 0.5, "pose/map50": 0.5}')
+    again = tmp_path / "again/face/face"
+    again.parent.mkdir(parents=True)
+    (runs / "face/face").rename(again)
+    (again / "new.txt").write_text("")
+    (again.parent / "report.json").write_text('{"auc": 0.75}')
+    pack_bundle(tmp_path / "again", tmp_path / "tiny")
+    assert (tmp_path / "tiny/face/new.txt").is_file()
+    assert (tmp_path / "tiny/pose/part/model.safetensors").is_file()
+    assert json.loads((tmp_path / "tiny/scores.json").read_text()) == {"face/auc": 0.75, "pose/map50": 0.5}
+
+
+def test_no_member_is_an_error_and_nothing_is_touched(tmp_path):
+    with pytest.raises(BolidError, match="holds no member"):
+        pack_bundle(tmp_path, tmp_path / "tiny")
     assert not (tmp_path / "tiny").exists()
 
 
 def test_scores_are_those_of_the_runs_reports(runs, tmp_path):
-    (runs / "vae").mkdir()  # no member of its own
     (runs / "vae/report.json").write_text('{"psnr": 28.5, "psnr/full_length": 27.0, "pictures": 8, "seed": 0}')
     (runs / "face/report.json").write_text('{"verification_auc": 0.75}')
     pack_bundle(runs, tmp_path / "tiny")

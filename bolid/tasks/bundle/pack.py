@@ -14,6 +14,7 @@ from bolid.core.safe_io import atomic_folder, atomic_path, write_text
 
 MEMBERS = {  # where a fit of configs/tiny exports to, below the runs' folder
     "stable-diffusion": "unet/stable-diffusion",
+    "stable-diffusion/vae": "vae/vae",  # its decoder may have learned more since the UNet's fit
     "body_vae": "body_vae/body_vae",
     "clip_score": "clip_score/clip_score",
     "clip_loss": "clip_loss/clip_loss",
@@ -27,7 +28,9 @@ EXACT = {"pose", "attributes", "anthropometer"}  # batch norm's running variance
 
 
 def pack_bundle(runs: Path = Path("runs/tiny"), folder: Path = Path("data/tiny")) -> str:
-    """Copies every member, its weights in half precision, and gathers their scores, replacing what was there.
+    """Copies the members that were trained, their weights in half precision, and gathers their scores.
+
+    They replace what was there; members that were not trained here stay as they are, and so do their scores.
 
     Args:
         runs: Where the fits of `configs/tiny` wrote.
@@ -36,15 +39,15 @@ def pack_bundle(runs: Path = Path("runs/tiny"), folder: Path = Path("data/tiny")
     Returns:
         One line about the bundle's size.
     """
-    missing = [source for source in MEMBERS.values() if not (runs / source).is_dir()]
-    if missing:
-        raise BolidError(f"{runs} lacks {', '.join(missing)}: run the fits of configs/tiny first (`make tiny`)")
-    for name, source in MEMBERS.items():
+    trained = {name: source for name, source in MEMBERS.items() if (runs / source).is_dir()}
+    if not trained:
+        raise BolidError(f"{runs} holds no member: run a fit of configs/tiny first (`make tiny` runs all)")
+    for name, source in trained.items():
         with atomic_folder(folder / name) as part:
             shutil.copytree(runs / source, part, dirs_exist_ok=True)
             for weights in () if name in EXACT else part.rglob("*.safetensors"):
                 halve(weights)
-    write_text(folder / SCORES, json.dumps(scores(runs), indent=2) + "\n")
+    write_text(folder / SCORES, json.dumps(scores(runs, folder / SCORES), indent=2) + "\n")
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     return f"{folder}: {size / 1e6:.1f} MB"
 
@@ -56,7 +59,10 @@ def halve(file: Path) -> None:
         save_file(state, temporary, metadata={"format": "pt"})
 
 
-def scores(runs: Path) -> dict[str, float]:
-    """`<run>/<metric>` -> value, of every run that `bolid test` has written a report of."""
-    reports = {file.parent.name: json.loads(file.read_text()) for file in sorted(runs.glob("*/report.json"))}
-    return {f"{run}/{metric}": value for run, report in reports.items() for metric, value in report.items()}
+def scores(runs: Path, before: Path) -> dict[str, float]:
+    """`<run>/<metric>` -> value, of every run that `bolid test` has written a report of; of the others as before."""
+    reports = {file.parent.name: json.loads(file.read_text()) for file in runs.glob("*/report.json")}
+    old = json.loads(before.read_text()) if before.is_file() else {}
+    kept = {name: value for name, value in old.items() if name.partition("/")[0] not in reports}
+    new = {f"{run}/{metric}": value for run, report in reports.items() for metric, value in report.items()}
+    return dict(sorted((kept | new).items()))
