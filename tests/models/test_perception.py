@@ -31,7 +31,8 @@ def test_every_attribute_has_its_classes():
 def test_what_is_read_has_its_shape_and_depends_on_the_picture_alone(reader):
     together = reader(pictures())
     assert (together.ratios.shape, together.keypoints.shape) == ((3, len(RATIOS)), (3, 17, 2))
-    assert together.silhouette.shape == (3, 1, 24, 16)
+    assert (together.maps.shape, together.silhouette.shape) == ((3, 17, 24, 16), (3, 1, 24, 16))
+    assert torch.equal(centres(together.maps), together.keypoints)
     alone = reader(pictures()[1:2])
     for one, all_ in zip(alone, together, strict=True):
         torch.testing.assert_close(one[0], all_[1], atol=1e-5, rtol=1e-4)

@@ -21,7 +21,7 @@ from bolid.core.wording import ATTRIBUTES
 from bolid.experts.perception import Anthropometer, AttributeReader
 from bolid.models.perception.anthropometer import AnthropometerNetwork
 from bolid.models.perception.attributes import AttributeNetwork
-from bolid.tasks.bundle.anthropometer import AnthropometerTask, moved_joints
+from bolid.tasks.bundle.anthropometer import AnthropometerTask, moved_joints, spot_loss
 from bolid.tasks.bundle.attributes import AttributesTask
 from bolid.tasks.bundle.perception import moved
 from tests import miniature
@@ -220,6 +220,19 @@ def test_the_average_body_is_that_of_the_people_to_train_on(new, people):
     taught.append(SimpleNamespace(identity="anna"))
     with pytest.raises(BolidError, match="does not know anna"):
         task.on_fit_start()
+
+
+def test_spots_are_compared_as_distributions():
+    places = torch.tensor([[[0.3, 0.6], [0.5, 0.5]]])
+    y, x = np.mgrid[0.5:6, 0.5:4]
+    spots = [np.exp(-((x - px * 4) ** 2 + (y - py * 6) ** 2) / 2) for px, py in places[0].tolist()]
+    spots = np.stack([s / s.sum() for s in spots])
+    maps = torch.randn(1, 2, 6, 4, generator=torch.Generator().manual_seed(0))
+    found = np.exp(maps[0].numpy()) / np.exp(maps[0].numpy()).sum((1, 2), keepdims=True)
+    expected = (spots * np.log(spots / found)).sum((1, 2))
+    np.testing.assert_allclose(spot_loss(maps, places)[0].numpy(), expected, rtol=1e-4)
+    perfect = torch.from_numpy(np.log(spots))[None].float() + 3
+    assert spot_loss(perfect, places).abs().max() < 1e-5
 
 
 def test_photos_without_a_figure_teach_no_proportions(new, people):

@@ -33,11 +33,13 @@ class Reading(NamedTuple):
     Attributes:
         ratios: (B, 7) deviations from the average body of the gender, in standard deviations.
         keypoints: (B, 17, 2) x, y as shares of the picture's width and height.
+        maps: (B, 17, H/2, W/2) logits of where each keypoint is.
         silhouette: (B, 1, H/2, W/2) logits.
     """
 
     ratios: Tensor
     keypoints: Tensor
+    maps: Tensor
     silhouette: Tensor
 
 
@@ -92,7 +94,7 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         bones = 10 * (ends[:, :, 0] - ends[:, :, 1]).norm(dim=2) / pictures.shape[-2]  # (B, bones)
         scale = 10 * size[:, 0] / pictures.shape[-2]
         features = torch.cat([self.window(cut), pose, bones, scale, coarse.mean((2, 3))], 1)
-        return Reading(self.head(features), keypoints, silhouette)
+        return Reading(self.head(features), keypoints, maps[:, :-1], silhouette)
 
     def measure_people(self, bodies: Mapping[str, Body]) -> None:
         """Takes the average body of each gender, and the spread around it, from people's true ratios."""

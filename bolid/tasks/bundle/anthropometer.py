@@ -29,15 +29,24 @@ class AnthropometerTask(PerceptionTask):
         network: What is trained.
         people: Folder of the rendered people, whose table knows their true proportions.
         joints: Weight of the joints' mean distance in shares of the picture.
+        spots: Weight of the cross-entropy of the joints' maps with a spot where each joint is, which teaches them to
+            find joints from the start; distances then make them exact.
         outline: Weight of the silhouette's cross-entropy.
         kwargs: See `PerceptionTask`.
     """
 
     def __init__(
-        self, network: AnthropometerNetwork, people: Path, joints: float = 10.0, outline: float = 1.0, **kwargs: Any
+        self,
+        network: AnthropometerNetwork,
+        people: Path,
+        joints: float = 10.0,
+        spots: float = 0.3,
+        outline: float = 1.0,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.network, self.people, self.joints, self.outline = network, people, joints, outline
+        self.network, self.people = network, people
+        self.joints, self.spots, self.outline = joints, spots, outline
         self.trained_buffers = tuple(f"network.{name}" for name in network.state_dict())  # batch norm's are among them
         self.bodies: dict[str, Body] = {}
 
@@ -55,7 +64,8 @@ class AnthropometerTask(PerceptionTask):
         """Call, loss, log, return."""
         pictures, mirrored, move = self.augment(batch, self.step_generator())
         terms = self.losses(self.network(pictures), batch, mirrored, move)
-        loss = terms["ratios"] + self.joints * terms["joints"] + self.outline * terms["outline"]
+        places = self.joints * terms["joints"] + self.spots * terms["spots"]
+        loss = terms["ratios"] + places + self.outline * terms["outline"]
         self.log_dict({f"train/{k}": v for k, v in terms.items()} | {"train/loss": loss}, prog_bar=True)
         return loss
 
@@ -69,6 +79,7 @@ class AnthropometerTask(PerceptionTask):
         return {
             "ratios": self.ratios_loss(reading, batch),
             "joints": ((reading.keypoints - places).abs() * seen).sum() / seen.sum().clamp_min(1) / 2,
+            "spots": (spot_loss(reading.maps, places) * seen[..., 0]).sum() / seen.sum().clamp_min(1),
             "outline": (blurry * known).sum() / known.sum().clamp_min(1),
         }
 
@@ -87,6 +98,18 @@ class AnthropometerTask(PerceptionTask):
     def export(self, folder: Path) -> None:
         """Writes the network as a diffusers-style folder."""
         self.network.save_pretrained(folder)
+
+
+def spot_loss(maps: Tensor, places: Tensor) -> Tensor:
+    """Divergence of maps (B, K, h, w) of logits from a Gaussian spot at `places` (B, K, 2): (B, K) in nats.
+
+    The spot's standard deviation is a cell; its centre lies between cells where the joint does.
+    """
+    height, width = maps.shape[-2:]
+    rows, columns = (torch.arange(n, device=maps.device) + 0.5 for n in (height, width))
+    y, x = places[..., 1:] * height - rows, places[..., :1] * width - columns  # (B, K, h), (B, K, w)
+    spot = (-0.5 * (y[..., :, None] ** 2 + x[..., None, :] ** 2)).flatten(2).log_softmax(-1)
+    return (spot.exp() * (spot - maps.flatten(2).log_softmax(-1))).sum(-1)
 
 
 def moved_joints(batch: PersonBatch, mirrored: Tensor, move: Tensor) -> tuple[Tensor, Tensor]:
