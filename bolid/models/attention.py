@@ -29,6 +29,8 @@ def bias_free_projector(embed_dim: int, cross_attention_dim: int, num_tokens: in
 
 def install_branches(unet: UNet2DConditionModel, projectors: list[nn.Module]) -> None:
     """Gives every cross-attention layer K and V for each projector, started from the text's; trains nothing else."""
+    if not projectors:  # the model alone
+        return
     processors = {}
     for name, old in unet.attn_processors.items():
         attention = unet.get_submodule(name.removesuffix(".processor"))

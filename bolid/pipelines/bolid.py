@@ -211,7 +211,7 @@ class BoLIDPipeline:
         try:
             return self.backbone.pipeline(
                 prompts,
-                ip_adapter_image_embeds=self._guided(embeds, guidance_scale),
+                ip_adapter_image_embeds=self._guided(embeds, guidance_scale) or None,  # a base model alone
                 guidance_scale=guidance_scale,
                 generator=[torch.Generator().manual_seed(seed) for seed in seeds],
                 output_type="pt",

@@ -189,6 +189,18 @@ def test_columns_share_their_noise_and_the_other_column_takes_another_person(fol
     assert not torch.equal(own, other)
 
 
+def test_without_branches_the_stock_model_is_measured(folders, tmp_path):
+    alone = AdapterTask(StableDiffusion(str(folders["sd"])), [], sampling=Sampling(2, 2.0), metrics=[Brightness()])
+    b = miniature.batch()
+    stock = StableDiffusion(str(folders["sd"])).pipeline(
+        b.captions, num_inference_steps=2, guidance_scale=2.0, height=b.pictures.shape[-2], width=b.pictures.shape[-1],
+        generator=[torch.Generator().manual_seed(crc32(name.encode())) for name in b.file_names], output_type="pt",
+    ).images  # fmt: skip
+    assert torch.equal(alone.draw(b, Column("text")), stock)
+    trainer(tmp_path).test(alone, DataLoader([b], batch_size=None), verbose=False)
+    assert alone.report().metrics["brightness/text"] == pytest.approx(float(stock.double().mean()))
+
+
 def test_another_person_is_of_the_same_gender_where_there_is_one():
     b = miniature.batch(4)
     b.full_captions = [f"a photo of a {g}, x" for g in ("man", "woman", "man", "woman")]
