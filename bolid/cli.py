@@ -11,7 +11,7 @@ from bolid.core.noise import quiet
 TRAINING = {
     "fit": "Train what a configuration describes.",
     "validate": "Compute the validation losses of a checkpoint.",
-    "test": "Draw the test pictures of a checkpoint and write report and picture sheet.",
+    "test": "Measure a checkpoint: a report and, where pictures are drawn, a picture sheet.",
     "predict": "Draw the prompts of the test photos with a checkpoint, in every column.",
 }
 FUNCTIONS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,6 @@ from bolid.core.errors import BolidError
 from bolid.core.parser import OneLineErrors
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.base import BaseTask, read_checkpoint
-
-# Settings of tasks that bring trained weights: a checkpoint to start from, a member of the bundle to test.
-WEIGHTS = ("init_from", "exported")
 
 
 class Parser(OneLineErrors, LightningArgumentParser):
@@ -56,9 +54,7 @@ class Command(LightningCLI):
         """Refuses what would fail, or draw with untrained weights, only after minutes of loading and rendering."""
         verb = str(self.subcommand)
         config = self.config[verb]
-        settings = config.model.get("init_args", {})
-        nothing_to_train = settings.get("branches") == []  # a base model, measured alone
-        check_weights(verb, config.ckpt_path, *(settings.get(name) for name in WEIGHTS), nothing_to_train)
+        check_weights(verb, config.ckpt_path, config.model.get("init_args", {}))
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
         self.parser.instantiate_classes(only_data)[verb].data.require(verb)
 
@@ -81,14 +77,23 @@ def check_checkpoint(path: str | None) -> None:
         raise BolidError(f"ckpt_path: {path} holds weights, but no checkpoint that `bolid fit` wrote")
 
 
-def check_weights(verb: str, *sources: object) -> None:
-    """What is drawn or measured comes from trained weights: every verb but `fit` needs one of the sources.
+def check_weights(verb: str, checkpoint: str | None, task: Mapping[str, Any]) -> None:
+    """What is drawn or measured comes from trained weights: every verb but `fit` needs some.
+
+    Args:
+        verb: What is to be run.
+        checkpoint: To load, if any.
+        task: The task's settings. It may start from a checkpoint of its own, and a test measure an exported member of
+            the bundle, or a base model alone.
 
     Raises:
         BolidError: if there is none.
     """
-    if verb != "fit" and not any(sources):
+    exported = verb == "test" and task.get("exported")
+    alone = verb == "test" and task.get("branches") == []
+    if verb != "fit" and not (checkpoint or task.get("init_from") or exported or alone):
+        other = "`init_from`, or `exported`, a member of the bundle" if "exported" in task else "`init_from`"
         raise BolidError(
             f"{verb}: which weights? Give `--ckpt_path runs/.../checkpoints/last.ckpt`, a checkpoint that `bolid fit` "
-            "wrote, or the task's setting `init_from`"
+            f"wrote, or the task's setting {other}"
         )

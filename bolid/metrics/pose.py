@@ -9,6 +9,7 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.boxes import silhouette_boxes
+from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
 from bolid.experts.pose import PoseEstimator
 from bolid.experts.yolo import import_ultralytics
@@ -57,6 +58,8 @@ class PoseMAP50(PictureMetric):
 
     def compute(self) -> dict[str, Tensor]:
         """`map50/box` and `map50/keypoints`, each in 0..1."""
+        if not self.people:
+            raise BolidError("PoseMAP50 needs photos whose silhouettes are known, and the data set has none")
         import_ultralytics()
         from ultralytics.utils.metrics import ap_per_class
 

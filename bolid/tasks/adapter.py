@@ -190,6 +190,7 @@ class AdapterTask(BaseTask):
 
     def on_test_start(self) -> None:
         """A new test starts afresh."""
+        super().on_test_start()
         self.drawn, self.sheet, self.recent = 0, {}, {}
         for metric in chain.from_iterable(self.metrics.values()):
             metric.reset()

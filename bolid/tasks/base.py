@@ -69,8 +69,24 @@ class BaseTask(LightningModule, ABC):
         """Refuses a checkpoint that lacks a trained weight, which non-strict loading would pass over in silence."""
         self._check(checkpoint["state_dict"], "the checkpoint")
 
-    def setup(self, stage: str) -> None:
-        """Warm start of any verb, unless a checkpoint is loaded or an earlier verb left weights in this task."""
+    def on_fit_start(self) -> None:
+        """Only now, as at the start of the other verbs, is it known whether a checkpoint was loaded."""
+        self.warm_start()
+
+    def on_validation_start(self) -> None:
+        """See `on_fit_start`."""
+        self.warm_start()
+
+    def on_test_start(self) -> None:
+        """See `on_fit_start`."""
+        self.warm_start()
+
+    def on_predict_start(self) -> None:
+        """See `on_fit_start`."""
+        self.warm_start()
+
+    def warm_start(self) -> None:
+        """Takes weights from `init_from`, unless a checkpoint was loaded or an earlier verb left weights in this task."""
         if self.init_from is not None and not self.started and self.trainer.ckpt_path is None:
             state = read_checkpoint(self.init_from, "init_from")["state_dict"]
             self._check(state, str(self.init_from))

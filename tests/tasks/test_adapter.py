@@ -153,6 +153,16 @@ def test_a_verb_without_a_fit_starts_from_the_same_weights_and_one_after_a_fit_k
     assert all(torch.equal(v, moved[n]) for n, v in trained(second).items())
 
 
+def test_where_a_checkpoint_is_loaded_the_warm_start_is_not_asked_for(folders, tmp_path):
+    first, tr = task(folders), trainer(tmp_path)
+    tr.fit(first, batches(2))
+    tr.save_checkpoint(tmp_path / "x.ckpt")
+    for verb in ("fit", "validate", "test", "predict"):
+        second = task(folders, init_from=tmp_path / "moved.ckpt")
+        getattr(trainer(tmp_path), verb)(second, batches(1), ckpt_path=tmp_path / "x.ckpt", weights_only=True)
+        assert all(torch.equal(v, trained(first)[n]) for n, v in trained(second).items()), verb
+
+
 def test_a_warm_start_from_something_else_is_refused(folders, tmp_path):
     torch.save({"state_dict": {"other": torch.ones(1)}}, tmp_path / "y.ckpt")
     with pytest.raises(BolidError, match="lacks"):

@@ -8,12 +8,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bolid.core.errors import BolidError
-from bolid.tasks.bundle.pack import EXACT, MEMBERS, pack_bundle
+from bolid.tasks.bundle.pack import EXACT, MEMBERS, VAE, pack_bundle
 
 
 @pytest.fixture
 def runs(tmp_path):
-    for source in MEMBERS.values():
+    """Every member but for the autoencoder that replaces another."""
+    for source in [source for source, name in MEMBERS.items() if name != VAE]:
         folder = tmp_path / "runs" / source / "part"
         folder.mkdir(parents=True)
         weights = {"weight": torch.tensor([1.0, 1e-9, 70.5]), "steps": torch.tensor([3]), "half": torch.ones(1).half()}
@@ -23,14 +24,14 @@ def runs(tmp_path):
 
 
 def test_members_are_copied_and_halved(runs, tmp_path):
-    bundle = tmp_path / "tiny"
+    bundle, names = tmp_path / "tiny", set(MEMBERS.values()) - {VAE}
     (bundle / "pose").mkdir(parents=True)
     (bundle / "pose/old.txt").write_text("of the bundle before")
     (bundle / "README.md").write_text("kept")
     assert "MB" in pack_bundle(runs, bundle)
-    assert {p.name for p in bundle.iterdir()} == {*(Path(m).parts[0] for m in MEMBERS), "README.md", "scores.json"}
+    assert {p.name for p in bundle.iterdir()} == {*names, "README.md", "scores.json"}
     assert not (bundle / "pose/old.txt").exists()
-    for name in MEMBERS:
+    for name in names:
         weights = load_file(bundle / name / "part/model.safetensors")
         kept = torch.float32 if name in EXACT else torch.float16
         assert {k: v.dtype for k, v in weights.items()} == {"weight": kept, "steps": torch.int64, "half": torch.float16}
@@ -54,6 +55,27 @@ def test_members_that_were_not_trained_stay(runs, tmp_path):
     assert json.loads((tmp_path / "tiny/scores.json").read_text()) == {"face/auc": 0.75, "pose/map50": 0.5}
 
 
+def test_a_decoder_is_replaced_and_an_encoder_is_not(tmp_path):
+    old, runs = tmp_path / "tiny" / VAE, tmp_path / "runs"
+    new = runs / next(source for source, name in MEMBERS.items() if name == VAE)
+
+    def save(folder, encoder, decoder, scale):
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {"encoder.weight": torch.tensor([encoder]), "decoder.weight": torch.tensor([decoder])}
+        save_file({k: v.half() for k, v in state.items()}, folder / "diffusion_pytorch_model.safetensors")
+        (folder / "config.json").write_text(json.dumps({"scaling_factor": scale}))
+
+    save(old, 1.0, 2.0, 0.5)
+    save(new, 1.0, 3.0, 0.5)
+    pack_bundle(runs, tmp_path / "tiny")
+    assert load_file(old / "diffusion_pytorch_model.safetensors")["decoder.weight"] == 3.0
+    for changed in ((1.5, 4.0, 0.5), (1.0, 4.0, 0.6)):
+        save(new, *changed)
+        with pytest.raises(BolidError, match="other latents"):
+            pack_bundle(runs, tmp_path / "tiny")
+        assert load_file(old / "diffusion_pytorch_model.safetensors")["decoder.weight"] == 3.0
+
+
 def test_no_member_is_an_error_and_nothing_is_touched(tmp_path):
     with pytest.raises(BolidError, match="holds no member"):
         pack_bundle(tmp_path, tmp_path / "tiny")
@@ -61,6 +83,7 @@ def test_no_member_is_an_error_and_nothing_is_touched(tmp_path):
 
 
 def test_scores_are_those_of_the_runs_reports(runs, tmp_path):
+    (runs / "vae").mkdir()  # no member of its own
     (runs / "vae/report.json").write_text('{"psnr": 28.5, "psnr/full_length": 27.0, "pictures": 8, "seed": 0}')
     (runs / "face/report.json").write_text('{"verification_auc": 0.75}')
     pack_bundle(runs, tmp_path / "tiny")

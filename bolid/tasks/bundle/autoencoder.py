@@ -112,4 +112,8 @@ def load_vae(folder: Path) -> AutoencoderKL:
     try:
         return AutoencoderKL.from_pretrained(resolve(folder), use_safetensors=True, local_files_only=True).float()
     except (OSError, ValueError) as error:
-        raise BolidError(f"decoder_of: {folder} holds no autoencoder that diffusers wrote ({error})") from error
+        reason = str(error).splitlines()[0]
+        raise BolidError(
+            f"{folder} holds no autoencoder that diffusers wrote ({reason}); `bolid fit --config configs/tiny/vae.yaml` "
+            "trains one, and data/tiny/stable-diffusion/vae is one"
+        ) from error

@@ -36,6 +36,7 @@ class MemberTask(BaseTask):
 
     def on_test_start(self) -> None:
         """A new test starts afresh."""
+        super().on_test_start()
         with TemporaryDirectory() as scratch:
             if self.exported is None:
                 self.export(Path(scratch))
