@@ -86,7 +86,7 @@ class BaseTask(LightningModule, ABC):
         self.warm_start()
 
     def warm_start(self) -> None:
-        """Takes weights from `init_from`, unless a checkpoint was loaded or an earlier verb left weights in this task."""
+        """Takes weights from `init_from`, unless a checkpoint was loaded or an earlier verb left weights here."""
         if self.init_from is not None and not self.started and self.trainer.ckpt_path is None:
             state = read_checkpoint(self.init_from, "init_from")["state_dict"]
             self._check(state, str(self.init_from))

@@ -1,7 +1,6 @@
 """The bundle that is shipped is the exported members, in half precision where that is harmless."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch

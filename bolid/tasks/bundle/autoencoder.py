@@ -114,6 +114,6 @@ def load_vae(folder: Path) -> AutoencoderKL:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise BolidError(
-            f"{folder} holds no autoencoder that diffusers wrote ({reason}); `bolid fit --config configs/tiny/vae.yaml` "
-            "trains one, and data/tiny/stable-diffusion/vae is one"
+            f"{folder} holds no autoencoder that diffusers wrote ({reason}); "
+            "`bolid fit --config configs/tiny/vae.yaml` trains one, and data/tiny/stable-diffusion/vae is one"
         ) from error

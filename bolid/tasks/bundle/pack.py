@@ -13,7 +13,8 @@ from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_folder, atomic_path, write_text
 
 VAE = "stable-diffusion/vae"
-MEMBERS = {  # where a fit of configs/tiny exports to, below the runs' folder -> the member; the later replace the earlier
+# Where a fit of configs/tiny exports to, below the runs' folder -> the member; the later replace the earlier.
+MEMBERS = {
     "unet/stable-diffusion": "stable-diffusion",
     "unet_more/stable-diffusion": "stable-diffusion",
     "vae_decoder/vae": VAE,
