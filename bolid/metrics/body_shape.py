@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.errors import BolidError
-from bolid.core.measures import RATIOS, SHAPE, read_bodies
+from bolid.core.measures import RATIOS, SHAPE, Body, read_bodies
 from bolid.core.schema import PersonBatch
 from bolid.core.wording import shows_figure
 from bolid.experts.perception import Anthropometer
@@ -25,10 +26,8 @@ class BodyReadings(PictureMetric):
 
     Args:
         anthropometer: Reads the pictures.
-        people: Folder of the rendered people, whose table knows their true proportions.
-
-    Raises:
-        BolidError: if the folder has no such table.
+        people: Folder of the rendered people, whose table knows their true proportions. It is read when first needed:
+            where nobody has been rendered yet, there is none when a metric is built.
     """
 
     rows: list[Tensor]
@@ -37,14 +36,25 @@ class BodyReadings(PictureMetric):
     def __init__(self, anthropometer: Anthropometer, people: Path) -> None:
         super().__init__()
         self.anthropometer, self.people = anthropometer, people
-        bodies = read_bodies(people)
-        self.numbers = {identity: number for number, identity in enumerate(sorted(bodies))}
-        self.truth = anthropometer.standardise([bodies[identity] for identity in self.numbers]).cpu()  # (P, 7)
         self.add_rows("rows", dtype=torch.int64)
         self.add_rows("readings", len(RATIOS))
 
+    @cached_property
+    def bodies(self) -> dict[str, Body]:
+        """Everybody's body by identity, in an order that is the same on all ranks."""
+        return dict(sorted(read_bodies(self.people).items()))
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Identity -> place in `bodies`."""
+        return {identity: number for number, identity in enumerate(self.bodies)}
+
     def add(self, readings: Tensor, identities: Sequence[str]) -> None:
-        """Adds readings (B, 7) of these people's pictures."""
+        """Adds readings (B, 7) of these people's pictures.
+
+        Raises:
+            BolidError: if the folder has no table, or does not know one of them.
+        """
         if strange := [identity for identity in identities if identity not in self.numbers]:
             raise BolidError(f"{self.people} does not know {strange[0]}: give the folder that the batches are from.")
         self.rows.append(torch.tensor([self.numbers[i] for i in identities], dtype=torch.long, device=readings.device))
@@ -53,14 +63,15 @@ class BodyReadings(PictureMetric):
     def by_person(self) -> tuple[Tensor, list[Tensor]]:
         """The true proportions (P, 7) of everybody seen, and of each all readings (n, 7), on the CPU."""
         rows, readings = dim_zero_cat(self.rows).cpu(), dim_zero_cat(self.readings).float().cpu()
+        truth = self.anthropometer.standardise(list(self.bodies.values())).cpu()  # (P, 7)
         people = rows.unique()
-        return self.truth[people], [readings[rows == person] for person in people]
+        return truth[people], [readings[rows == person] for person in people]
 
 
 class BodyShape(BodyReadings):
     """Error of the mean reading over a person's pictures, in within-gender standard deviations; 0 is best.
 
-    A picture in which nobody is found counts as one of an average body. Pictures should show the whole figure.
+    Only pictures count whose caption asks for a whole figure. One in which nobody is found counts as an average body.
 
     Args:
         anthropometer: Reads the pictures.
@@ -76,9 +87,12 @@ class BodyShape(BodyReadings):
 
     @full_precision
     def update(self, pictures: Tensor, batch: PersonBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1 of the batch's people."""
-        found = self.pose.estimate(pictures).score > 0  # (B,)
-        self.add(torch.where(found[:, None], self.anthropometer.read(pictures), 0.0), batch.identities)
+        """Adds those of the pictures (B, 3, H, W) in 0..1 that `batch.captions` asked to show a whole figure."""
+        shown = [i for i, caption in enumerate(batch.captions) if shows_figure(caption)]
+        if shown:
+            found = self.pose.estimate(pictures[shown]).score > 0  # (b,)
+            readings = torch.where(found[:, None], self.anthropometer.read(pictures[shown]), 0.0)
+            self.add(readings, [batch.identities[i] for i in shown])
 
     def compute(self) -> dict[str, Tensor]:
         """`body_shape_error`, over all of `SHAPE` and by ratio, and `body_shape_slope` of readings on the truth.

@@ -9,7 +9,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.measures import RATIOS
 from bolid.core.schema import PersonBatch
-from bolid.core.wording import build_level
+from bolid.core.wording import build_level, shows_figure
 from bolid.experts.perception import Anthropometer
 from bolid.metrics.base import PictureMetric, full_precision
 
@@ -17,10 +17,10 @@ from bolid.metrics.base import PictureMetric, full_precision
 class GradedWords(PictureMetric):
     """Spearman's rank correlation of the captions' words for build with the build read off the pictures; -1..1.
 
-    Captions without such a word do not count.
+    Captions without such a word, or that do not ask for a whole figure, do not count.
 
     Args:
-        anthropometer: Reads the pictures, which should show the whole figure.
+        anthropometer: Reads the pictures.
     """
 
     higher_is_better = True
@@ -36,7 +36,11 @@ class GradedWords(PictureMetric):
     @full_precision
     def update(self, pictures: Tensor, batch: PersonBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1, compared with `batch.captions`, which they were drawn from."""
-        said = [(i, level) for i, caption in enumerate(batch.captions) if (level := build_level(caption)) is not None]
+        said = [
+            (i, level)
+            for i, caption in enumerate(batch.captions)
+            if shows_figure(caption) and (level := build_level(caption)) is not None
+        ]
         if said:
             rows, levels = zip(*said, strict=True)
             self.levels.append(torch.tensor(levels, dtype=torch.float32, device=pictures.device))

@@ -18,6 +18,7 @@ from bolid.metrics.body_shape import BodyShape, ReadingAccuracy
 from bolid.metrics.graded_words import GradedWords
 
 SCORED = [RATIOS.index(name) for name in SHAPE]
+FIGURE = "full length, facing the camera"
 
 
 class Colours(nn.Module):
@@ -100,7 +101,7 @@ def test_body_shape_error_is_of_the_mean_reading_and_unreadable_pictures_are_ave
     found = torch.arange(24) % 7 != 0
     metric, pictures = BodyShape(Pixels(), folder, Somebody()), photos((read + 4) / 8, found)
     for rows in (slice(0, 10), slice(10, 24)):
-        metric.update(pictures[rows], batch([""] * len(who[rows]), who[rows]))
+        metric.update(pictures[rows], batch([FIGURE] * len(who[rows]), who[rows]))
     counted = (read * found[:, None]).numpy()
     mean = np.stack([counted[[w == f"p{i}" for w in who]].mean(0) for i in range(5)])
     error = mean - truth[:5].numpy()
@@ -115,15 +116,43 @@ def test_body_shape_error_is_of_the_mean_reading_and_unreadable_pictures_are_ave
 def test_perfect_readings_have_no_error_and_follow_the_truth(people):
     folder, truth = people
     metric = BodyShape(Pixels(), folder, Somebody())
-    metric.update(photos((truth + 4) / 8), batch([""] * 6, [f"p{i}" for i in range(6)]))
+    metric.update(photos((truth + 4) / 8), batch([FIGURE] * 6, [f"p{i}" for i in range(6)]))
     scores = metric.compute()
     assert scores["body_shape_error"] == pytest.approx(0, abs=1e-5)
     assert scores["body_shape_slope"] == pytest.approx(1, abs=1e-5)
 
 
+def test_pictures_that_were_not_to_show_a_whole_figure_do_not_count(people):
+    folder, truth = people
+    read, captions = (
+        readings(12),
+        [FIGURE] * 6 + ["close-up portrait, facing the camera", "full length, in profile", ""] * 2,
+    )
+    read[:6] = truth
+    metric = BodyShape(Pixels(), folder, Somebody())
+    drawn = batch(captions, [f"p{i % 6}" for i in range(12)])
+    drawn.full_captions = [FIGURE] * 12  # what the photo showed says nothing of what was drawn
+    for rows in (slice(0, 9), slice(9, 12)):
+        metric.update(photos((read + 4) / 8)[rows], drawn[rows])
+    assert metric.compute()["body_shape_error"] == pytest.approx(0, abs=1e-5)
+    assert sum(map(len, metric.by_person()[1])) == 6
+
+
+def test_people_may_be_rendered_after_the_metric_was_built(people, tmp_path):
+    later = tmp_path / "later"
+    metric = BodyShape(Pixels(), later, Somebody()).clone()
+    pictures, drawn = photos(readings(6)), batch([FIGURE] * 6, [f"p{i}" for i in range(6)])
+    with pytest.raises(BolidError, match="only folders of rendered people"):
+        metric.update(pictures, drawn)
+    later.mkdir()
+    (later / PEOPLE).write_bytes((people[0] / PEOPLE).read_bytes())
+    metric.update(pictures, drawn)
+    assert torch.equal(metric.by_person()[0], people[1])
+
+
 def test_strangers_are_named(people):
     with pytest.raises(BolidError, match="does not know anna"):
-        BodyShape(Pixels(), people[0], Somebody()).update(photos(readings(1)), batch([""], ["anna"]))
+        BodyShape(Pixels(), people[0], Somebody()).update(photos(readings(1)), batch([FIGURE], ["anna"]))
 
 
 def test_accuracy_is_r2_of_whole_figures(people):
@@ -132,7 +161,7 @@ def test_accuracy_is_r2_of_whole_figures(people):
     folder, truth = people
     read, rows = readings(48), [i % 6 for i in range(48)]
     read += truth[rows]
-    captions = ["full length, facing the camera"] * 30 + ["close-up portrait, facing the camera"] * 9
+    captions = [FIGURE] * 30 + ["close-up portrait, facing the camera"] * 9
     captions += ["full length, in profile"] * 9
     metric = ReadingAccuracy(Pixels(), folder, pictures=5)
     metric.update(photos((read + 4) / 8), batch(captions, [f"p{i}" for i in rows]))
@@ -147,7 +176,7 @@ def test_accuracy_is_r2_of_whole_figures(people):
 
 def test_people_with_too_few_pictures_have_no_mean(people):
     metric = ReadingAccuracy(Pixels(), people[0])
-    metric.update(photos(readings(6)), batch(["full length, facing the camera"] * 6, [f"p{i}" for i in range(6)]))
+    metric.update(photos(readings(6)), batch([FIGURE] * 6, [f"p{i}" for i in range(6)]))
     scores = metric.compute()
     assert scores["r2_1"].isfinite()
     assert scores["r2_8"].isnan()
@@ -155,11 +184,12 @@ def test_people_with_too_few_pictures_have_no_mean(people):
 
 def test_graded_words_are_ranked_with_ties_and_without_the_unsaid():
     levels = [0, 1, 2, 3, 4, 4, 3, 2, 0, 1]
-    captions = [f"a photo of a man, {BUILD[k][i % 2]}, tall" for i, k in enumerate(levels)]
-    read = readings(12)
+    captions = [f"a photo of a man, {BUILD[k][i % 2]}, tall, {FIGURE}" for i, k in enumerate(levels)]
+    others = ["a photo of a man", f"a photo of a man, tall, {FIGURE}", f"a photo of a man, {BUILD[4][0]}, in profile"]
+    read = readings(13)
     metric = GradedWords(Pixels())
-    for rows in (slice(0, 5), slice(5, 12)):
-        said = [*captions, "a photo of a man", "a photo of a man, tall"][rows]
+    for rows in (slice(0, 5), slice(5, 13)):
+        said = [*captions, *others][rows]
         metric.update(photos((read[rows] + 4) / 8), batch(said))
     expected = spearmanr(levels, read[:10, RATIOS.index("build")]).statistic
     assert metric.compute()["build_words_correlation"] == pytest.approx(expected, abs=1e-5)
