@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from bolid.core.errors import BolidError
 from bolid.core.measures import RATIOS, Body
 from bolid.core.wording import ATTRIBUTES
 from bolid.models.perception import anthropometer
@@ -99,6 +100,16 @@ def test_bodies_are_measured_against_their_gender(reader):
     scores = reader.standardise(list(bodies.values())).numpy()
     expected = np.concatenate([(r - r.mean(0)) / r.std(0, ddof=1) for r in ratios.values()])
     np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("men", [0, 1])
+def test_one_person_of_a_gender_is_no_average(reader, men):
+    genders = ["woman", "woman", *["man"] * men]
+    bodies = {f"p{i}": Body(gender, torch.rand(7)) for i, gender in enumerate(genders)}
+    with pytest.raises(
+        BolidError, match=rf"of gender man there are {men} among {2 + men} people: raise data\.train_people"
+    ):
+        reader.measure_people(bodies)
 
 
 def test_gradients_reach_every_weight(reader):

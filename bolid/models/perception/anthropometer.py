@@ -11,6 +11,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bolid.core.errors import BolidError
 from bolid.core.measures import RATIOS, Body
 from bolid.core.wording import GENDERS
 from bolid.models.perception.trunk import Pyramid, Residual
@@ -97,10 +98,20 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         return Reading(self.head(features), keypoints, maps[:, :-1], silhouette)
 
     def measure_people(self, bodies: Mapping[str, Body]) -> None:
-        """Takes the average body of each gender, and the spread around it, from people's true ratios."""
+        """Takes the average body of each gender, and the spread around it, from people's true ratios.
+
+        Raises:
+            BolidError: If there are fewer than two people of a gender.
+        """
         for row, gender in enumerate(GENDERS):
-            ratios = torch.stack([body.ratios for body in bodies.values() if body.gender == gender])  # (N, 7)
-            self.mean[row], self.deviation[row] = ratios.mean(0), ratios.std(0)
+            ratios = [body.ratios for body in bodies.values() if body.gender == gender]
+            if len(ratios) < 2:
+                raise BolidError(
+                    f"an anthropometer learns from two people of each gender at least, and of gender {gender} there "
+                    f"are {len(ratios)} among {len(bodies)} people: raise data.train_people"
+                )
+            stacked = torch.stack(ratios)  # (N, 7)
+            self.mean[row], self.deviation[row] = stacked.mean(0), stacked.std(0)
 
     def standardise(self, bodies: list[Body]) -> Tensor:
         """What a perfect reading of these bodies is: (B, 7)."""
