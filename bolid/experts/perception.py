@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,12 +19,10 @@ from bolid.experts.base import Frozen
 from bolid.models.perception.anthropometer import AnthropometerNetwork
 from bolid.models.perception.attributes import AttributeNetwork
 
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-
 
 class _Judge(Frozen):
     def __init__(self, kind: Any, weights: Path, remedy: str) -> None:
-        folder = find_folder(weights, WEIGHTS, remedy)
+        folder = find_folder(weights, SAFETENSORS_WEIGHTS_NAME, remedy)
         try:
             network, found = kind.from_pretrained(
                 str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
@@ -78,7 +77,7 @@ class Anthropometer(_Judge):
     """
 
     def __init__(self, weights: Path) -> None:
-        remedy = "train one with `bolid fit --config configs/tiny/anthropometer.yaml`; data/tiny/anthropometer is one."
+        remedy = "train one with `bolid fit --config configs/tiny/anthropometer.yaml`."
         super().__init__(AnthropometerNetwork, weights, remedy)
 
     @torch.no_grad()
