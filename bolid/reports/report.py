@@ -68,9 +68,16 @@ def markdown(report: Report, sheet: bool = False) -> str:
     """The report as a page: a table of metrics by column, and how to read it."""
     columns = list(report.rows[0].columns) if report.rows else []
     lines = ["# Test report", "", f"{report.pictures} pictures, seed {report.seed}.", ""]
-    lines += table(report.metrics, columns)
+    lines += [*table(report.metrics, columns), "", *how_to_read(report), *(f"- {note}" for note in report.notes)]
+    if sheet:
+        lines += ["", "![Picture sheet](sheet.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def how_to_read(report: Report) -> list[str]:
+    """A line for each thing to know about the report's numbers: which way is better, and what not to conclude."""
     metrics = list(dict.fromkeys(name.split("/")[0] for name in report.metrics))
-    lines += ["", *(f"- `{metric}`: {DIRECTIONS[metric]}." for metric in metrics if metric in DIRECTIONS)]
+    lines = [f"- `{metric}`: {DIRECTIONS[metric]}." for metric in metrics if metric in DIRECTIONS]
     few = [metric for metric in metrics if metric in NEED_MANY]
     if few and report.pictures < FEW:
         names = ", ".join(f"`{metric}`" for metric in few)
@@ -83,10 +90,7 @@ def markdown(report: Report, sheet: bool = False) -> str:
             "- In brackets: 95 % bootstrap intervals over people, had other people been drawn; the networks are given. "
             "`a-b` is column a less column b, of the same people: a real difference when its interval leaves out 0."
         )
-    lines += [f"- {note}" for note in report.notes]
-    if sheet:
-        lines += ["", "![Picture sheet](sheet.png)"]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def table(metrics: dict[str, float], columns: Sequence[str]) -> list[str]:
