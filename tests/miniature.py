@@ -16,6 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from bolid.core.schema import PersonBatch
 from bolid.models.body_vae import BodyVAE
+from bolid.models.perception.attributes import AttributeNetwork
 from bolid.tasks.bundle.new import train_tokenizer
 
 CAPTIONS = ["a photo of a woman, wearing a red shirt, standing", "a photo of a man, wearing a blue coat, walking"]
@@ -138,6 +139,7 @@ def save_bundle(folder: Path) -> Path:
     config = ClipSize(patch_size=16, width=32, vision_layers=1, text_layers=1).open_clip(49408)
     save_clip_model(open_clip.CLIP(**config), config, folder / "clip_score")
     export_face(FaceNetwork((8, 8, 8, 8)), folder / "face")
+    AttributeNetwork(channels=(8, 8), width=16).save_pretrained(folder / "attributes")
     return folder
 
 
