@@ -36,9 +36,7 @@ class RoundTripPSNR(PictureMetric):
     @full_precision
     def update(self, pictures: Tensor, batch: PersonBatch) -> None:
         """Adds photos (B, 3, H, W) in 0..1 that the autoencoder is to keep."""
-        network = self.autoencoder.network
-        latents = network.encode(pictures * 2 - 1).latent_dist.mode()
-        drawn = (network.decode(latents).sample * 0.5 + 0.5).clamp(0, 1)
+        drawn = round_trip(self.autoencoder, pictures)
         person = torch.where(batch.silhouette_known[:, None, None, None], batch.silhouettes, 1.0)  # (B, 1, H, W)
         error = ((drawn - pictures).square() * person).double().sum((1, 2, 3))
         values = 3 * person.double().sum((1, 2, 3))
@@ -58,3 +56,11 @@ class RoundTripPSNR(PictureMetric):
         framings = [attributes(caption).get("framing") for caption in captions]
         parts = [[i for i, framing in enumerate(framings) if framing == name] for name in FRAMING]
         return [list(range(len(captions))), *parts]
+
+
+@torch.no_grad()
+def round_trip(autoencoder: Frozen, pictures: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W) in 0..1 through the autoencoder's mode and back, in full precision."""
+    with torch.autocast(pictures.device.type, enabled=False):
+        latents = autoencoder.network.encode(pictures.float() * 2 - 1).latent_dist.mode()
+        return (autoencoder.network.decode(latents).sample * 0.5 + 0.5).clamp(0, 1)

@@ -239,9 +239,7 @@ class AdapterTask(BaseTask):
         """Writes one safetensors file per branch and the card `BoLIDPipeline.from_pretrained` reads."""
         for branch in self.branches:
             if isinstance(branch, FaceBranch):  # only the photos' manifest tells what embedded the faces
-                branch.fingerprint = (
-                    getattr(getattr(self.trainer, "datamodule", None), "face_model", "") or branch.fingerprint
-                )
+                branch.fingerprint = self.of_data("face_model", "") or branch.fingerprint
         self.pipeline.save_pretrained(folder)
 
 

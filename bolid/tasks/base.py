@@ -56,6 +56,10 @@ class BaseTask(LightningModule, ABC):
         seed = np.random.SeedSequence([self.seed, *key]).generate_state(1, np.uint64)[0]
         return torch.Generator(self.device).manual_seed(int(seed >> np.uint64(1)))
 
+    def of_data(self, name: str, default: Any) -> Any:
+        """An attribute of the data module; the default where it has none, or batches come from elsewhere."""
+        return getattr(getattr(self.trainer, "datamodule", None), name, default)
+
     def trained_keys(self) -> set[str]:
         """Names in the state dict of what is trained."""
         return {name for name, p in self.named_parameters() if p.requires_grad} | set(self.trained_buffers)

@@ -152,6 +152,28 @@ def test_the_report_is_what_the_exported_network_scores_raw_and_through_the_auto
             assert f"r2_8{mark}" not in report  # nobody has eight photos
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_validation_says_what_a_test_on_the_same_photos_says(new, people, tmp_path, kind):
+    task, b = new(kind), batch()
+    if kind == "anthropometer":
+        task.network.measure_people(read_bodies(people))
+    found = {}
+    for verb, prefix in (("validate", "val/"), ("test", "test/")):
+        (numbers,) = getattr(trainer(tmp_path), verb)(task, DataLoader([b], batch_size=None), verbose=False)
+        found[verb] = {name.removeprefix(prefix): value for name, value in numbers.items()}
+    assert found["validate"] == pytest.approx(found["test"], nan_ok=True)
+    assert any(name.endswith("/raw") for name in found["validate"])
+
+
+def test_every_head_gets_a_gradient_though_no_caption_names_its_attribute(new):
+    task, b = new("attributes"), batch()
+    b.full_captions = ["a photo of a woman"] * PEOPLE_SEEN
+    task.loss(task.network(b.pictures), b).backward()
+    gradients = {name: head.weight.grad for name, head in zip(ATTRIBUTES, task.network.heads, strict=True)}
+    assert all(g is not None for g in gradients.values())
+    assert {name for name, g in gradients.items() if g.any()} == {"gender"}
+
+
 def test_each_photo_goes_through_the_autoencoder_once(new, monkeypatch):
     task, b, calls = new("attributes"), batch(), []
     network = task.vae.network

@@ -44,17 +44,16 @@ class AnthropometerTask(PerceptionTask):
         outline: float = 1.0,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self.network, self.people = network, people
+        super().__init__(network=network, **kwargs)
+        self.people = people
         self.joints, self.spots, self.outline = joints, spots, outline
-        self.trained_buffers = tuple(f"network.{name}" for name in network.state_dict())  # batch norm's are among them
         self.bodies: dict[str, Body] = {}
 
     def on_fit_start(self) -> None:
         """Takes the average body of the people to train on."""
         super().on_fit_start()
         self.bodies = dict(read_bodies(self.people))
-        splits = getattr(getattr(self.trainer, "datamodule", None), "splits", None)
+        splits = self.of_data("splits", None)
         taught = {record.identity for record in splits["train"]} if splits else self.bodies.keys()
         if strange := sorted(taught - self.bodies.keys()):
             raise BolidError(f"people: {self.people} does not know {strange[0]}: set it to data.folder")
@@ -94,10 +93,6 @@ class AnthropometerTask(PerceptionTask):
     def new_score(self, folder: Path) -> RawAndRoundTrip:
         """R² of readings of held-out people's photos."""
         return RawAndRoundTrip(ReadingAccuracy(Anthropometer(folder), self.people), self.vae)
-
-    def export(self, folder: Path) -> None:
-        """Writes the network as a diffusers-style folder."""
-        self.network.save_pretrained(folder)
 
 
 def spot_loss(maps: Tensor, places: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,9 +26,8 @@ class AttributesTask(PerceptionTask):
     """
 
     def __init__(self, network: AttributeNetwork, smoothing: float = 0.02, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.network, self.smoothing = network, smoothing
-        self.trained_buffers = tuple(f"network.{name}" for name in network.state_dict())  # batch norm's are among them
+        super().__init__(network=network, **kwargs)
+        self.smoothing = smoothing
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -46,12 +46,9 @@ class AttributesTask(PerceptionTask):
             for name, label in labels.items()
             if (label != UNSAID).any()
         ]
-        return sum(terms, logits["gender"].sum() * 0.0)
+        nothing = 0.0 * torch.cat(list(logits.values()), 1).float().sum()  # DDP waits for a gradient of every head
+        return sum(terms, nothing)
 
     def new_score(self, folder: Path) -> RawAndRoundTrip:
         """Accuracy on held-out photos."""
         return RawAndRoundTrip(PromptAdherence(AttributeReader(folder)), self.vae)
-
-    def export(self, folder: Path) -> None:
-        """Writes the network as a diffusers-style folder."""
-        self.network.save_pretrained(folder)

@@ -6,21 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import ModelMixin
 from torch import Tensor
 from torch.nn import functional as F
 
-from bolid.core.errors import BolidError
+from bolid.core.pictures import to_bytes
 from bolid.core.schema import PersonBatch
 from bolid.experts.base import Frozen
-from bolid.metrics.base import PictureMetric
+from bolid.metrics.base import PictureMetric, real_pictures
+from bolid.metrics.psnr import round_trip
 from bolid.tasks.bundle.autoencoder import load_vae
 from bolid.tasks.bundle.member import MemberTask
+from bolid.tasks.bundle.once import OncePerPhoto, refuse_flips
 
 
 class PerceptionTask(MemberTask):
     """Trains a network that will judge generated pictures, which all come out of an autoencoder.
 
     Args:
+        network: What is trained; diffusers saves and loads it.
         vae: Folder of that autoencoder.
         raw: Share of the training photos that are shown as they are, not after a round trip through it.
         shift: Largest move of a training photo, as a share of its size.
@@ -30,8 +34,11 @@ class PerceptionTask(MemberTask):
         kwargs: See `MemberTask`.
     """
 
+    network: Any  # some ModelMixin
+
     def __init__(
         self,
+        network: ModelMixin,
         vae: Path,
         raw: float = 0.3,
         shift: float = 0.03,
@@ -41,23 +48,21 @@ class PerceptionTask(MemberTask):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.network = network
+        self.trained_buffers = tuple(f"network.{name}" for name in network.state_dict())  # batch norm's are among them
         self.vae = Frozen(load_vae(vae))
         self.raw, self.shift, self.light, self.blur, self.noise = raw, shift, light, blur, noise
-        self.trips: dict[str, Tensor] = {}  # the autoencoder is frozen: each photo goes through it once
+        self.trips = OncePerPhoto()  # the autoencoder is frozen
 
     def on_fit_start(self) -> None:
         """Refuses mirrored photos, whose round trips would be those of the photo as it was first seen."""
         super().on_fit_start()
-        if getattr(getattr(self.trainer, "datamodule", None), "flip", 0.0) > 0:
-            raise BolidError(f"{type(self).__name__} mirrors photos itself, after the autoencoder: set data.flip to 0")
+        refuse_flips(self)
 
     def seen(self, batch: PersonBatch) -> Tensor:
         """The photos (B, 3, H, W) in -1..1 after a round trip, remembered by file name in 8 bits."""
-        new = [i for i, name in enumerate(batch.file_names) if name not in self.trips]
-        if new:
-            for i, trip in zip(new, to_bytes(round_trip(self.vae, batch.pictures[new])).cpu(), strict=True):
-                self.trips[batch.file_names[i]] = trip
-        return torch.stack([self.trips[name] for name in batch.file_names]).to(self.device).float() / 127.5 - 1
+        trips = self.trips.of(batch, lambda photos: to_bytes(round_trip(self.vae, photos * 0.5 + 0.5)))
+        return trips.float() / 127.5 - 1
 
     def augment(self, batch: PersonBatch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Training photos, some of them raw, degraded as drawn pictures may be, mirrored and moved.
@@ -80,8 +85,8 @@ class PerceptionTask(MemberTask):
         return moved(pictures, move).clamp(-1, 1), mirrored[:, 0, 0, 0], move
 
     def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
-        """The exported member's score of round trips of held-out photos."""
-        self.score.update(self.seen(batch) * 0.5 + 0.5, batch)
+        """The exported member's score of held-out photos, as in a test."""
+        self.score.update(real_pictures(batch), batch)
 
     def on_validation_epoch_start(self) -> None:
         """As a test does."""
@@ -90,6 +95,10 @@ class PerceptionTask(MemberTask):
     def on_validation_epoch_end(self) -> None:
         """Logs every number as val/<metric>."""
         self.log_dict({f"val/{name}": value for name, value in self.score.compute().items()})
+
+    def export(self, folder: Path) -> None:
+        """Writes the network as a diffusers-style folder."""
+        self.network.save_pretrained(folder)
 
 
 class RawAndRoundTrip(PictureMetric):
@@ -107,7 +116,7 @@ class RawAndRoundTrip(PictureMetric):
     def update(self, pictures: Tensor, batch: PersonBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1."""
         self.photos.update(pictures, batch)
-        self.trips.update(to_bytes(round_trip(self.vae, pictures * 2 - 1)) / 255, batch)
+        self.trips.update(to_bytes(round_trip(self.vae, pictures)) / 255, batch)
 
     def compute(self) -> dict[str, Tensor]:
         """The metric's numbers, twice."""
@@ -118,19 +127,6 @@ class RawAndRoundTrip(PictureMetric):
         super().reset()
         self.trips.reset()
         self.photos.reset()
-
-
-@torch.no_grad()
-def round_trip(vae: Frozen, pictures: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) in -1..1 through the autoencoder's mode and back, in full precision."""
-    with torch.autocast(pictures.device.type, enabled=False):
-        latents = vae.network.encode(pictures).latent_dist.mode()
-        return vae.network.decode(latents).sample.clamp(-1, 1)
-
-
-def to_bytes(pictures: Tensor) -> Tensor:
-    """Pictures in -1..1 as files hold them: uint8."""
-    return ((pictures + 1) * 127.5).round().byte()
 
 
 def moved(pictures: Tensor, move: Tensor) -> Tensor:

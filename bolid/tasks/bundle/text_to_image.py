@@ -9,11 +9,11 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
-from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
 from bolid.losses.diffusion import diffusion_loss, noised, regression_target
 from bolid.models.backbones import Backbone
 from bolid.tasks.base import BaseTask
+from bolid.tasks.bundle.once import OncePerPhoto, refuse_flips
 
 
 class TextToImageTask(BaseTask):
@@ -30,13 +30,12 @@ class TextToImageTask(BaseTask):
         self.backbone, self.text_dropout = backbone, text_dropout
         backbone.unet.requires_grad_(True).to(memory_format=torch.channels_last)
         backbone.text_encoder.requires_grad_(True)
-        self.latents: dict[str, Tensor] = {}  # the autoencoder is frozen: each photo is encoded once
+        self.latents = OncePerPhoto()  # the autoencoder is frozen
 
     def on_fit_start(self) -> None:
         """Refuses mirrored photos, whose latents would be those of the photo as it was first seen."""
         super().on_fit_start()
-        if getattr(getattr(self.trainer, "datamodule", None), "flip", 0.0) > 0:
-            raise BolidError("TextToImageTask encodes each photo once, so none can be mirrored: set data.flip to 0")
+        refuse_flips(self)
         if self.device.type == "cpu":  # there the fused attention's backward makes a step a quarter longer
             self.backbone.unet.set_attn_processor(AttnProcessor())
 
@@ -68,11 +67,7 @@ class TextToImageTask(BaseTask):
 
     def encode(self, batch: PersonBatch) -> Tensor:
         """The photos' latents (B, C, h, w), remembered by file name."""
-        new = [i for i, name in enumerate(batch.file_names) if name not in self.latents]
-        if new:
-            for i, latents in zip(new, self.backbone.encode_pictures(batch.pictures[new]).cpu(), strict=True):
-                self.latents[batch.file_names[i]] = latents
-        return torch.stack([self.latents[name] for name in batch.file_names]).to(self.device)
+        return self.latents.of(batch, self.backbone.encode_pictures)
 
     def export(self, folder: Path) -> None:
         """Writes the whole pipeline as a diffusers folder."""
