@@ -155,6 +155,7 @@ def test_the_report_is_what_the_exported_network_scores_raw_and_through_the_auto
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_validation_says_what_a_test_on_the_same_photos_says(new, people, tmp_path, kind):
     task, b = new(kind), batch()
+    b.full_captions = ["full length, facing the camera"] * PEOPLE_SEEN
     if kind == "anthropometer":
         task.network.measure_people(read_bodies(people))
     found = {}
