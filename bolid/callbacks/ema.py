@@ -32,7 +32,7 @@ class EMA(Callback):
         self.global_step = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Not earlier: a warm start sets weights in the task's `setup`, which runs after a callback's."""
+        """Not earlier: a warm start sets weights in the task's `on_fit_start`, which runs after a callback's."""
         weights = trained(pl_module)
         self.ema = EMAModel(weights.values(), decay=self.decay)
         self.raw, self.steps, self.global_step = None, 0, trainer.global_step

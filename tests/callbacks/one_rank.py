@@ -15,7 +15,7 @@ from bolid.callbacks.samples import SampleGrid
 from bolid.callbacks.stop import StopTogether
 from bolid.core.ranks import gather
 
-PATIENCE = timedelta(seconds=30)  # then a wait for ever is an error
+PATIENCE = timedelta(seconds=120)  # then a wait for ever is an error
 
 
 class Interrupted(Line):
