@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
@@ -10,6 +9,7 @@ from bolid.models.backbones import StableDiffusion
 from bolid.models.body_vae import BodyVAE
 from bolid.tasks.body_vae import BodyVAETask
 from tests import miniature
+from tests.quiet import quiet_trainer
 
 TERMS = {"picture", "silhouette", "kl", "contrast"}
 
@@ -28,13 +28,7 @@ def task(folder):
 
 def fit(task, folder, steps=2, **more):
     loader = DataLoader([miniature.batch(seed=i) for i in range(steps)], batch_size=None)
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    trainer = Trainer(default_root_dir=folder, accelerator="cpu", devices=1, max_steps=steps, **(quiet | more))
+    trainer = quiet_trainer(folder, max_steps=steps, **more)
     trainer.fit(task, loader)
     return trainer
 

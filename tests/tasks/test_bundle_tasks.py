@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
-from lightning.pytorch import Trainer
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -23,6 +22,7 @@ from bolid.tasks.bundle.face import FaceTask, align_faces, export_face
 from bolid.tasks.bundle.pose import PoseTask
 from bolid.tasks.bundle.text_to_image import TextToImageTask
 from tests import miniature
+from tests.quiet import quiet_trainer
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +64,7 @@ def batch(kind, seed=0):
 
 def fit(task, kind, folder, steps=2, **more):
     data = DataLoader([batch(kind, seed) for seed in range(steps)], batch_size=None)
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    quiet |= {"max_steps": steps, "num_sanity_val_steps": 0, "accelerator": "cpu", "devices": 1}
-    trainer = Trainer(default_root_dir=folder, **(quiet | more))
+    trainer = quiet_trainer(folder, **({"max_steps": steps} | more))
     trainer.fit(task, data, data)
     return trainer
 

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -20,14 +19,12 @@ from bolid.tasks.bundle.clip import ClipSize, ClipTask
 from bolid.tasks.bundle.face import FaceTask, align_faces
 from bolid.tasks.bundle.pose import PoseTask
 from tests import miniature
+from tests.quiet import quiet_trainer
 
 
 def outcome(task, batches, folder):
     """The report of a test."""
-    trainer = Trainer(
-        default_root_dir=folder, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, accelerator="cpu", devices=1, callbacks=[WriteReport()],
-    )  # fmt: skip
+    trainer = quiet_trainer(folder, callbacks=[WriteReport()])
     trainer.test(task, DataLoader(batches, batch_size=None))
     report = json.loads((folder / "report.json").read_text())
     logged = {name.removeprefix("test/"): float(value) for name, value in trainer.callback_metrics.items()}

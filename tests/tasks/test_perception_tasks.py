@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 import torch
 from diffusers import AutoencoderKL
-from lightning.pytorch import Trainer
 from pyarrow import parquet
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -25,6 +24,7 @@ from bolid.tasks.bundle.anthropometer import AnthropometerTask, moved_joints, sp
 from bolid.tasks.bundle.attributes import AttributesTask
 from bolid.tasks.bundle.perception import moved
 from tests import miniature
+from tests.quiet import quiet_trainer as trainer
 
 PEOPLE_SEEN = 4
 
@@ -66,12 +66,6 @@ def batch(seed=0):
     made.full_captions = [f"{c}, {tails[i % 3]}" for i, c in enumerate(made.captions)]
     made.file_names = [f"{seed}_{name}" for name in made.file_names]
     return made
-
-
-def trainer(folder, **more):
-    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
-    settings = {"max_steps": 2, "num_sanity_val_steps": 0, "accelerator": "cpu", "devices": 1}
-    return Trainer(default_root_dir=folder, **(quiet | settings | more))
 
 
 def fit(task, folder, **more):
