@@ -92,9 +92,14 @@ class IdentityDataModule(LightningDataModule):
         Raises:
             BolidError: if the folder or its manifest is missing or unfit.
         """
-        for split in SPLITS:
+        for split in self.needed():
             self._dataset(split)
         self._datasets.clear()
+
+    def needed(self) -> tuple[str, ...]:
+        """The splits that the trainer's verb needs; all without a trainer."""
+        verb = self.trainer.state.fn if self.trainer is not None else None
+        return STAGE_SPLITS[verb.value] if verb else SPLITS
 
     def setup(self, stage: str | None = None) -> None:
         """Loads the splits of a stage: fit, validate, test or predict.

@@ -95,20 +95,29 @@ class RenderedPeople(IdentityDataModule):
             raise BolidError(f"{split}_people is 0, so there is nobody to {stage} on; set data.{split}_people.")
 
     def prepare_data(self) -> None:
-        """Renders what is missing, labels faces, makes the working-size copies; on one rank only.
+        """Renders what the verb lacks, labels faces, makes the working-size copies; on one rank only.
 
         Raises:
             BolidError: if the renderer is not installed, or the folder's photos were made otherwise.
         """
         records = self._records()
         self._check_photos(records)
-        lacking = [split for split in SPLITS if self._lacks(split, records)]
+        lacking = [split for split in self.needed() if self._lacks(split, records)]
         self._check_version(records, extend=bool(lacking))
         for split in lacking:
             self._render(split)
         if self.face_embedder is not None:
             self._label_faces(self.face_embedder)
+        self._read_anew()
         super().prepare_data()
+
+    def setup(self, stage: str | None = None) -> None:
+        """As the parent's, with what was rendered since an earlier verb."""
+        self._read_anew()
+        super().setup(stage)
+
+    def _read_anew(self) -> None:
+        vars(self).pop("splits", None)
 
     def read_splits(self) -> dict[str, list[PersonRecord]]:
         """The records of the people asked for, by split."""

@@ -4,15 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lightning import LightningModule
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import Phrase
 from bolid.data import people
 from bolid.data.faces import embed_faces
 from bolid.data.manifest import read_manifest, write_manifest
+from bolid.data.render import RESERVED
 from bolid.data.rendered import RenderedPeople
 from tests.data import invariants
 from tests.data.fabricate import fabricate
+from tests.quiet import quiet_trainer
 
 SMALL = {
     "photo_size": (48, 32), "size": (24, 16), "reference_size": (24, 16), "photos": 2, "train_people": 3,
@@ -76,6 +79,21 @@ def test_only_the_incomplete_split_is_rendered(tmp_path, renderer):
     renderer.asked.append(("", 0, 0))  # it has drawn before
     RenderedPeople(tmp_path, **SMALL).prepare_data()
     assert renderer.asked[1:] == [("train", 200_000, 3)]
+
+
+def test_a_verb_renders_and_copies_only_what_it_needs(tmp_path, renderer):
+    class Idle(LightningModule):
+        def validation_step(self, batch):
+            self.shown = batch.identities
+
+        test_step = validation_step
+
+    module, task = RenderedPeople(tmp_path, **SMALL), Idle()
+    quiet_trainer(tmp_path).validate(task, module, verbose=False)
+    assert [split for split, *_ in renderer.asked] == ["val"]
+    quiet_trainer(tmp_path).test(task, module, verbose=False)
+    assert [split for split, *_ in renderer.asked] == ["val", "test"]
+    assert all(int(name[1:]) >= RESERVED for name in task.shown)
 
 
 def test_other_people_of_the_folder_are_left_alone(tmp_path, renderer):
