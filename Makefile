@@ -50,7 +50,7 @@ lint: setup  ## Check style, types and the direction of imports
 
 SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes anthropometer)
 
-tiny: check setup $(T)/unet/stable-diffusion $(T)/body_vae/body_vae $(SCORED)  ## Train the embedded bundle anew (hours; resumes where it stopped)
+tiny: check setup $(T)/unet_score/report.json $(T)/body_vae/body_vae $(SCORED)  ## Train the embedded bundle anew (hours; resumes where it stopped)
 	$(RUN)/bolid bundle pack
 
 $(T)/%/report.json:
@@ -65,6 +65,9 @@ $(T)/new: | $(T)/vae/report.json  # which may be measured again without a new st
 
 $(T)/unet/stable-diffusion: $(T)/new
 	$(call fit,--config configs/tiny/unet.yaml,$(@D))
+
+$(T)/unet_score/report.json: $(T)/unet/stable-diffusion
+	$(RUN)/bolid test --config configs/tiny/unet_score.yaml --model.init_args.backbone.init_args.path $<
 
 $(T)/body_vae_first/body_vae: $(T)/new
 	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml --config configs/tiny/body_vae_first.yaml,$(@D))

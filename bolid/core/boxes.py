@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_convert, masks_to_boxes
 
 
 def silhouette_boxes(silhouettes: Tensor) -> Tensor:
@@ -12,10 +13,7 @@ def silhouette_boxes(silhouettes: Tensor) -> Tensor:
     An empty mask has the whole picture as its box.
     """
     height, width = silhouettes.shape[-2:]
-    edges = []
-    for axis, length in ((-2, width), (-1, height)):
-        inside = (silhouettes[:, 0] > 0.5).any(axis).float()  # (B, length)
-        first, last = inside.argmax(1), length - inside.flip(1).argmax(1)
-        edges.append((first / length, last / length))
-    (x0, x1), (y0, y1) = edges
-    return torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], 1)
+    masks = silhouettes[:, 0] > 0.5
+    masks = masks | ~masks.any((1, 2), keepdim=True)
+    corners = masks_to_boxes(masks) + masks.new_tensor([0, 0, 1, 1], dtype=torch.float32)  # the last pixel is inside
+    return box_convert(corners, "xyxy", "cxcywh") / corners.new_tensor([width, height, width, height])
