@@ -7,6 +7,8 @@ from diffusers import SchedulerMixin
 from torch import Tensor
 from torch.nn import functional as F
 
+from bolid.core.schema import PersonBatch
+
 
 def regression_target(scheduler: SchedulerMixin, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
     """What the UNet is asked for: ε, v or x_0, as the scheduler's `prediction_type` says. Shapes (B, C, h, w)."""
@@ -30,14 +32,34 @@ def min_snr_weight(scheduler: SchedulerMixin, timesteps: Tensor, gamma: float) -
 
 
 def diffusion_loss(predicted: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean squared error in float32, optionally weighted per sample (B,): scalar."""
-    loss = F.mse_loss(predicted.float(), target.float(), reduction="none").mean((1, 2, 3))
-    return (loss if weight is None else loss * weight).mean()
+    """Mean squared error in float32, optionally weighted per sample (B,) or per latent cell (B, 1, h, w): scalar."""
+    loss = F.mse_loss(predicted.float(), target.float(), reduction="none")
+    if weight is None:
+        return loss.mean()
+    return (loss * (weight if weight.ndim > 1 else weight[:, None, None, None])).mean()
+
+
+def person_weight(batch: PersonBatch, latents: Tensor, extra: float) -> Tensor:
+    """Weight (B, 1, h, w) of the latent cells (B, C, h, w), its mean 1 in each picture.
+
+    A cell that the person fills weighs 1 + `extra` times as much as one of the background: limbs and faces are small,
+    and what a caption says of them is the harder part. Where the silhouette is unknown, all cells weigh the same.
+    """
+    known = batch.silhouette_known[:, None, None, None]
+    person = F.interpolate(torch.where(known, batch.silhouettes, 0.0), latents.shape[2:], mode="area")
+    weight = 1 + extra * person
+    return weight / weight.mean((1, 2, 3), keepdim=True)
 
 
 def noised(scheduler: SchedulerMixin, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draws noise and timesteps and mixes them in: returns z_t (B, C, h, w), the noise, the timesteps (B,)."""
+    """Draws noise and timesteps and mixes them in: returns z_t (B, C, h, w), the noise, the timesteps (B,).
+
+    Each timestep is uniform; a batch has one of every B-th part of them, which makes the loss vary less (Kingma et al.
+    2021, appendix I.1).
+    """
     noise = torch.randn(latents.shape, generator=generator, device=latents.device, dtype=latents.dtype)
-    steps = scheduler.config.num_train_timesteps
-    timesteps = torch.randint(steps, (len(latents),), generator=generator, device=latents.device)
+    size, steps = len(latents), scheduler.config.num_train_timesteps
+    parts = torch.randperm(size, generator=generator, device=latents.device)
+    share = (parts + torch.rand(size, generator=generator, device=latents.device)) / size
+    timesteps = (share * steps).long().clamp_max(steps - 1)
     return scheduler.add_noise(latents, noise, timesteps), noise, timesteps

@@ -7,8 +7,9 @@ from diffusers.training_utils import compute_snr
 from torch.distributions import Normal
 
 from bolid.losses.contrastive import info_nce
-from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, regression_target
+from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, person_weight, regression_target
 from bolid.losses.reconstruction import GaussianNLL, weighted_mse
+from tests import miniature
 
 
 def scheduler(kind):
@@ -42,6 +43,36 @@ def test_noise_depends_only_on_the_generator_and_covers_all_timesteps():
     assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
     assert a[2].min() < 20
     assert a[2].max() > 980
+
+
+def test_a_batch_has_a_timestep_of_every_part():
+    s, latents = scheduler("epsilon"), torch.zeros(8, 1, 1, 1)
+    drawn = [noised(s, latents, torch.Generator().manual_seed(seed))[2] for seed in range(200)]
+    assert all(sorted((timesteps // 125).tolist()) == list(range(8)) for timesteps in drawn)
+    first = torch.stack(drawn)[:, 0].float()  # of one sample: uniform over all of them
+    assert first.mean().item() == pytest.approx(499.5, abs=4 * 288.7 / 200**0.5)
+    assert first.std().item() == pytest.approx(288.7, rel=0.15)
+
+
+def test_a_persons_cells_weigh_more_and_each_picture_as_much_as_another():
+    batch = miniature.batch()
+    batch.silhouettes[:] = 0
+    batch.silhouettes[0, :, :24] = 1  # the upper half
+    batch.silhouettes[1, :, :2, :2] = 1  # a quarter of one cell
+    batch.silhouettes[2] = 1
+    batch.silhouette_known[2] = False
+    weight = person_weight(batch, torch.zeros(4, 4, 12, 8), 3.0)
+    assert weight.shape == (4, 1, 12, 8)
+    torch.testing.assert_close(weight.mean((1, 2, 3)), torch.ones(4))
+    torch.testing.assert_close(weight[0, 0, 0, 0] / weight[0, 0, -1, 0], torch.tensor(4.0))
+    torch.testing.assert_close(weight[1, 0, 0, 0] / weight[1, 0, -1, 0], torch.tensor(1.75))
+    assert torch.equal(weight[2:], torch.ones(2, 1, 12, 8))
+
+
+def test_a_diffusion_loss_can_be_weighted_by_cell():
+    predicted, target, weight = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2), torch.rand(3, 1, 2, 2)
+    expected = sum(((predicted - target)[:, c] ** 2 * weight[:, 0]).mean() for c in range(4)) / 4
+    torch.testing.assert_close(diffusion_loss(predicted, target, weight), expected)
 
 
 def test_weighted_diffusion_loss_is_the_weighted_mean_of_samples():

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bolid.core.errors import BolidError
-from bolid.tasks.bundle.pack import EXACT, MEMBERS, VAE, pack_bundle
+from bolid.tasks.bundle.pack import MEMBERS, VAE, pack_bundle
 
 
 @pytest.fixture
@@ -16,7 +16,10 @@ def runs(tmp_path):
     for source in [source for source, name in MEMBERS.items() if name != VAE]:
         folder = tmp_path / "runs" / source / "part"
         folder.mkdir(parents=True)
-        weights = {"weight": torch.tensor([1.0, 1e-9, 70.5]), "steps": torch.tensor([3]), "half": torch.ones(1).half()}
+        weights = {
+            "weight": torch.tensor([1.0, 1e-9, 70.5]), "norm.running_var": torch.tensor([1e-9]),
+            "steps": torch.tensor([3]), "half": torch.ones(1).half(),
+        }  # fmt: skip
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "config.json").write_text("{}")
     return tmp_path / "runs"
@@ -32,9 +35,10 @@ def test_members_are_copied_and_halved(runs, tmp_path):
     assert not (bundle / "pose/old.txt").exists()
     for name in names:
         weights = load_file(bundle / name / "part/model.safetensors")
-        kept = torch.float32 if name in EXACT else torch.float16
-        assert {k: v.dtype for k, v in weights.items()} == {"weight": kept, "steps": torch.int64, "half": torch.float16}
-        assert weights["weight"][[0, 2]].tolist() == [1.0, 70.5]
+        assert weights["weight"].tolist() == [1.0, 0.0, 70.5]
+        assert {weights[half].dtype for half in ("weight", "half")} == {torch.float16}
+        assert weights["norm.running_var"] == torch.tensor([1e-9])
+        assert weights["steps"].dtype == torch.int64
         assert (bundle / name / "part/config.json").read_text() == "{}"
     original = load_file(runs / "pose/pose/part/model.safetensors")
     assert original["weight"].dtype == torch.float32

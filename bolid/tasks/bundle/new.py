@@ -85,7 +85,8 @@ def new_stable_diffusion(
     folder: Path,
     vae: Path,
     captions_from: Path,
-    channels: tuple[int, ...] = (64, 128, 128),
+    channels: tuple[int, ...] = (48, 128, 128),
+    heads: tuple[int, ...] = (1, 4, 4),
     width: int = 128,
     layers: int = 1,
     seed: int = 0,
@@ -97,6 +98,7 @@ def new_stable_diffusion(
         vae: Folder of the autoencoder.
         captions_from: Folder with a manifest whose captions make the vocabulary.
         channels: Of the UNet, per level; every level has cross-attention.
+        heads: Of the attention, per level.
         width: Of the text encoder and the cross-attention.
         layers: Residual blocks a level.
         seed: Of the weights.
@@ -107,12 +109,14 @@ def new_stable_diffusion(
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BolidError(f"{folder} already holds a model or other files: remove it or give another folder")
+    if len(channels) != len(heads):
+        raise BolidError(f"the UNet has {len(channels)} levels of channels, but {len(heads)} of heads: give as many")
     tokenizer = train_tokenizer(r.caption for r in read_manifest(captions_from))
     autoencoder = AutoencoderKL.from_pretrained(str(vae))
     torch.manual_seed(seed)
     pipeline = StableDiffusionPipeline(
         vae=autoencoder, text_encoder=new_text_encoder(tokenizer, width), tokenizer=tokenizer,
-        unet=new_unet(channels, autoencoder.config.latent_channels, width, layers), scheduler=new_scheduler(),
+        unet=new_unet(channels, heads, autoencoder.config.latent_channels, width, layers), scheduler=new_scheduler(),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     with atomic_folder(folder) as part:
@@ -133,8 +137,14 @@ def new_text_encoder(tokenizer: CLIPTokenizer, width: int) -> CLIPTextModel:
     )  # fmt: skip
 
 
-def new_unet(channels: Sequence[int], latent: int, width: int, layers: int) -> UNet2DConditionModel:
-    """An untrained UNet for 24x16 latents of `latent` channels, told texts of size `width` on every level."""
+def new_unet(
+    channels: Sequence[int], heads: Sequence[int], latent: int, width: int, layers: int
+) -> UNet2DConditionModel:
+    """An untrained UNet for 24x16 latents of `latent` channels, told texts of size `width` on every level.
+
+    The text, pooled, also joins the timestep (as in DeepFloyd IF): through cross-attention alone a short training
+    learns colours, but not what decides the whole picture, like pose and view.
+    """
     from diffusers import UNet2DConditionModel
 
     levels = len(channels)
@@ -142,7 +152,8 @@ def new_unet(channels: Sequence[int], latent: int, width: int, layers: int) -> U
         sample_size=(24, 16), in_channels=latent, out_channels=latent,
         down_block_types=("CrossAttnDownBlock2D",) * levels, up_block_types=("CrossAttnUpBlock2D",) * levels,
         block_out_channels=tuple(channels), layers_per_block=layers, cross_attention_dim=width,
-        attention_head_dim=4, norm_num_groups=16, transformer_layers_per_block=1,
+        attention_head_dim=tuple(heads), norm_num_groups=16, transformer_layers_per_block=1,
+        resnet_time_scale_shift="scale_shift", addition_embed_type="text", addition_embed_type_num_heads=4,
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ MEMBERS = {
     "anthropometer/anthropometer": "anthropometer",
 }
 SCORES = "scores.json"
-EXACT = {"pose", "attributes", "anthropometer"}  # batch norm's running variances can be too small for half precision
+EXACT = "running_var"  # batch norm's variances can be too small for half precision
 
 
 def pack_bundle(runs: Path = Path("runs/tiny"), folder: Path = Path("data/tiny")) -> str:
@@ -48,7 +48,7 @@ def pack_bundle(runs: Path = Path("runs/tiny"), folder: Path = Path("data/tiny")
     for source, name in trained.items():
         with atomic_folder(folder / name) as part:
             shutil.copytree(runs / source, part, dirs_exist_ok=True)
-            for weights in () if name in EXACT else part.rglob("*.safetensors"):
+            for weights in part.rglob("*.safetensors"):
                 halve(weights)
             if name == VAE:
                 check_latents(folder / VAE, part)
@@ -75,8 +75,9 @@ def check_latents(old: Path, new: Path) -> None:
 
 
 def halve(file: Path) -> None:
-    """Rewrites floating point tensors in float16."""
-    state = {k: v.half() if v.dtype == torch.float32 else v for k, v in load_file(file).items()}
+    """Rewrites floating point tensors in float16, all but batch norm's variances."""
+    halves = {k: v.half() for k, v in load_file(file).items() if v.dtype == torch.float32 and not k.endswith(EXACT)}
+    state = load_file(file) | halves
     with atomic_path(file) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
 

@@ -10,7 +10,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from bolid.core.schema import PersonBatch
-from bolid.losses.diffusion import diffusion_loss, noised, regression_target
+from bolid.losses.diffusion import diffusion_loss, noised, person_weight, regression_target
 from bolid.models.backbones import Backbone
 from bolid.tasks.base import BaseTask
 from bolid.tasks.bundle.once import OncePerPhoto, refuse_flips
@@ -22,12 +22,13 @@ class TextToImageTask(BaseTask):
     Args:
         backbone: An untrained backbone (see `new_stable_diffusion`); its autoencoder stays frozen.
         text_dropout: Share of samples without a caption.
+        person_weight: Extra weight of the person's latent cells.
         kwargs: See `BaseTask`.
     """
 
-    def __init__(self, backbone: Backbone, text_dropout: float = 0.1, **kwargs: Any):
+    def __init__(self, backbone: Backbone, text_dropout: float = 0.1, person_weight: float = 3.0, **kwargs: Any):
         super().__init__(**kwargs)
-        self.backbone, self.text_dropout = backbone, text_dropout
+        self.backbone, self.text_dropout, self.person_weight = backbone, text_dropout, person_weight
         backbone.unet.requires_grad_(True).to(memory_format=torch.channels_last)
         backbone.text_encoder.requires_grad_(True)
         self.latents = OncePerPhoto()  # the autoencoder is frozen
@@ -63,7 +64,8 @@ class TextToImageTask(BaseTask):
         dropped = torch.rand(len(batch), generator=generator, device=self.device) < self.text_dropout
         captions = ["" if drop else caption for caption, drop in zip(batch.captions, dropped.tolist(), strict=True)]
         predicted = self.backbone.predict(noisy, timesteps, self.backbone.encode_prompt(captions), [], batch.time_ids)
-        return diffusion_loss(predicted, regression_target(scheduler, latents, noise, timesteps))
+        target = regression_target(scheduler, latents, noise, timesteps)
+        return diffusion_loss(predicted, target, person_weight(batch, latents, self.person_weight))
 
     def encode(self, batch: PersonBatch) -> Tensor:
         """The photos' latents (B, C, h, w), remembered by file name."""
