@@ -1,8 +1,8 @@
-"""What is known of the bodies of rendered people."""
+"""What is known of the bodies of rendered people, and what is average among them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,31 @@ from bolid.core.errors import BolidError
 RATIOS = ("waist", "hip", "shoulder", "torso", "leg", "arm", "build")
 SHAPE = tuple(name for name in RATIOS if name != "arm")  # what body shape is scored by; arms are told beside it
 PEOPLE = "people.parquet"
+
+# Mean and standard deviation of 1,000 unrejected people of each gender; rewrite with
+# `python -m bolid.data.people.calibrate` and raise RENDERER_VERSION, since caption words follow from it.
+CALIBRATION: dict[str, dict[str, tuple[float, float]]] = {
+    "woman": {
+        "stature": (1.6445, 0.08487),
+        "waist": (0.45576, 0.05759),
+        "hip": (0.61845, 0.05679),
+        "shoulder": (0.19583, 0.01799),
+        "torso": (0.3305, 0.01673),
+        "leg": (0.51456, 0.01931),
+        "arm": (0.28421, 0.02217),
+        "build": (0.013186, 0.002155),
+    },
+    "man": {
+        "stature": (1.7327, 0.08657),
+        "waist": (0.50821, 0.05751),
+        "hip": (0.58915, 0.05192),
+        "shoulder": (0.22041, 0.02209),
+        "torso": (0.33489, 0.01713),
+        "leg": (0.52037, 0.01935),
+        "arm": (0.30137, 0.0223),
+        "build": (0.01441, 0.002275),
+    },
+}
 
 
 class Body(NamedTuple):
@@ -40,3 +65,9 @@ def read_bodies(folder: Path) -> Mapping[str, Body]:
     except (ArrowException, OSError) as error:
         raise BolidError(f"{path}: not a readable table of people ({error}).") from error
     return {row["identity"]: Body(row["gender"], torch.tensor([row[name] for name in RATIOS])) for row in rows}
+
+
+def standardise(bodies: Sequence[Body]) -> Tensor:
+    """How far bodies are from the average one of their gender, in that gender's standard deviations: (B, 7)."""
+    average = torch.tensor([[CALIBRATION[body.gender][name] for name in RATIOS] for body in bodies])  # (B, 7, 2)
+    return (torch.stack([body.ratios for body in bodies]) - average[..., 0]) / average[..., 1]

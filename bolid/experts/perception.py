@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
-from bolid.core.measures import Body
 from bolid.core.paths import find_folder
 from bolid.core.wording import ATTRIBUTES
 from bolid.experts.base import Frozen
@@ -82,9 +80,5 @@ class Anthropometer(_Judge):
 
     @torch.no_grad()
     def read(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> (B, 7) `RATIOS` in within-gender standard deviations; 0 is average."""
+        """Pictures (B, 3, H, W) in 0..1 -> (B, 7) `RATIOS` as `standardise` tells the truth: 0 is average."""
         return self.network(self._fit(pictures))[0]
-
-    def standardise(self, bodies: Sequence[Body]) -> Tensor:
-        """What a perfect reading of these bodies is: (B, 7)."""
-        return self.network.standardise(list(bodies))

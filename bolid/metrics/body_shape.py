@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.errors import BolidError
-from bolid.core.measures import RATIOS, SHAPE, Body, read_bodies
+from bolid.core.measures import RATIOS, SHAPE, Body, read_bodies, standardise
 from bolid.core.schema import PersonBatch
 from bolid.core.wording import shows_figure
 from bolid.experts.perception import Anthropometer
@@ -63,7 +63,7 @@ class BodyReadings(PictureMetric):
     def by_person(self) -> tuple[Tensor, list[Tensor]]:
         """The true proportions (P, 7) of everybody seen, and of each all readings (n, 7), on the CPU."""
         rows, readings = dim_zero_cat(self.rows).cpu(), dim_zero_cat(self.readings).float().cpu()
-        truth = self.anthropometer.standardise(list(self.bodies.values())).cpu()  # (P, 7)
+        truth = standardise(list(self.bodies.values()))  # (P, 7)
         people = rows.unique()
         return truth[people], [readings[rows == person] for person in people]
 

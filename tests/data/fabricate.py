@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import torch
 from PIL import Image, ImageDraw
+from pyarrow import parquet
+from torch import Tensor
 
+from bolid.core.measures import CALIBRATION, PEOPLE, RATIOS
 from bolid.core.safe_io import sha256
 from bolid.core.schema import PersonRecord, Phrase
 from bolid.data.manifest import write_manifest
@@ -67,6 +73,23 @@ def fabricate(
             records.append(_record(folder, name, who, photo, size, faces and photo == 0, silhouettes))
     write_manifest(folder, records)
     return records
+
+
+def fabricate_bodies(folder: Path, identities: Sequence[str], seed: int = 0) -> Tensor:
+    """Writes a table of people, women and men in turn, as rendering does.
+
+    Returns:
+        (P, 7) how far each is from the average of the gender, in standard deviations.
+    """
+    deviations = np.random.default_rng(seed).normal(size=(len(identities), len(RATIOS)))
+    rows = []
+    for number, (identity, person) in enumerate(zip(identities, deviations, strict=True)):
+        gender = ("woman", "man")[number % 2]
+        average = [CALIBRATION[gender][name] for name in RATIOS]
+        ratios = [mean + z * spread for z, (mean, spread) in zip(person, average, strict=True)]
+        rows.append({"identity": identity, "gender": gender} | dict(zip(RATIOS, ratios, strict=True)))
+    parquet.write_table(pa.Table.from_pylist(rows), folder / PEOPLE)
+    return torch.from_numpy(deviations).float()
 
 
 def _record(

@@ -1,12 +1,11 @@
-"""The judges' networks: what stands where is not lost, and bodies are measured against their own gender."""
+"""The judges' networks: what stands where is not lost."""
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from bolid.core.errors import BolidError
-from bolid.core.measures import RATIOS, Body
+from bolid.core.measures import RATIOS
 from bolid.core.wording import ATTRIBUTES
 from bolid.models.perception import anthropometer
 from bolid.models.perception.anthropometer import AnthropometerNetwork, centres, trunk, window_grid
@@ -41,11 +40,9 @@ def test_what_is_read_has_its_shape_and_depends_on_the_picture_alone(reader):
 
 
 def test_a_saved_network_reads_the_same(reader, tmp_path):
-    reader.mean += 1
     reader.save_pretrained(tmp_path)
     again = AnthropometerNetwork.from_pretrained(str(tmp_path)).eval()
     assert torch.equal(again(pictures()).ratios, reader(pictures()).ratios)
-    assert torch.equal(again.mean, reader.mean)
 
 
 def test_the_centre_of_a_map_is_its_mass():
@@ -86,30 +83,6 @@ def test_a_trunk_that_points_at_the_camera_gives_a_small_upright_window():
     middle, axis = trunk(points(([30.0, 40.0], [34.0, 40.0]), ([30.0, 40.0], [34.0, 40.0])), torch.Size([96, 64]))
     assert axis[0].tolist() == pytest.approx([0, -anthropometer.SHORTEST * 96])
     assert middle[0].tolist() == pytest.approx([32, 40])
-
-
-def test_bodies_are_measured_against_their_gender(reader):
-    rng = np.random.default_rng(0)
-    ratios = {"woman": rng.normal(1.0, 0.1, (40, 7)), "man": rng.normal(3.0, 0.5, (60, 7))}
-    bodies = {
-        f"{gender}{i}": Body(gender, torch.tensor(row).float())
-        for gender, rows in ratios.items()
-        for i, row in enumerate(rows)
-    }
-    reader.measure_people(bodies)
-    scores = reader.standardise(list(bodies.values())).numpy()
-    expected = np.concatenate([(r - r.mean(0)) / r.std(0, ddof=1) for r in ratios.values()])
-    np.testing.assert_allclose(scores, expected, atol=1e-4)
-
-
-@pytest.mark.parametrize("men", [0, 1])
-def test_one_person_of_a_gender_is_no_average(reader, men):
-    genders = ["woman", "woman", *["man"] * men]
-    bodies = {f"p{i}": Body(gender, torch.rand(7)) for i, gender in enumerate(genders)}
-    with pytest.raises(
-        BolidError, match=rf"of gender man there are {men} among {2 + men} people: raise data\.train_people"
-    ):
-        reader.measure_people(bodies)
 
 
 def test_gradients_reach_every_weight(reader):

@@ -1,4 +1,4 @@
-"""Measures what is average: prints the constants of `measure.CALIBRATION`.
+"""Measures what is average: prints the constants of `bolid.core.measures.CALIBRATION`.
 
 Run as `python -m bolid.data.people.calibrate`. Caption words and the rejection of tails follow from these constants, so
 changing them means a new RENDERER_VERSION and new photos.

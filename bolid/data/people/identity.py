@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bolid.core.measures import CALIBRATION
 from bolid.data.people.body import Rest, body
-from bolid.data.people.measure import CALIBRATION, Measures, measure, z_score
+from bolid.data.people.measure import Measures, measure, z_score
 
 SKINS = np.array([(1.0, 0.84, 0.74), (0.94, 0.75, 0.62), (0.84, 0.64, 0.49), (0.68, 0.48, 0.35), (0.46, 0.31, 0.23)])
 HAIRS = {

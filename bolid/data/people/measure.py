@@ -7,32 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import ConvexHull
 
+from bolid.core.measures import CALIBRATION
 from bolid.data.people.body import Rest, body
-
-# Mean and standard deviation of 1,000 unrejected people of each gender; rewrite with
-# `python -m bolid.data.people.calibrate` and raise RENDERER_VERSION, since caption words follow from it.
-CALIBRATION: dict[str, dict[str, tuple[float, float]]] = {
-    "woman": {
-        "stature": (1.6445, 0.08487),
-        "waist": (0.45576, 0.05759),
-        "hip": (0.61845, 0.05679),
-        "shoulder": (0.19583, 0.01799),
-        "torso": (0.3305, 0.01673),
-        "leg": (0.51456, 0.01931),
-        "arm": (0.28421, 0.02217),
-        "build": (0.013186, 0.002155),
-    },
-    "man": {
-        "stature": (1.7327, 0.08657),
-        "waist": (0.50821, 0.05751),
-        "hip": (0.58915, 0.05192),
-        "shoulder": (0.22041, 0.02209),
-        "torso": (0.33489, 0.01713),
-        "leg": (0.52037, 0.01935),
-        "arm": (0.30137, 0.0223),
-        "build": (0.01441, 0.002275),
-    },
-}
 
 
 @dataclass(frozen=True)

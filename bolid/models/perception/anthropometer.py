@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -11,9 +10,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bolid.core.errors import BolidError
-from bolid.core.measures import RATIOS, Body
-from bolid.core.wording import GENDERS
+from bolid.core.measures import RATIOS
 from bolid.models.perception.trunk import Pyramid, Residual
 
 KEYPOINTS = 17
@@ -32,7 +29,7 @@ class Reading(NamedTuple):
     """What an anthropometer sees.
 
     Attributes:
-        ratios: (B, 7) deviations from the average body of the gender, in standard deviations.
+        ratios: (B, 7) as `bolid.core.measures.standardise` tells the truth.
         keypoints: (B, 17, 2) x, y as shares of the picture's width and height.
         maps: (B, 17, H/2, W/2) logits of where each keypoint is.
         silhouette: (B, 1, H/2, W/2) logits.
@@ -57,9 +54,6 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         width: Of the features that proportions are read from.
     """
 
-    mean: Tensor  # (2, 7) of the people it was trained on, by gender
-    deviation: Tensor  # (2, 7)
-
     @register_to_config
     def __init__(
         self,
@@ -77,8 +71,6 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
             nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.1),
             nn.Linear(width, len(RATIOS)),
         )  # fmt: skip
-        self.register_buffer("mean", torch.zeros(len(GENDERS), len(RATIOS)))
-        self.register_buffer("deviation", torch.ones(len(GENDERS), len(RATIOS)))
 
     def forward(self, pictures: Tensor) -> Reading:
         """Reads pictures (B, 3, H, W) in -1..1."""
@@ -96,28 +88,6 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         scale = 10 * size[:, 0] / pictures.shape[-2]
         features = torch.cat([self.window(cut), pose, bones, scale, coarse.mean((2, 3))], 1)
         return Reading(self.head(features), keypoints, maps[:, :-1], silhouette)
-
-    def measure_people(self, bodies: Mapping[str, Body]) -> None:
-        """Takes the average body of each gender, and the spread around it, from people's true ratios.
-
-        Raises:
-            BolidError: If there are fewer than two people of a gender.
-        """
-        for row, gender in enumerate(GENDERS):
-            ratios = [body.ratios for body in bodies.values() if body.gender == gender]
-            if len(ratios) < 2:
-                raise BolidError(
-                    f"an anthropometer learns from two people of each gender at least, and of gender {gender} there "
-                    f"are {len(ratios)} among {len(bodies)} people: raise data.train_people"
-                )
-            stacked = torch.stack(ratios)  # (N, 7)
-            self.mean[row], self.deviation[row] = stacked.mean(0), stacked.std(0)
-
-    def standardise(self, bodies: list[Body]) -> Tensor:
-        """What a perfect reading of these bodies is: (B, 7)."""
-        gender = torch.tensor([GENDERS.index(body.gender) for body in bodies], device=self.mean.device)
-        ratios = torch.stack([body.ratios for body in bodies]).to(self.mean.device)
-        return (ratios - self.mean[gender]) / self.deviation[gender]
 
 
 def centres(maps: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
 from bolid.core.keypoints import FLIP
-from bolid.core.measures import Body, read_bodies
+from bolid.core.measures import Body, read_bodies, standardise
 from bolid.core.schema import PersonBatch
 from bolid.core.wording import shows_figure
 from bolid.experts.perception import Anthropometer
@@ -50,14 +50,13 @@ class AnthropometerTask(PerceptionTask):
         self.bodies: dict[str, Body] = {}
 
     def on_fit_start(self) -> None:
-        """Takes the average body of the people to train on."""
+        """Reads the bodies of the people to train on."""
         super().on_fit_start()
         self.bodies = dict(read_bodies(self.people))
         splits = self.of_data("splits", None)
         taught = {record.identity for record in splits["train"]} if splits else self.bodies.keys()
         if strange := sorted(taught - self.bodies.keys()):
             raise BolidError(f"people: {self.people} does not know {strange[0]}: set it to data.folder")
-        self.network.measure_people({identity: self.bodies[identity] for identity in taught})
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -87,7 +86,7 @@ class AnthropometerTask(PerceptionTask):
         shown = [i for i, caption in enumerate(batch.full_captions) if shows_figure(caption)]
         if not shown:
             return reading.ratios.sum() * 0.0
-        truth = self.network.standardise([self.bodies[batch.identities[i]] for i in shown])  # (b, 7)
+        truth = standardise([self.bodies[batch.identities[i]] for i in shown]).to(reading.ratios.device)  # (b, 7)
         return F.mse_loss(reading.ratios[shown].float(), truth)
 
     def new_score(self, folder: Path) -> RawAndRoundTrip:

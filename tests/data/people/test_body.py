@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from bolid.core.measures import RATIOS
+from bolid.core.measures import CALIBRATION, RATIOS
 from bolid.data.people.body import COCO17, body
-from bolid.data.people.measure import CALIBRATION, measure, z_score
+from bolid.data.people.measure import measure, z_score
 from bolid.data.people.photo import plan_photo
 
 

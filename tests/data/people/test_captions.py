@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bolid.core.measures import CALIBRATION
 from bolid.core.schema import BODY_KINDS, PHRASE_KINDS
 from bolid.core.wording import BUILD, HEIGHT, OUTDOOR
 from bolid.data.people.captions import PARTS, describe, level
 from bolid.data.people.garments import COLOURS
-from bolid.data.people.measure import CALIBRATION
 from bolid.data.people.outfit import draw_outfit
 from bolid.data.people.photo import plan_photo
 from bolid.data.people.scene import WALLS
