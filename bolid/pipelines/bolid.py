@@ -62,7 +62,10 @@ class BoLIDPipeline:
             family, path = BACKBONES[card["backbone"]["family"]], card["backbone"]["path"]
             kinds = [(BRANCHES[kind["name"]], kind["arguments"]) for kind in card["branches"]]
         except (ValueError, LookupError, TypeError) as error:
-            raise BolidError(f"{folder / CARD} is not a card this version reads ({error!r}): export it anew") from error
+            raise BolidError(
+                f"{folder / CARD} is not a card that pipelines read ({error!r}): they know the backbones "
+                f"{', '.join(BACKBONES)} and the branches {', '.join(BRANCHES)}"
+            ) from error
         base = family(backbone or path, dtype=dtype)
         branches = [kind(**arguments) for kind, arguments in kinds]
         install_branches(base.unet, [b.projector(base.text_dim) for b in branches])

@@ -14,7 +14,7 @@ from bolid.core.identity import Identity
 from bolid.core.safe_io import sha256
 from bolid.models.attention import install_branches
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
-from bolid.models.branches import BodyBranch, FaceBranch
+from bolid.models.branches import BodyBranch, FaceBranch, TrueBodyBranch
 from bolid.pipelines.bolid import BoLIDPipeline
 from tests import miniature
 from tests.data.fabricate import fabricate
@@ -187,6 +187,14 @@ def test_an_unknown_branch_in_the_card_is_refused(saved):
     (saved / "adapter.json").write_text(json.dumps(card))
     with pytest.raises(BolidError, match="voice"):
         BoLIDPipeline.from_pretrained(saved)
+
+
+def test_nobody_generates_with_the_oracle_by_mistake(tmp_path):
+    backbone, branch = StableDiffusion(str(miniature.save_sd(tmp_path / "sd"))), TrueBodyBranch(tmp_path)
+    install_branches(backbone.unet, [branch.projector(backbone.text_dim)])
+    BoLIDPipeline(backbone, [branch]).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(BolidError, match=r"'true_body'.*the branches face, body$"):
+        BoLIDPipeline.from_pretrained(tmp_path / "adapter")
 
 
 def test_the_card_tells_the_networks_that_made_the_conditions(saved, tmp_path):

@@ -3,5 +3,6 @@
 from bolid.models.branches.base import IdentityBranch
 from bolid.models.branches.body import BodyBranch
 from bolid.models.branches.face import FaceBranch
+from bolid.models.branches.true_body import TrueBodyBranch
 
-__all__ = ["BodyBranch", "FaceBranch", "IdentityBranch"]
+__all__ = ["BodyBranch", "FaceBranch", "IdentityBranch", "TrueBodyBranch"]

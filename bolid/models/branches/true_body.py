@@ -1,0 +1,52 @@
+"""The oracle's branch: the true proportions of who is to be drawn, which no photo tells exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bolid.core.errors import BolidError
+from bolid.core.measures import RATIOS, Body, read_bodies, standardise
+from bolid.core.schema import PersonBatch
+from bolid.models.branches.base import IdentityBranch
+
+
+class TrueBodyBranch(IdentityBranch):
+    """True proportions, 7 numbers to 16 tokens: the ceiling of what a body branch can do for a backbone.
+
+    It looks up who the *target* is, without references, so it is only for measuring on rendered people; no pipeline
+    loads it.
+
+    Args:
+        people: Folder of the rendered people, whose table knows their true proportions. It is read when first needed:
+            where nobody has been rendered yet, there is none when a branch is built.
+        num_tokens: See `IdentityBranch`, as the rest. `mult` makes the projector about as wide as the body branch's.
+    """
+
+    name = "true_body"
+    embed_dim = len(RATIOS)
+
+    def __init__(
+        self, people: Path, num_tokens: int = 16, mult: int = 16, dropout: float = 0.05, fingerprint: str = ""
+    ):
+        super().__init__(num_tokens, mult, dropout, fingerprint)
+        self.people = people
+
+    @cached_property
+    def bodies(self) -> Mapping[str, Body]:
+        """Everybody's body by identity."""
+        return read_bodies(self.people)
+
+    def embed(self, batch: PersonBatch, generator: torch.Generator | None = None) -> Tensor:
+        """The targets' deviations from the average body, (B, 7).
+
+        Raises:
+            BolidError: If the folder has no table, or does not know one of them.
+        """
+        if strange := [identity for identity in batch.identities if identity not in self.bodies]:
+            raise BolidError(f"{self.people} does not know {strange[0]}: give the folder that the batches are from.")
+        return standardise([self.bodies[identity] for identity in batch.identities]).to(batch.pictures.device)
