@@ -69,7 +69,7 @@ class PictureMetric(Metric, ABC):
         """Metric name -> scalar; the name tells the network that gave the features."""
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """Metric name -> the numbers that its value is the mean of, on all ranks; every rank must ask.
+        """Metric name -> the numbers that its value is the mean of, or its root, on all ranks; every rank must ask.
 
         Only of metrics that are such a mean: their reports have intervals.
         """

@@ -17,6 +17,7 @@ from bolid.core.wording import shows_figure
 from bolid.experts.perception import Anthropometer
 from bolid.experts.pose import PoseEstimator
 from bolid.metrics.base import PictureMetric, full_precision
+from bolid.metrics.interval import PersonScores
 
 _SCORED = [RATIOS.index(name) for name in SHAPE]
 
@@ -100,11 +101,23 @@ class BodyShape(BodyReadings):
         Errors are roots of the mean square over people. The slope is 1 where readings follow the truth, 0 where they
         do not.
         """
-        truth, readings = self.by_person()
-        mean = torch.stack([r.mean(0) for r in readings]) if readings else torch.zeros(0, len(RATIOS))  # (P, 7)
+        truth, mean = self.means()
         square = (mean - truth).square().mean(0)  # (7,)
         found = {"body_shape_error": square[_SCORED].mean().sqrt(), "body_shape_slope": _slope(truth, mean)}
         return found | {f"body_shape_error/{name}": square[row].sqrt() for row, name in enumerate(RATIOS)}
+
+    def person_scores(self) -> dict[str, PersonScores]:
+        """Squared errors, one a person; see `PictureMetric`."""
+        with self.sync_context():
+            truth, mean = self.means()
+            people = dim_zero_cat(self.rows).cpu().unique()
+        square = (mean - truth)[:, _SCORED].square().mean(1)  # (P,)
+        return {"body_shape_error": PersonScores(square, people, root=True)}
+
+    def means(self) -> tuple[Tensor, Tensor]:
+        """The true proportions of everybody seen, in the order of their numbers, and the mean readings: (P, 7) each."""
+        truth, readings = self.by_person()
+        return truth, torch.stack([r.mean(0) for r in readings]) if readings else torch.zeros(0, len(RATIOS))
 
 
 class ReadingAccuracy(BodyReadings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -15,14 +15,21 @@ TOGETHER = 1000  # resamples that are in memory at a time
 
 
 class PersonScores(NamedTuple):
-    """One number a picture, (N,), and whose picture it is, (N,) int64 (see `numbered`)."""
+    """One number a picture (or a person), and whose it is; a metric is their mean, or its root.
+
+    Attributes:
+        scores: (N,).
+        people: (N,) int64, equal for equal people (see `numbered`).
+        root: The metric is the root of the mean: scores are squared errors.
+    """
 
     scores: Tensor
     people: Tensor
+    root: bool = False
 
 
 class Interval(NamedTuple):
-    """A mean over pictures, or the difference of two, and its bounds."""
+    """A mean over pictures, or what is made of several, and its bounds."""
 
     value: float
     low: float
@@ -41,16 +48,35 @@ def interval(own: PersonScores, other: PersonScores | None = None) -> Interval:
     Returns:
         Not numbers: the bounds below two people, and the value without any.
     """
+    return _bootstrapped([own], lambda mean: mean) if other is None else _bootstrapped([own, other], np.subtract)
+
+
+def gap_closed(text: PersonScores, own: PersonScores, floor: PersonScores) -> Interval | None:
+    """How far an error came down from `text` (0) to `floor` (1), of the people who are in all three.
+
+    Returns:
+        (text − own) / (text − floor); None if there is no gap between text and floor, or nobody is in all three.
+    """
+    found = _bootstrapped([text, own, floor], _share)
+    return None if np.isnan(found.value) else found
+
+
+def _bootstrapped(parts: Sequence[PersonScores], combine: Callable[..., np.ndarray]) -> Interval:
+    """`combine` of the parts' means, with bounds; see `interval`."""
     from scipy.stats import bootstrap
 
-    parts = [own] if other is None else [own, other]
+    def statistic(*data: np.ndarray, axis: int) -> np.ndarray:
+        """Sums and numbers of pictures, (..., P) each, to what is asked for: (...)."""
+        means = [total.sum(axis) / count.sum(axis) for total, count in zip(data[::2], data[1::2], strict=True)]
+        return combine(*(np.sqrt(mean) if part.root else mean for mean, part in zip(means, parts, strict=True)))
+
     people = reduce(np.intersect1d, [np.unique(part.people.cpu().numpy()) for part in parts])
     data = [column for part in parts for column in _by_person(part, people)]
-    value = float(_difference(*data, axis=-1)) if len(people) else np.nan
-    if len(people) < 2:
+    value = float(statistic(*data, axis=-1)) if len(people) else np.nan
+    if len(people) < 2 or np.isnan(value):
         return Interval(value, np.nan, np.nan)
     bounds = bootstrap(
-        data, _difference, paired=True, n_resamples=RESAMPLES, batch=TOGETHER, confidence_level=LEVEL,
+        data, statistic, paired=True, n_resamples=RESAMPLES, batch=TOGETHER, confidence_level=LEVEL,
         method="percentile", rng=0,
     ).confidence_interval  # fmt: skip
     return Interval(value, float(bounds.low), float(bounds.high))
@@ -75,8 +101,13 @@ def intervals(
     for minuend, subtrahend in differences:
         for metric, scores in columns[minuend].items():
             name, difference = f"{metric}/{minuend}-{subtrahend}", interval(scores, columns[subtrahend][metric])
-            found |= {name: difference.value} | _bounds(name, difference)
+            found |= with_bounds(name, difference)
     return found
+
+
+def with_bounds(name: str, found: Interval) -> dict[str, float]:
+    """The value by its name, and the bounds by `<name>/low` and `/high`."""
+    return {name: found.value} | _bounds(name, found)
 
 
 def _bounds(name: str, found: Interval) -> dict[str, float]:
@@ -91,7 +122,7 @@ def _by_person(part: PersonScores, people: np.ndarray) -> tuple[np.ndarray, np.n
     return np.bincount(rows, scores, len(people)), np.bincount(rows, minlength=len(people)).astype(float)
 
 
-def _difference(*data: np.ndarray, axis: int) -> np.ndarray:
-    """Sums and numbers of pictures, (..., P) each, to the mean over the pictures; of four, to the means' difference."""
-    means = [total.sum(axis) / count.sum(axis) for total, count in zip(data[::2], data[1::2], strict=True)]
-    return means[0] - means[1] if len(means) > 1 else means[0]
+def _share(text: np.ndarray, own: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """Of the gap, how much is closed; not a number where there is none."""
+    gap = text - floor
+    return (text - own) / np.where(gap == 0, np.nan, gap)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from bolid.metrics.interval import PersonScores, interval, intervals
+from bolid.metrics.interval import PersonScores, gap_closed, interval, intervals, with_bounds
 
 
 def people(count, pictures, spread, seed=0, shift=0.0):
@@ -65,3 +65,57 @@ def test_names_are_flat():
     assert list(found) == [*names, "m/both-text", "m/both-text/low", "m/both-text/high"]
     assert found["m/both-text"] == pytest.approx(float(two.scores.mean() - one.scores.mean()))
     assert (found["m/both-text/low"], found["m/both-text/high"]) == interval(two, one)[1:]
+
+
+def squares(seed, spread, count=200):
+    """One squared error a person."""
+    errors = np.random.default_rng(seed).normal(0, spread, count)
+    return PersonScores(torch.from_numpy(errors**2), torch.arange(count), root=True)
+
+
+def test_a_root_is_of_the_mean_and_its_bounds_too():
+    found = squares(0, 2.0)
+    mean, (value, *bounds) = interval(found._replace(root=False)), interval(found)
+    assert value == pytest.approx(found.scores.mean().sqrt().item())
+    np.testing.assert_allclose(bounds, np.sqrt(mean[1:]))
+    other = squares(1, 1.0)
+    difference = interval(found, other).value
+    assert difference == pytest.approx((found.scores.mean().sqrt() - other.scores.mean().sqrt()).item())
+
+
+def test_a_closed_gap_is_a_share_resampled_by_person():
+    text, own, floor = squares(0, 1.0), squares(1, 0.7), squares(2, 0.5)
+    found = gap_closed(text, own, floor)
+    parts = np.stack([part.scores.numpy() for part in (text, own, floor)])
+
+    def share(rows):
+        e_text, e_own, e_floor = np.sqrt(parts[:, rows].mean(1))
+        return (e_text - e_own) / (e_text - e_floor)
+
+    assert found.value == pytest.approx(share(np.arange(200)))
+    rng = np.random.default_rng(3)
+    resampled = [share(rng.integers(0, 200, 200)) for _ in range(4000)]
+    np.testing.assert_allclose(found[1:], np.percentile(resampled, [2.5, 97.5]), atol=0.02)
+    assert gap_closed(text, text, floor).value == 0
+    assert gap_closed(text, floor, floor) == (1, 1, 1)
+
+
+def test_only_people_of_all_three_columns_count_towards_a_gap():
+    first, last = (PersonScores(torch.ones(1), torch.tensor([k]), root=True) for k in (0, 9))
+    few = [squares(seed, 1.0, 20) for seed in range(3)]
+    shorter = few[1]._replace(scores=few[1].scores[1:], people=few[1].people[1:])
+    everybody = [part._replace(scores=part.scores[1:], people=part.people[1:]) for part in few]
+    assert gap_closed(few[0], shorter, few[2]) == gap_closed(*everybody)
+    assert gap_closed(first, last, last) is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_a_gap_there_is_no_share_of_it():
+    text, own = squares(0, 1.0), squares(1, 0.7)
+    assert gap_closed(text, own, text) is None
+    assert gap_closed(text, text, text) is None
+
+
+def test_a_value_stands_with_its_bounds():
+    found = interval(people(20, 2, 1.0))
+    assert with_bounds("m", found) == {"m": found.value, "m/low": found.low, "m/high": found.high}

@@ -14,6 +14,7 @@ from bolid.experts.pose import Pose
 from bolid.metrics.adherence import PromptAdherence
 from bolid.metrics.body_shape import BodyShape, ReadingAccuracy
 from bolid.metrics.graded_words import GradedWords
+from bolid.metrics.interval import interval
 from tests.data.fabricate import fabricate_bodies
 
 SCORED = [RATIOS.index(name) for name in SHAPE]
@@ -99,6 +100,10 @@ def test_body_shape_error_is_of_the_mean_reading_and_unreadable_pictures_are_ave
     assert scores["body_shape_error"] == pytest.approx(np.sqrt((error[:, SCORED] ** 2).mean()), rel=1e-5)
     for k, name in enumerate(RATIOS):
         assert scores[f"body_shape_error/{name}"] == pytest.approx(np.sqrt((error[:, k] ** 2).mean()), rel=1e-4)
+    told = metric.person_scores()["body_shape_error"]
+    np.testing.assert_allclose(told.scores, (error[:, SCORED] ** 2).mean(1), rtol=1e-4)
+    assert told.people.tolist() == [0, 1, 2, 3, 4]
+    assert interval(told).value == pytest.approx(scores["body_shape_error"], rel=1e-5)
     centred = [(v[:, SCORED] - v[:, SCORED].mean(0)).ravel() for v in (truth[:5].numpy(), mean)]
     assert scores["body_shape_slope"] == pytest.approx(linregress(*centred).slope, rel=1e-4)
 
@@ -187,4 +192,6 @@ def test_graded_words_are_ranked_with_ties_and_without_the_unsaid():
 
 def test_nothing_seen_is_not_a_number(people):
     assert GradedWords(Pixels()).compute()["build_words_correlation"].isnan()
-    assert all(v.isnan() for v in BodyShape(Pixels(), people[0], Somebody()).compute().values())
+    shape = BodyShape(Pixels(), people[0], Somebody())
+    assert all(v.isnan() for v in shape.compute().values())
+    assert np.isnan(interval(shape.person_scores()["body_shape_error"])).all()
