@@ -79,6 +79,8 @@ def test_help_lists_every_verb_quickly():
         (["fit", "--config", ADAPTER, "--model.class_path", "bolid.tasks.Paint"], "Paint"),
         (["fit", "--config", ADAPTER, "--model.init_args.backbone.init_args.path", "nowhere"], "nowhere"),
         (["fit", "--config", ADAPTER, "--model.init_args.text_dropout", "much"], "text_dropout"),
+        (["fit", "--config", ADAPTER, "--model.columns", '[{"name": "best", "floor": true, "branches": ["body"]}]'],
+         "column best: a floor"),
         (["fit", "--config", ADAPTER, "--data.init_args.batch_sise", "3"],
          "bolid: data.init_args: no such setting 'batch_sise'; did you mean 'batch_size'?"),
         (["fit", "--config", ADAPTER, "--trainer.callbacks",

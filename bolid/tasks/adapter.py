@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from bolid.core.results import Report, SheetRow
 from bolid.core.schema import PersonBatch
 from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, regression_target
 from bolid.metrics.base import PictureMetric
-from bolid.metrics.interval import intervals
+from bolid.metrics.interval import PersonScores, gap_closed, intervals, with_bounds
 from bolid.models.attention import install_branches
 from bolid.models.backbones import Backbone, TextCondition
 from bolid.models.branches import FaceBranch, IdentityBranch
@@ -25,6 +26,7 @@ from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.base import BaseTask
 
 GRID_PHOTOS = 4
+SHAPE_ERROR = "body_shape_error"
 SHEET_PEOPLE = 64  # kept for the picture sheet: a test of thousands would not fit into memory
 
 
@@ -36,11 +38,18 @@ class Column:
         name: Heading in the report and on the sheet.
         branches: Names of the branches that are on.
         other: Take the embeddings of another person, of the same gender where the batch has one.
+        floor: Draw nothing, but show the batch's own photos after a round trip through the backbone's autoencoder: what
+            pictures could be at best.
     """
 
     name: str
     branches: list[str] = field(default_factory=list)
     other: bool = False
+    floor: bool = False
+
+    def __post_init__(self) -> None:
+        if self.floor and (self.branches or self.other):
+            raise BolidError(f"column {self.name}: a floor shows photos, so it takes neither branches nor `other`")
 
 
 @dataclass
@@ -138,6 +147,8 @@ class AdapterTask(BaseTask):
 
     def draw(self, batch: PersonBatch, column: Column) -> Tensor:
         """The captions drawn the column's way: (B, 3, H, W) in 0..1; a photo's seed is the same in all columns."""
+        if column.floor:
+            return self.round_trip(batch.pictures)
         embeds = [branch.embed(batch) for branch in self.branches]
         if column.other:
             embeds = self.of_others(batch, embeds)
@@ -152,6 +163,12 @@ class AdapterTask(BaseTask):
             height=batch.pictures.shape[-2],
             width=batch.pictures.shape[-1],
         ).float()
+
+    @torch.no_grad()
+    def round_trip(self, pictures: Tensor) -> Tensor:
+        """Photos (B, 3, H, W) in -1..1 through the autoencoder, as drawn pictures are decoded: the same in 0..1."""
+        decoded = self.backbone.decode_latents(self.backbone.encode_pictures(pictures))
+        return (decoded.float() * 0.5 + 0.5).clamp(0, 1)
 
     def of_others(self, batch: PersonBatch, embeds: list[Tensor]) -> list[Tensor]:
         """For each sample the embeddings of another person: of the batch or, if it shows only one, of those before it.
@@ -211,7 +228,7 @@ class AdapterTask(BaseTask):
             name: {k: v for m in metrics for k, v in m.person_scores().items()}
             for name, metrics in self.metrics.items()
         }
-        values |= intervals(people, comparisons(self.columns))
+        values |= intervals(people, comparisons(self.columns)) | body_gaps(people, self.columns)
         pictures = self.trainer.strategy.reduce(torch.tensor(self.drawn, device=self.device), reduce_op="sum")
         return Report(metrics=values, pictures=int(pictures), seed=self.seed, rows=list(self.sheet.values()))
 
@@ -246,11 +263,31 @@ class AdapterTask(BaseTask):
 def comparisons(columns: list[Column]) -> list[tuple[str, str]]:
     """Pairs of columns whose difference is what being told about the person does.
 
-    Each column that is told who it is, less those that are told nothing, or no more than it of somebody else.
+    Each column that is told who it is, less those that are told nothing, or no more than it of somebody else. A floor
+    is neither: nobody drew it.
     """
-    controls = [c for c in columns if c.other or not c.branches]
-    own = [c for c in columns if c not in controls]
+    controls = [c for c in columns if (c.other or not c.branches) and not c.floor]
+    own = [c for c in columns if c.branches and not c.other]
     return [(o.name, c.name) for o in own for c in controls if set(c.branches) <= set(o.branches)]
+
+
+def body_gaps(scores: Mapping[str, Mapping[str, PersonScores]], columns: list[Column]) -> dict[str, float]:
+    """`body_gap_closed/<column>` and its bounds, of the columns with branches: body shape's error from text to floor.
+
+    Args:
+        scores: Column -> metric -> its scores.
+        columns: Without one for text only, a floor and body shape's error in `scores` there are no gaps.
+    """
+    errors = {name: metrics[SHAPE_ERROR] for name, metrics in scores.items() if SHAPE_ERROR in metrics}
+    text = next((c.name for c in columns if not c.branches and not c.floor), None)
+    floor = next((c.name for c in columns if c.floor), None)
+    if text not in errors or floor not in errors:
+        return {}
+    found: dict[str, float] = {}
+    for column in columns:
+        if column.branches and (gap := gap_closed(errors[text], errors[column.name], errors[floor])):
+            found |= with_bounds(f"body_gap_closed/{column.name}", gap)
+    return found
 
 
 def first_photos(shares: list[PersonBatch | None]) -> PersonBatch | None:

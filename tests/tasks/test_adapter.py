@@ -6,6 +6,7 @@ from zlib import crc32
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 from torchmetrics.utilities import dim_zero_cat
@@ -18,7 +19,7 @@ from bolid.metrics.interval import PersonScores
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.models.branches import BodyBranch, FaceBranch
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.tasks.adapter import AdapterTask, Column, Sampling, comparisons, other_people
+from bolid.tasks.adapter import AdapterTask, Column, Sampling, body_gaps, comparisons, other_people
 from tests import miniature
 from tests.quiet import quiet_trainer as trainer
 
@@ -299,6 +300,60 @@ def test_a_second_test_starts_afresh(folders, tmp_path):
 def test_columns_are_compared_with_those_told_nothing_or_no_more_of_another_person():
     pairs = [("face", "text"), ("both", "text"), ("both", "other")]
     assert comparisons(COLUMNS) == pairs
+    assert comparisons([Column("best", floor=True), *COLUMNS]) == pairs
+
+
+def test_a_floor_shows_the_batchs_photos_as_the_autoencoder_keeps_them(folders):
+    t, b = task(folders), miniature.batch()
+    vae = AutoencoderKL.from_pretrained(folders["sd"] / "vae").eval()
+    with torch.no_grad():
+        expected = (vae.decode(vae.encode(b.pictures).latent_dist.mode()).sample / 2 + 0.5).clamp(0, 1)
+    found = t.draw(b, Column("best", floor=True))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    b.captions = ["something else"] * 4
+    assert torch.equal(t.draw(b, Column("best", floor=True)), found)
+
+
+@pytest.mark.parametrize("more", [{"branches": ["body"]}, {"other": True}])
+def test_a_floor_takes_nothing_about_a_person(more):
+    with pytest.raises(BolidError, match="column best: a floor"):
+        Column("best", floor=True, **more)
+
+
+class Darkness(Brightness):
+    """Takes how dark pictures are for errors of body shape, each picture's own."""
+
+    def compute(self):
+        return {"body_shape_error": (1 - dim_zero_cat(self.means)).square().mean().sqrt()}
+
+    def person_scores(self):
+        with self.sync_context():
+            squares = (1 - dim_zero_cat(self.means)).square()
+            return {"body_shape_error": PersonScores(squares, dim_zero_cat(self.people), root=True)}
+
+
+def test_a_test_tells_how_much_of_the_gap_between_text_and_floor_each_column_closes(folders, tmp_path):
+    torch.manual_seed(0)
+    columns = [Column("best", floor=True), *COLUMNS]
+    branches = [FaceBranch(), BodyBranch(str(folders["body"]), num_tokens=3)]
+    backbone = StableDiffusion(str(folders["sd"]))
+    t = AdapterTask(backbone, branches, columns=columns, sampling=Sampling(2, 2.0), metrics=[Darkness()])
+    trainer(tmp_path).test(t, batches(2), verbose=False)
+    report = t.report().metrics
+    error = {c.name: report[f"body_shape_error/{c.name}"] for c in columns}
+    gap = error["text"] - error["best"]
+    assert abs(gap) > 0.01
+    for name in ("face", "both", "other"):
+        closed = f"body_gap_closed/{name}"
+        assert report[closed] == pytest.approx((error["text"] - error[name]) / gap, abs=1e-6)
+        assert report[f"{closed}/low"] <= report[closed] <= report[f"{closed}/high"]
+    assert not any(name.startswith(("body_gap_closed/text", "body_gap_closed/best")) for name in report)
+    assert not any("best" in name.partition("-")[2] for name in report)  # nothing is compared with the floor
+    scores = {c.name: {k: v for m in t.metrics[c.name] for k, v in m.person_scores().items()} for c in columns}
+    for without in ("best", "text"):
+        assert body_gaps(scores, [c for c in columns if c.name != without]) == {}
+    assert body_gaps({c.name: {} for c in columns}, columns) == {}
+    assert body_gaps(scores | {"best": scores["text"]}, columns) == {}
 
 
 @pytest.fixture
