@@ -60,6 +60,8 @@ $(T)/clip_score/report.json $(T)/clip_loss/report.json: | $(T)/new
 
 $(T)/attributes/report.json $(T)/anthropometer/report.json: | $(T)/vae/report.json
 
+$(T)/oracle/report.json: | $(T)/unet/stable-diffusion $(T)/anthropometer/report.json  # both packed: it reads data/tiny
+
 $(T)/new: | $(T)/vae/report.json  # which may be measured again without a new start
 	$(RUN)/bolid bundle new $@ $(T)/vae/vae data/base
 

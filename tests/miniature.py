@@ -16,6 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from bolid.core.schema import PersonBatch
 from bolid.models.body_vae import BodyVAE
+from bolid.models.perception.anthropometer import AnthropometerNetwork
 from bolid.models.perception.attributes import AttributeNetwork
 from bolid.tasks.bundle.new import train_tokenizer
 
@@ -140,6 +141,7 @@ def save_bundle(folder: Path) -> Path:
     save_clip_model(open_clip.CLIP(**config), config, folder / "clip_score")
     export_face(FaceNetwork((8, 8, 8, 8)), folder / "face")
     AttributeNetwork(channels=(8, 8), width=16).save_pretrained(folder / "attributes")
+    AnthropometerNetwork(channels=(8, 8), fine=8, width=16).save_pretrained(folder / "anthropometer")
     return folder
 
 

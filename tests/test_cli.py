@@ -11,7 +11,8 @@ import torch
 import yaml
 
 from bolid.cli import FUNCTIONS, TRAINING, main
-from tests.data.fabricate import fabricate
+from bolid.core.schema import Phrase
+from tests.data.fabricate import fabricate, fabricate_bodies
 
 ROOT = Path(__file__).parents[1]
 ADAPTER = ROOT / "configs" / "adapter.yaml"
@@ -191,6 +192,24 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
         f'[{{"class_path": "bolid.models.branches.BodyBranch", "init_args": {{"encoder": "{encoder}"}}}}]',
     ]
     assert run("fit", *words)[0] == 0
+
+
+def test_the_oracle_is_fitted_and_measured_between_text_and_floor(run, tmp_path):
+    shown = [Phrase("view", "facing the camera"), Phrase("framing", "full length")]
+    folder = tmp_path / "data/base"
+    records = fabricate(folder, {"train": 2, "test": 3}, faces=False, more=shown)
+    fabricate_bodies(folder, sorted({r.identity for r in records}))
+    words = ["--config", ROOT / "configs/tiny/oracle.yaml", *small(folder)]
+    assert run("fit", *words, "--trainer.max_steps", 2)[0] == 0
+    left = tmp_path / "runs/tiny/x"
+    assert run("test", *words, "--ckpt_path", left / "checkpoints/last.ckpt")[0] == 0
+    report = json.loads((left / "report.json").read_text())
+    assert report["pictures"] == 9
+    error = {name: report[f"body_shape_error/{name}"] for name in ("text", "oracle", "other", "floor")}
+    assert len(set(error.values())) == 1  # an untrained pose network finds nobody: all are average
+    assert report["body_shape_error/oracle-text"] == report["body_shape_error/oracle-other"] == 0
+    assert not any(name.startswith("body_gap_closed") for name in report)
+    assert not (left / "adapter").exists()  # nobody generates with an oracle
 
 
 def test_gradient_accumulation_and_another_logger(run, photos, tmp_path):

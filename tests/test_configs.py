@@ -9,6 +9,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from bolid.cli import main
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.render import RESERVED
+from bolid.models.perception.anthropometer import AnthropometerNetwork
 from bolid.tasks.base import BaseTask
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,7 @@ TINY = [
     ["tiny/face.yaml"],
     ["tiny/attributes.yaml"],
     ["tiny/anthropometer.yaml"],
+    ["tiny/oracle.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_first.yaml"],
 ]
@@ -91,6 +93,7 @@ def test_what_the_bundle_is_trained_by_can_be_built(merged, chain, tmp_path, mon
     (tmp_path / "runs/tiny/vae").mkdir(parents=True)
     (tmp_path / "runs/tiny/new").symlink_to(ROOT / "data/tiny/stable-diffusion")  # of the same sizes, but trained
     (tmp_path / "runs/tiny/vae/vae").symlink_to(ROOT / "data/tiny/stable-diffusion/vae")
+    AnthropometerNetwork().save_pretrained(tmp_path / "data/tiny/anthropometer")  # of which none is shipped
     monkeypatch.chdir(tmp_path)
     parser = LightningArgumentParser()
     parser.add_lightning_class_args(BaseTask, "model", subclass_mode=True)
@@ -125,5 +128,6 @@ def test_what_scores_has_seen_nobody_that_what_it_scores_has(merged):
         ["tiny/unet.yaml"],
         ["tiny/unet.yaml", "tiny/unet_more.yaml"],
         ["tiny/clip_loss.yaml"],
+        ["tiny/oracle.yaml"],
     ):
         assert judges.isdisjoint(people(*chain))

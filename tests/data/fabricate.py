@@ -55,6 +55,7 @@ def fabricate(
     size: tuple[int, int] = (96, 64),
     faces: bool = True,
     silhouettes: bool = False,
+    more: Sequence[Phrase] = (),
 ) -> list[PersonRecord]:
     """Fills a folder with drawn people and their manifest.
 
@@ -65,12 +66,14 @@ def fabricate(
         size: Height and width in pixels.
         faces: Whether every first photo has a face embedding.
         silhouettes: Whether every photo has one.
+        more: What every caption says at its end.
     """
     records = []
     for who, split in enumerate(split for split, count in people.items() for _ in range(count)):
         for photo in range(photos):
             name = f"{split}/p{who:06d}_{photo}.png" if split else f"p{who:06d}/{photo}.png"
             records.append(_record(folder, name, who, photo, size, faces and photo == 0, silhouettes))
+            records[-1].phrases.extend(more)
     write_manifest(folder, records)
     return records
 
