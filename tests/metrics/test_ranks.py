@@ -2,18 +2,39 @@
 
 import os
 import tempfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from metric_fakes import Pixels, make_batch
 from torch import distributed
 from torch.multiprocessing import spawn
 
+from bolid.metrics.body_shape import BodyShape
 from bolid.metrics.fid import FID
 from bolid.metrics.inception_score import InceptionScore
+from bolid.metrics.interval import interval
 from bolid.metrics.kid import KID
+from tests.data.fabricate import fabricate_bodies
+
+READER = SimpleNamespace(read=lambda pictures: 4 * pictures[:, 0].flatten(1)[:, :7])
+FINDER = SimpleNamespace(estimate=lambda pictures: SimpleNamespace(score=pictures[:, 0, 0, 0] - 0.2))
 
 
-def scores(shares: list[slice]) -> dict[str, float]:
+def shapes(shares: list[slice], folder: str) -> dict[str, float]:
+    """Body shape of five people in thirty pictures, and the bounds of its error."""
+    pictures = torch.rand(30, 3, 4, 4, generator=torch.Generator().manual_seed(2))
+    metric = BodyShape(READER, Path(folder), FINDER)
+    for share in shares:
+        batch = make_batch(pictures)[share]
+        batch.captions = ["full length, facing the camera"] * len(batch)
+        batch.identities = [f"p{number % 5}" for number in range(30)[share]]
+        metric.update(pictures[share], batch)
+    found = {name: value.item() for name, value in metric.compute().items()}
+    return found | interval(metric.person_scores()["body_shape_error"])._asdict()
+
+
+def scores(shares: list[slice], folder: str) -> dict[str, float]:
     generator = torch.Generator().manual_seed(1)
     photos, pictures = torch.rand(2, 30, 3, 4, 4, generator=generator)
     found = {}
@@ -21,7 +42,7 @@ def scores(shares: list[slice]) -> dict[str, float]:
         for share in shares:
             metric.update(pictures[share], make_batch(photos[share] * 2 - 1))
         found |= {name: value.item() for name, value in metric.compute().items()}
-    return found
+    return found | shapes(shares, folder)
 
 
 def run_rank(rank: int, folder: str) -> None:
@@ -31,13 +52,14 @@ def run_rank(rank: int, folder: str) -> None:
         "uneven": [[slice(0, 12)], [slice(12, 20), slice(20, 30)]],
         "empty": [[slice(0, 30)], []],
     }.items():
-        torch.save(scores(shares[rank]), f"{folder}/{name}{rank}.pt")
+        torch.save(scores(shares[rank], folder), f"{folder}/{name}{rank}.pt")
     distributed.destroy_process_group()
 
 
 def test_ranks_add_up():
-    expected = scores([slice(0, 30)])
     with tempfile.TemporaryDirectory() as folder:
+        fabricate_bodies(Path(folder), [f"p{number}" for number in range(6)])
+        expected = scores([slice(0, 30)], folder)
         spawn(run_rank, (folder,), nprocs=2)
         for name in ("uneven0", "uneven1", "empty0", "empty1"):
             found = torch.load(f"{folder}/{name}.pt", weights_only=True)
