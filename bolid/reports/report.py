@@ -27,7 +27,7 @@ DIRECTIONS = {
     "verification_auc": "more is better, 0.5 by chance to 1",
     "faces_found": "share of photos whose face could be embedded, 0 to 1",
     "adherence": "share of pictures that show what their caption asks for, 0 to 1; real photos are the ceiling",
-    "body_shape_error": "less is better, standard deviations within a gender; an average body scores about 1",
+    "body_shape_error": "less is better, standard deviations within a gender; an average body scores about 0.93",
     "body_gap_closed": "share of body shape's error that a column closes between text only, 0, and the floor, 1",
     "body_shape_slope": "of readings on true proportions; 1 is best, 0 where pictures do not follow the person",
     "build_words_correlation": "rank correlation of the captions' words with the bodies drawn, -1 to 1; more is better",
