@@ -9,6 +9,7 @@ from bolid.metrics.fid import FID
 from bolid.metrics.graded_words import GradedWords
 from bolid.metrics.inception_score import InceptionScore
 from bolid.metrics.kid import KID
+from bolid.metrics.person_found import PersonFound
 
 __all__ = [
     "FID",
@@ -18,6 +19,7 @@ __all__ = [
     "ClipScore",
     "GradedWords",
     "InceptionScore",
+    "PersonFound",
     "PictureMetric",
     "PromptAdherence",
 ]

@@ -21,6 +21,7 @@ DIRECTIONS = {
     "clip_score": "more is better, 0 to 100",
     "body_similarity": "more is better, -1 to 1; a picture without a person counts as 0",
     "body_found": "share of pictures in which a person was found, 0 to 1",
+    "person_found": "share of pictures in which a person was found, 0 to 1",
     "psnr": "more is better, dB on the person's pixels",
     "top1_of_64": "more is better, 0 to 1; 1/64 by chance",
     "map50": "more is better, 0 to 1",
@@ -31,6 +32,7 @@ DIRECTIONS = {
     "body_gap_closed": "share of body shape's error that a column closes between text only, 0, and the floor, 1",
     "body_shape_slope": "of readings on true proportions; 1 is best, 0 where pictures do not follow the person",
     "build_words_correlation": "rank correlation of the captions' words with the bodies drawn, -1 to 1; more is better",
+    "build_spread": "of bodies where captions do not say, in standard deviations within a gender; about 0.93 in photos",
     "r2_1": "more is better, share of the variance within a gender that one picture's reading explains, up to 1",
     "r2_8": "the same for the mean reading of eight pictures of a person",
 }

@@ -15,6 +15,7 @@ from bolid.metrics.adherence import PromptAdherence
 from bolid.metrics.body_shape import BodyShape, ReadingAccuracy
 from bolid.metrics.graded_words import GradedWords
 from bolid.metrics.interval import interval
+from bolid.metrics.person_found import PersonFound
 from tests.data.fabricate import fabricate_bodies
 
 SCORED = [RATIOS.index(name) for name in SHAPE]
@@ -180,18 +181,28 @@ def test_people_with_too_few_pictures_have_no_mean(people):
 def test_graded_words_are_ranked_with_ties_and_without_the_unsaid():
     levels = [0, 1, 2, 3, 4, 4, 3, 2, 0, 1]
     captions = [f"a photo of a man, {BUILD[k][i % 2]}, tall, {FIGURE}" for i, k in enumerate(levels)]
-    others = ["a photo of a man", f"a photo of a man, tall, {FIGURE}", f"a photo of a man, {BUILD[4][0]}, in profile"]
-    read = readings(13)
+    others = ["a photo of a man", f"a photo of a man, {BUILD[4][0]}, in profile", "a photo of a man, from the knees up"]
+    others += [f"a photo of a man, tall, {FIGURE}", f"a photo of a woman, {FIGURE}", FIGURE]
+    read = readings(16)
     metric = GradedWords(Pixels())
-    for rows in (slice(0, 5), slice(5, 13)):
+    for rows in (slice(0, 5), slice(5, 16)):
         said = [*captions, *others][rows]
         metric.update(photos((read[rows] + 4) / 8), batch(said))
-    expected = spearmanr(levels, read[:10, RATIOS.index("build")]).statistic
-    assert metric.compute()["build_words_correlation"] == pytest.approx(expected, abs=1e-5)
+    build, scores = read[:, RATIOS.index("build")], metric.compute()
+    assert scores["build_words_correlation"] == pytest.approx(spearmanr(levels, build[:10]).statistic, abs=1e-5)
+    assert scores["build_spread"] == pytest.approx(build[13:].numpy().std(ddof=1), abs=1e-5)
+
+
+def test_the_share_of_pictures_with_a_person():
+    metric = PersonFound(Somebody())
+    for found in ([True, False], [True, True, True]):
+        metric.update(photos(readings(len(found)), torch.tensor(found)), batch([FIGURE] * len(found)))
+    assert metric.compute()["person_found"] == pytest.approx(0.8)
 
 
 def test_nothing_seen_is_not_a_number(people):
-    assert GradedWords(Pixels()).compute()["build_words_correlation"].isnan()
+    assert all(v.isnan() for v in GradedWords(Pixels()).compute().values())
+    assert PersonFound(Somebody()).compute()["person_found"].isnan()
     shape = BodyShape(Pixels(), people[0], Somebody())
     assert all(v.isnan() for v in shape.compute().values())
     assert np.isnan(interval(shape.person_scores()["body_shape_error"])).all()

@@ -148,6 +148,21 @@ def test_the_autoencoders_person_counts_more_and_an_unknown_silhouette_is_the_wh
     assert loss.isfinite()
 
 
+def test_an_autoencoder_in_training_also_has_to_decode_halved_latents(new):
+    task, b = new("autoencoder"), batch("autoencoder")
+    task.kl, losses = 0.0, {}
+    for weight in (0.0, 0.5):
+        task.half_weight = weight
+        losses[weight] = task.loss(b, torch.Generator().manual_seed(0))[0].item()
+    with torch.no_grad():
+        latents = task.vae.encode(b.pictures).latent_dist.sample(torch.Generator().manual_seed(0))
+        drawn = task.vae.decode(F.interpolate(latents, scale_factor=0.5, mode="area")).sample
+    pictures, person = (F.interpolate(each, scale_factor=0.5, mode="area") for each in (b.pictures, b.silhouettes))
+    weight = (1 + task.person_weight * person).expand_as(pictures)
+    error = (drawn - pictures).abs() + (drawn - pictures).square() / 2
+    assert losses[0.5] - losses[0.0] == pytest.approx(0.5 * np.average(error, weights=weight), rel=1e-3)
+
+
 def test_the_exported_stable_diffusion_is_the_trained_one_and_stock_diffusers_draws_with_it(new, tmp_path):
     task, b = new("text_to_image"), batch("text_to_image")
     fit(task, "text_to_image", tmp_path)

@@ -1,0 +1,37 @@
+"""Is anybody in the picture?"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bolid.core.schema import PersonBatch
+from bolid.experts.pose import PoseEstimator
+from bolid.metrics.base import PictureMetric, full_precision
+
+
+class PersonFound(PictureMetric):
+    """Share of pictures in which the pose network finds a person; 0..1.
+
+    Args:
+        pose: Finds people.
+    """
+
+    higher_is_better = True
+    found: Tensor
+    pictures: Tensor
+
+    def __init__(self, pose: PoseEstimator) -> None:
+        super().__init__()
+        self.pose = pose
+        self.add_sum("found")
+        self.add_sum("pictures")
+
+    @full_precision
+    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+        """Adds pictures (B, 3, H, W) in 0..1."""
+        self.found += (self.pose.estimate(pictures).score > 0).sum()
+        self.pictures += len(pictures)
+
+    def compute(self) -> dict[str, Tensor]:
+        """`person_found`; not a number without pictures."""
+        return {"person_found": (self.found / self.pictures).float()}
