@@ -89,9 +89,10 @@ def new_stable_diffusion(
     heads: tuple[int, ...] = (1, 4, 4),
     width: int = 128,
     layers: int = 1,
+    phrase_steps: int = 1000,
     seed: int = 0,
 ) -> None:
-    """Writes an untrained miniature Stable Diffusion around a trained autoencoder.
+    """Writes a miniature Stable Diffusion around a trained autoencoder, untrained but for its captions' phrases.
 
     Args:
         folder: Where to write it.
@@ -101,24 +102,29 @@ def new_stable_diffusion(
         heads: Of the attention, per level.
         width: Of the text encoder and the cross-attention.
         layers: Residual blocks a level.
+        phrase_steps: How long the text encoder learns to tell the captions' phrases; see `teach_phrases`.
         seed: Of the weights.
     """
     from diffusers import AutoencoderKL, StableDiffusionPipeline
 
     from bolid.data.manifest import read_manifest
+    from bolid.tasks.bundle.phrases import teach_phrases
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BolidError(f"{folder} already holds a model or other files: remove it or give another folder")
     if len(channels) != len(heads):
         raise BolidError(f"the UNet has {len(channels)} levels of channels, but {len(heads)} of heads: give as many")
-    tokenizer = train_tokenizer(r.caption for r in read_manifest(captions_from))
+    captions = [r.caption for r in read_manifest(captions_from) if not r.file_name.startswith(("val/", "test/"))]
+    tokenizer = train_tokenizer(captions)
     autoencoder = AutoencoderKL.from_pretrained(str(vae))
     torch.manual_seed(seed)
+    text_encoder = new_text_encoder(tokenizer, width)
     pipeline = StableDiffusionPipeline(
-        vae=autoencoder, text_encoder=new_text_encoder(tokenizer, width), tokenizer=tokenizer,
+        vae=autoencoder, text_encoder=text_encoder, tokenizer=tokenizer,
         unet=new_unet(channels, heads, autoencoder.config.latent_channels, width, layers), scheduler=new_scheduler(),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
+    teach_phrases(text_encoder, tokenizer, captions, phrase_steps, seed=seed)
     with atomic_folder(folder) as part:
         pipeline.save_pretrained(part)
 
