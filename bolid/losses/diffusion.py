@@ -51,15 +51,19 @@ def person_weight(batch: PersonBatch, latents: Tensor, extra: float) -> Tensor:
     return weight / weight.mean((1, 2, 3), keepdim=True)
 
 
-def noised(scheduler: SchedulerMixin, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def noised(
+    scheduler: SchedulerMixin, latents: Tensor, generator: torch.Generator, shift: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
     """Draws noise and timesteps and mixes them in: returns z_t (B, C, h, w), the noise, the timesteps (B,).
 
     Each timestep is uniform; a batch has one of every B-th part of them, which makes the loss vary less (Kingma et al.
-    2021, appendix I.1).
+    2021, appendix I.1). A `shift` s above 1 moves a share u of them to s·u / (1 + (s - 1)·u), towards pure noise (Esser
+    et al. 2024, equation 23), where nothing but the caption tells what the picture shows.
     """
     noise = torch.randn(latents.shape, generator=generator, device=latents.device, dtype=latents.dtype)
     size, steps = len(latents), scheduler.config.num_train_timesteps
     parts = torch.randperm(size, generator=generator, device=latents.device)
     share = (parts + torch.rand(size, generator=generator, device=latents.device)) / size
+    share = shift * share / (1 + (shift - 1) * share)
     timesteps = (share * steps).long().clamp_max(steps - 1)
     return scheduler.add_noise(latents, noise, timesteps), noise, timesteps

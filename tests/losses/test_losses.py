@@ -54,6 +54,14 @@ def test_a_batch_has_a_timestep_of_every_part():
     assert first.std().item() == pytest.approx(288.7, rel=0.15)
 
 
+def test_a_shift_moves_timesteps_towards_noise():
+    s, latents = scheduler("epsilon"), torch.zeros(1024, 1, 1, 1)
+    plain, shifted = (noised(s, latents, torch.Generator().manual_seed(0), shift)[2] for shift in (1.0, 3.0))
+    share = (plain + 0.5) / 1000
+    torch.testing.assert_close(shifted.float(), 1000 * 3 * share / (1 + 2 * share), atol=2.0, rtol=0)
+    assert shifted.max() == 999
+
+
 def test_a_persons_cells_weigh_more_and_each_picture_as_much_as_another():
     batch = miniature.batch()
     batch.silhouettes[:] = 0

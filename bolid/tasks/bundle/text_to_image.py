@@ -23,12 +23,21 @@ class TextToImageTask(BaseTask):
         backbone: An untrained backbone (see `new_stable_diffusion`); its autoencoder stays frozen.
         text_dropout: Share of samples without a caption.
         person_weight: Extra weight of the person's latent cells.
+        shift: Of the timesteps towards pure noise, above 1; see `noised`.
         kwargs: See `BaseTask`.
     """
 
-    def __init__(self, backbone: Backbone, text_dropout: float = 0.1, person_weight: float = 3.0, **kwargs: Any):
+    def __init__(
+        self,
+        backbone: Backbone,
+        text_dropout: float = 0.1,
+        person_weight: float = 3.0,
+        shift: float = 3.0,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
-        self.backbone, self.text_dropout, self.person_weight = backbone, text_dropout, person_weight
+        self.backbone, self.text_dropout = backbone, text_dropout
+        self.person_weight, self.shift = person_weight, shift
         backbone.unet.requires_grad_(True).to(memory_format=torch.channels_last)
         backbone.text_encoder.requires_grad_(True)
         self.latents = OncePerPhoto()  # the autoencoder is frozen
@@ -60,7 +69,7 @@ class TextToImageTask(BaseTask):
         """L_diff: scalar."""
         scheduler = self.backbone.noise_scheduler
         latents = self.encode(batch)
-        noisy, noise, timesteps = noised(scheduler, latents, generator)
+        noisy, noise, timesteps = noised(scheduler, latents, generator, self.shift)
         dropped = torch.rand(len(batch), generator=generator, device=self.device) < self.text_dropout
         captions = ["" if drop else caption for caption, drop in zip(batch.captions, dropped.tolist(), strict=True)]
         predicted = self.backbone.predict(noisy, timesteps, self.backbone.encode_prompt(captions), [], batch.time_ids)
