@@ -58,7 +58,7 @@ def test_a_shift_moves_timesteps_towards_noise():
     s, latents = scheduler("epsilon"), torch.zeros(1024, 1, 1, 1)
     plain, shifted = (noised(s, latents, torch.Generator().manual_seed(0), shift)[2] for shift in (1.0, 3.0))
     share = (plain + 0.5) / 1000
-    torch.testing.assert_close(shifted.float(), 1000 * 3 * share / (1 + 2 * share), atol=2.0, rtol=0)
+    torch.testing.assert_close(shifted.float(), 1000 * 3 * share / (1 + 2 * share), atol=3.0, rtol=0)
     assert shifted.max() == 999
 
 

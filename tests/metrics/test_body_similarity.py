@@ -84,7 +84,7 @@ def test_scores_are_kept_by_person(drawn, by_colour):
     metric = by_colour(Eye())
     batch.identities = ["a", "b", "a"]
     metric.update(pictures, batch)
-    scores, people = metric.person_scores()["body_similarity"]
+    scores, people, _ = metric.person_scores()["body_similarity"]
     assert scores.mean() == metric.compute()["body_similarity"]
     assert scores[1] == 0
     assert people[0] == people[2] != people[1]
