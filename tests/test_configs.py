@@ -15,7 +15,6 @@ from bolid.tasks.base import BaseTask
 ROOT = Path(__file__).parents[1]
 TINY = [
     ["tiny/vae.yaml"],
-    ["tiny/vae.yaml", "tiny/vae_decoder.yaml"],
     ["tiny/unet.yaml"],
     ["tiny/unet.yaml", "tiny/unet_more.yaml"],
     ["tiny/clip_score.yaml"],
@@ -124,7 +123,6 @@ def test_what_scores_has_seen_nobody_that_what_it_scores_has(merged):
         ["adapter.yaml"],
         ["body_vae.yaml", "tiny/body_vae.yaml"],
         ["tiny/vae.yaml"],
-        ["tiny/vae.yaml", "tiny/vae_decoder.yaml"],
         ["tiny/unet.yaml"],
         ["tiny/unet.yaml", "tiny/unet_more.yaml"],
         ["tiny/clip_loss.yaml"],

@@ -7,13 +7,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bolid.core.errors import BolidError
-from bolid.tasks.bundle.pack import MEMBERS, VAE, pack_bundle
+from bolid.tasks.bundle.pack import MEMBERS, pack_bundle
 
 
 @pytest.fixture
 def runs(tmp_path):
-    """Every member but for the autoencoder that replaces another."""
-    for source in [source for source, name in MEMBERS.items() if name != VAE]:
+    """Every member."""
+    for source in MEMBERS:
         folder = tmp_path / "runs" / source / "part"
         folder.mkdir(parents=True)
         weights = {
@@ -26,7 +26,7 @@ def runs(tmp_path):
 
 
 def test_members_are_copied_and_halved(runs, tmp_path):
-    bundle, names = tmp_path / "tiny", set(MEMBERS.values()) - {VAE}
+    bundle, names = tmp_path / "tiny", set(MEMBERS.values())
     (bundle / "pose").mkdir(parents=True)
     (bundle / "pose/old.txt").write_text("of the bundle before")
     (bundle / "README.md").write_text("kept")
@@ -56,27 +56,6 @@ def test_members_that_were_not_trained_stay(runs, tmp_path):
     assert (tmp_path / "tiny/face/new.txt").is_file()
     assert (tmp_path / "tiny/pose/part/model.safetensors").is_file()
     assert json.loads((tmp_path / "tiny/scores.json").read_text()) == {"face/auc": 0.75, "pose/map50": 0.5}
-
-
-def test_a_decoder_is_replaced_and_an_encoder_is_not(tmp_path):
-    old, runs = tmp_path / "tiny" / VAE, tmp_path / "runs"
-    new = runs / next(source for source, name in MEMBERS.items() if name == VAE)
-
-    def save(folder, encoder, decoder, scale):
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {"encoder.weight": torch.tensor([encoder]), "decoder.weight": torch.tensor([decoder])}
-        save_file({k: v.half() for k, v in state.items()}, folder / "diffusion_pytorch_model.safetensors")
-        (folder / "config.json").write_text(json.dumps({"scaling_factor": scale}))
-
-    save(old, 1.0, 2.0, 0.5)
-    save(new, 1.0, 3.0, 0.5)
-    pack_bundle(runs, tmp_path / "tiny")
-    assert load_file(old / "diffusion_pytorch_model.safetensors")["decoder.weight"] == 3.0
-    for changed in ((1.5, 4.0, 0.5), (1.0, 4.0, 0.6)):
-        save(new, *changed)
-        with pytest.raises(BolidError, match="other latents"):
-            pack_bundle(runs, tmp_path / "tiny")
-        assert load_file(old / "diffusion_pytorch_model.safetensors")["decoder.weight"] == 3.0
 
 
 def test_no_member_is_an_error_and_nothing_is_touched(tmp_path):

@@ -30,8 +30,6 @@ class AutoencoderTask(MemberTask):
         kl: Weight of the KL term per pixel.
         person_weight: Extra weight of the person's pixels.
         half_weight: Weight of the loss at half the size.
-        decoder_of: Trained autoencoder to start from, instead of a new one: only its decoder learns, so that whatever
-            was trained on its latents stays right.
         kwargs: See `MemberTask`.
     """
 
@@ -46,15 +44,12 @@ class AutoencoderTask(MemberTask):
         kl: float = 1e-6,
         person_weight: float = 2.0,
         half_weight: float = 0.25,
-        decoder_of: Path | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.vae = load_vae(decoder_of) if decoder_of else new_vae(channels, latent_channels, layers)
-        self.kl, self.person_weight, self.half_weight, self.whole = kl, person_weight, half_weight, decoder_of is None
-        for part in (self.vae.encoder, self.vae.quant_conv):
-            part.requires_grad_(self.whole)
-        self.register_buffer("spread", torch.tensor(1 / self.vae.config.scaling_factor))
+        self.vae = new_vae(channels, latent_channels, layers)
+        self.kl, self.person_weight, self.half_weight = kl, person_weight, half_weight
+        self.register_buffer("spread", torch.tensor(1.0))
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -76,7 +71,7 @@ class AutoencoderTask(MemberTask):
         latents = posterior.mode() if generator is None else posterior.sample(generator)
         person = torch.where(batch.silhouette_known[:, None, None, None], batch.silhouettes, 1.0)
         loss, psnr = self.reconstruction(latents, batch.pictures, person)
-        if self.training and self.whole:
+        if self.training:
             self.spread.lerp_(posterior.mode().detach().float().std(), max(0.01, 1 / (self.global_step + 1)))
             half = self.reconstruction(*(F.avg_pool2d(each, 2) for each in (latents, batch.pictures, person)))[0]
             loss = loss + self.half_weight * half

@@ -12,12 +12,10 @@ from safetensors.torch import load_file, save_file
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_folder, atomic_path, write_text
 
-VAE = "stable-diffusion/vae"
 # Where a fit of configs/tiny exports to, below the runs' folder -> the member; the later replace the earlier.
 MEMBERS = {
     "unet/stable-diffusion": "stable-diffusion",
     "unet_more/stable-diffusion": "stable-diffusion",
-    "vae_decoder/vae": VAE,
     "body_vae/body_vae": "body_vae",
     "clip_score/clip_score": "clip_score",
     "clip_loss/clip_loss": "clip_loss",
@@ -50,34 +48,15 @@ def pack_bundle(runs: Path = Path("runs/tiny"), folder: Path = Path("data/tiny")
             shutil.copytree(runs / source, part, dirs_exist_ok=True)
             for weights in part.rglob("*.safetensors"):
                 halve(weights)
-            if name == VAE:
-                check_latents(folder / VAE, part)
     write_text(folder / SCORES, json.dumps(scores(runs, folder / SCORES), indent=2) + "\n")
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     return f"{folder}: {size / 1e6:.1f} MB"
 
 
-def check_latents(old: Path, new: Path) -> None:
-    """An autoencoder takes another's place only if its latents are the same: the UNet has learned no others.
-
-    Args:
-        old: Folder of the packed autoencoder.
-        new: Folder of the one to replace it, in half precision too.
-
-    Raises:
-        BolidError: If they are not.
-    """
-    states = [load_file(vae / "diffusion_pytorch_model.safetensors") for vae in (old, new)]
-    scales = [json.loads((vae / "config.json").read_text())["scaling_factor"] for vae in (old, new)]
-    names = [name for name in states[0] if name.startswith(("encoder.", "quant_conv."))]
-    if scales[0] != scales[1] or not all(torch.equal(states[0][name], states[1][name]) for name in names):
-        raise BolidError(f"the autoencoder to pack has other latents than {old}, which the UNet there was trained on")
-
-
 def halve(file: Path) -> None:
     """Rewrites floating point tensors in float16, all but batch norm's variances."""
-    halves = {k: v.half() for k, v in load_file(file).items() if v.dtype == torch.float32 and not k.endswith(EXACT)}
-    state = load_file(file) | halves
+    state = load_file(file)
+    state |= {k: v.half() for k, v in state.items() if v.dtype == torch.float32 and not k.endswith(EXACT)}
     with atomic_path(file) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
 
