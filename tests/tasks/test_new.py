@@ -1,6 +1,7 @@
 """Vocabularies made of captions, for both of the bundle's text encoders, and the untrained Stable Diffusion."""
 
 import re
+from dataclasses import replace
 
 import open_clip
 import pytest
@@ -8,6 +9,8 @@ import torch
 from transformers import CLIPTokenizer
 
 from bolid.core.errors import BolidError
+from bolid.core.schema import Phrase
+from bolid.data.manifest import split_of, write_manifest
 from bolid.models.backbones import StableDiffusion
 from bolid.tasks.bundle.clip import write_bpe
 from bolid.tasks.bundle.new import new_stable_diffusion, train_tokenizer
@@ -110,12 +113,17 @@ def test_the_merges_file_is_the_same_every_time(folder, theirs, tmp_path):
 
 
 def test_a_new_stable_diffusion_knows_the_captions_words_and_predicts(tmp_path):
-    fabricate(tmp_path / "photos", {"train": 2})
+    records = fabricate(tmp_path / "photos", {"train": 2, "val": 1, "test": 1})
+    unheard = [
+        replace(r, phrases=[Phrase("pose", "narrow zebra")] * 50) for r in records if split_of(r.file_name) != "train"
+    ]
+    write_manifest(tmp_path / "photos", [*(r for r in records if split_of(r.file_name) == "train"), *unheard])
     miniature.save_sd(tmp_path / "other")
     arguments = {"channels": (16, 16), "heads": (2, 4), "width": 16, "phrase_steps": 1}
     new_stable_diffusion(tmp_path / "new", tmp_path / "other/vae", tmp_path / "photos", **arguments)
     backbone = StableDiffusion(str(tmp_path / "new"))
     assert tokens_of(backbone.tokenizer, "narrow waist") == ["narrow</w>", "waist</w>"]
+    assert len(tokens_of(backbone.tokenizer, "zebra")) > 1  # whoever is not trained on does not make the vocabulary
     assert backbone.noise_scheduler.config.prediction_type == "v_prediction"
     assert backbone.noise_scheduler.alphas_cumprod[-1] < 1e-6  # zero terminal SNR
     noisy, text = torch.randn(2, 4, 24, 16), backbone.encode_prompt(["narrow waist", ""])

@@ -97,7 +97,7 @@ def new_stable_diffusion(
     Args:
         folder: Where to write it.
         vae: Folder of the autoencoder.
-        captions_from: Folder with a manifest whose captions make the vocabulary.
+        captions_from: Folder with a manifest; its training captions make the vocabulary.
         channels: Of the UNet, per level; every level has cross-attention.
         heads: Of the attention, per level.
         width: Of the text encoder and the cross-attention.
@@ -107,14 +107,14 @@ def new_stable_diffusion(
     """
     from diffusers import AutoencoderKL, StableDiffusionPipeline
 
-    from bolid.data.manifest import read_manifest
+    from bolid.data.manifest import read_manifest, split_of
     from bolid.tasks.bundle.phrases import teach_phrases
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BolidError(f"{folder} already holds a model or other files: remove it or give another folder")
     if len(channels) != len(heads):
         raise BolidError(f"the UNet has {len(channels)} levels of channels, but {len(heads)} of heads: give as many")
-    captions = [r.caption for r in read_manifest(captions_from) if not r.file_name.startswith(("val/", "test/"))]
+    captions = [r.caption for r in read_manifest(captions_from) if split_of(r.file_name) in ("train", None)]
     tokenizer = train_tokenizer(captions)
     autoencoder = AutoencoderKL.from_pretrained(str(vae))
     torch.manual_seed(seed)
@@ -148,8 +148,7 @@ def new_unet(
 ) -> UNet2DConditionModel:
     """An untrained UNet for 24x16 latents of `latent` channels, told texts of size `width` on every level.
 
-    The text, pooled, also joins the timestep (as in DeepFloyd IF): through cross-attention alone a short training
-    learns colours, but not what decides the whole picture, like pose and view.
+    The text, pooled, also joins the timestep, as in DeepFloyd IF: a short way for what decides the whole picture.
     """
     from diffusers import UNet2DConditionModel
 

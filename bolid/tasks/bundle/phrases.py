@@ -31,8 +31,7 @@ def teach_phrases(
     """Trains the encoder so that the state at a caption's end tells linearly which pieces it has.
 
     Stable Diffusion's text encoder comes out of CLIP. One that starts at random hands on a pose as three words of
-    seventy, and the noise of L_diff hides what they do: the UNet learns colours, but neither pose nor view nor gender.
-    Here all pieces weigh the same.
+    seventy; here all pieces weigh the same.
 
     Args:
         encoder: Is trained in place.
@@ -44,6 +43,7 @@ def teach_phrases(
         seed: Of the order of captions and of the linear map.
     """
     number = {piece: row for row, piece in enumerate(sorted({p for caption in captions for p in pieces(caption)}))}
+    tokens, said = tokenize(tokenizer, captions), has_pieces(captions, number)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     head = nn.Linear(encoder.config.hidden_size, len(number))
@@ -53,9 +53,8 @@ def teach_phrases(
     encoder.train()
     for _ in trange(steps, desc="teaching phrases", unit="step", mininterval=1):
         rows = torch.randint(len(captions), (batch_size,), generator=generator)
-        some = [captions[row] for row in rows]
-        scores = head(end_states(encoder, tokenizer, some))
-        loss = F.binary_cross_entropy_with_logits(scores, has_pieces(some, number), reduction="none").sum(1).mean()
+        scores = head(encoder(tokens[rows]).pooler_output)  # of the states at the captions' ends
+        loss = F.binary_cross_entropy_with_logits(scores, said[rows].float(), reduction="none").sum(1).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -63,15 +62,14 @@ def teach_phrases(
     encoder.eval()
 
 
-def end_states(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
-    """The states at the captions' ends, (B, D)."""
-    tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
-    return encoder(tokens).pooler_output
+def tokenize(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
+    """Captions' token numbers, (B, L)."""
+    return tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt").input_ids
 
 
 def has_pieces(captions: Sequence[str], number: Mapping[str, int]) -> Tensor:
-    """Which pieces captions have: (B, pieces) of 0 and 1, `number` telling each piece's column."""
-    said = torch.zeros(len(captions), len(number))
+    """Which pieces captions have: (B, pieces) bool, `number` telling each piece's column."""
+    said = torch.zeros(len(captions), len(number), dtype=torch.bool)
     for row, caption in enumerate(captions):
-        said[row, [number[piece] for piece in pieces(caption)]] = 1.0
+        said[row, [number[piece] for piece in pieces(caption)]] = True
     return said
