@@ -11,9 +11,8 @@ from bolid.core.measures import RATIOS
 from bolid.core.schema import PersonBatch
 from bolid.core.wording import build_level, shows_figure
 from bolid.experts.perception import Anthropometer
+from bolid.metrics.adherence import UNSAID
 from bolid.metrics.base import PictureMetric, full_precision
-
-UNSAID = -1.0
 
 
 class GradedWords(PictureMetric):
