@@ -21,7 +21,7 @@ def runs(tmp_path):
             "steps": torch.tensor([3]), "half": torch.ones(1).half(),
         }  # fmt: skip
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        (folder / "config.json").write_text("{}")
+        (folder / "config.json").write_text('{"_name_or_path": "/home/me/runs", "width": 3}')
     return tmp_path / "runs"
 
 
@@ -39,7 +39,7 @@ def test_members_are_copied_and_halved(runs, tmp_path):
         assert {weights[half].dtype for half in ("weight", "half")} == {torch.float16}
         assert weights["norm.running_var"] == torch.tensor([1e-9])
         assert weights["steps"].dtype == torch.int64
-        assert (bundle / name / "part/config.json").read_text() == "{}"
+        assert json.loads((bundle / name / "part/config.json").read_text()) == {"width": 3}
     original = load_file(runs / "pose/pose/part/model.safetensors")
     assert original["weight"].dtype == torch.float32
 

@@ -48,6 +48,8 @@ def pack_bundle(runs: Path = Path("runs/tiny"), folder: Path = Path("data/tiny")
             shutil.copytree(runs / source, part, dirs_exist_ok=True)
             for weights in part.rglob("*.safetensors"):
                 halve(weights)
+            for config in part.rglob("config.json"):
+                forget_origin(config)
     write_text(folder / SCORES, json.dumps(scores(runs, folder / SCORES), indent=2) + "\n")
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     return f"{folder}: {size / 1e6:.1f} MB"
@@ -59,6 +61,13 @@ def halve(file: Path) -> None:
     state |= {k: v.half() for k, v in state.items() if v.dtype == torch.float32 and not k.endswith(EXACT)}
     with atomic_path(file) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
+
+
+def forget_origin(file: Path) -> None:
+    """Drops from a configuration where its weights lay on the machine that trained them."""
+    config = json.loads(file.read_text())
+    if config.pop("_name_or_path", None) is not None:
+        write_text(file, json.dumps(config, indent=2) + "\n")
 
 
 def scores(runs: Path, before: Path) -> dict[str, float]:
