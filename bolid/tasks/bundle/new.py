@@ -89,7 +89,7 @@ def new_stable_diffusion(
     heads: tuple[int, ...] = (1, 4, 4),
     width: int = 128,
     layers: int = 1,
-    phrase_steps: int = 1000,
+    phrase_steps: int = 1500,
     seed: int = 0,
 ) -> None:
     """Writes a miniature Stable Diffusion around a trained autoencoder, untrained but for its captions' phrases.
