@@ -357,10 +357,11 @@ def test_a_test_tells_how_much_of_the_gap_between_text_and_floor_each_column_clo
 
 
 @pytest.fixture
-def half_the_threads():
+def half_the_threads(monkeypatch):
     """As many as Lightning gives each of two ranks; another number changes a sum's last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    before, half = torch.get_num_threads(), max(1, (os.cpu_count() or 1) // 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", str(half))  # the ranks'; Lightning leaves it alone where it is set
+    torch.set_num_threads(half)
     yield
     torch.set_num_threads(before)
 
