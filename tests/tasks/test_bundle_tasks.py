@@ -180,23 +180,6 @@ def test_the_exported_stable_diffusion_is_the_trained_one_and_stock_diffusers_dr
     assert drawn.shape == (1, 3, *miniature.SIZE)
 
 
-def test_a_compiled_unet_is_called_and_saved_as_any_other(new, tmp_path, monkeypatch):
-    plain, calls = new("text_to_image"), []
-
-    def compiled(call, **options):  # a real compiler takes minutes
-        return lambda *a, **k: calls.append(1) or call(*a, **k)
-
-    monkeypatch.setattr(torch, "compile", compiled)
-    task, b = new("text_to_image", compile=True), batch("text_to_image")
-    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
-    assert torch.equal(task.loss(b, generators[0]), plain.loss(b, generators[1]))
-    assert calls == [1]
-    fit(task, "text_to_image", tmp_path)
-    assert task.state_dict().keys() == plain.state_dict().keys()
-    task.export(tmp_path / "sd")
-    StableDiffusion(str(tmp_path / "sd"))
-
-
 def test_mirrored_photos_are_refused_where_each_is_encoded_once(new, tmp_path):
     task = new("text_to_image")
     task.trainer = SimpleNamespace(datamodule=SimpleNamespace(flip=0.5), ckpt_path=None)

@@ -24,7 +24,6 @@ class TextToImageTask(BaseTask):
         text_dropout: Share of samples without a caption.
         person_weight: Extra weight of the person's latent cells.
         shift: Of the timesteps towards pure noise, above 1; see `noised`.
-        compile: Whether to compile the UNet (minutes, and a C++ compiler): on a CPU a step is then a quarter shorter.
         kwargs: See `BaseTask`.
     """
 
@@ -34,15 +33,12 @@ class TextToImageTask(BaseTask):
         text_dropout: float = 0.1,
         person_weight: float = 3.0,
         shift: float = 3.0,
-        compile: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.backbone, self.text_dropout = backbone, text_dropout
         self.person_weight, self.shift = person_weight, shift
         backbone.unet.requires_grad_(True).to(memory_format=torch.channels_last)
-        if compile:
-            backbone.unet.compile()
         self.latents = OncePerPhoto()  # the autoencoder is frozen
 
     def on_fit_start(self) -> None:
