@@ -15,6 +15,12 @@ TRAINING = {
     "predict": "Draw the prompts of the test photos with a checkpoint, in every column.",
 }
 FUNCTIONS = {
+    "generate": ("bolid.verbs.generate:generate", "Draw pictures of a person from a prompt."),
+    "identity create": ("bolid.verbs.identity:create_identity", "Read a person off photos, and store them by name."),
+    "identity mix": ("bolid.verbs.identity:mix_identities", "Store somebody between two people."),
+    "identity list": ("bolid.verbs.identity:list_identities", "List who is stored."),
+    "identity show": ("bolid.verbs.identity:show_identity", "Say what is known of a person."),
+    "identity delete": ("bolid.verbs.identity:delete_identity", "Delete a person."),
     "data render": ("bolid.data.render:render_folder", "Render photos of people with their ground truth."),
     "data label": ("bolid.data.label:label_folder", "Turn a folder of photos per person into a manifest."),
     "bundle new": ("bolid.tasks.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
@@ -22,8 +28,8 @@ FUNCTIONS = {
 }
 HELP = "\n".join(
     ["usage: bolid VERB [options]", "", "BoLID: pictures of a particular person, body and face.", "", "verbs:"]
-    + [f"  {verb:12} {text}" for verb, text in TRAINING.items()]
-    + [f"  {verb:12} {text}" for verb, (_, text) in FUNCTIONS.items()]
+    + [f"  {verb:15} {text}" for verb, text in TRAINING.items()]
+    + [f"  {verb:15} {text}" for verb, (_, text) in FUNCTIONS.items()]
     + ["", "`bolid VERB --help` lists a verb's options; `bolid fit --config FILE --print_config` shows them filled in."]
 )
 
@@ -60,11 +66,12 @@ def run(argv: list[str]) -> int:
     if argv[0] in TRAINING:
         train(argv)
         return 0
-    verb = " ".join(argv[:2])
+    words = 1 if argv[0] in FUNCTIONS else 2
+    verb = " ".join(argv[:words])
     if verb not in FUNCTIONS:
         known = ", ".join([*TRAINING, *FUNCTIONS])
         raise BolidError(f"unknown verb {verb!r}; the verbs are {known} (see `bolid --help`)")
-    call(verb, argv[2:])
+    call(verb, argv[words:])
     return 0
 
 
@@ -79,11 +86,12 @@ def call(verb: str, argv: list[str]) -> None:
     """Runs a plain function on the command line's arguments, and prints what it returns."""
     from jsonargparse import auto_cli
 
-    from bolid.core.parser import OneLineParser
+    from bolid.core.parser import OneLineParser, gather
 
     module, _, name = FUNCTIONS[verb][0].partition(":")
+    function = getattr(import_module(module), name)
     result = auto_cli(
-        getattr(import_module(module), name), args=argv, as_positional=True, prog=f"bolid {verb}",
+        function, args=gather(argv, function), as_positional=not verb.startswith("identity"), prog=f"bolid {verb}",
         parser_class=OneLineParser, allow_abbrev=False,
     )  # fmt: skip
     if result is not None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from bolid.core.errors import BolidError
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -14,7 +16,35 @@ class Identity:
     Attributes:
         face: (512,) mean of the L2-normalised face embeddings, or None if no photo showed a face.
         body: (d,) c_body, the posterior's mean, or None.
+        face_model: SHA-256 of the recogniser that embedded the face; empty where it is not known.
+        body_model: SHA-256 of the encoder that read the body; empty where it is not known.
     """
 
     face: Tensor | None = None
     body: Tensor | None = None
+    face_model: str = ""
+    body_model: str = ""
+
+
+def mix(first: Identity, second: Identity, share: float = 0.5) -> Identity:
+    """Somebody between two people: (1 − share)·first + share·second, in face and body.
+
+    Args:
+        first: What comes out at 0.
+        second: What comes out at 1.
+        share: Outside of 0..1 it exaggerates what one differs in from the other.
+
+    Raises:
+        BolidError: If they were read by different networks, or something is known of one of them only.
+    """
+    mixed: dict[str, Tensor | str | None] = {}
+    for part in ("face", "body"):
+        ours, theirs = getattr(first, part), getattr(second, part)
+        model, other = getattr(first, f"{part}_model"), getattr(second, f"{part}_model")
+        if model and other and model != other:
+            raise BolidError(f"their {part} was read by different networks; create both identities with the same one")
+        if (ours is None) != (theirs is None):
+            raise BolidError(f"the {part} of only one of them is known; create the other from photos that show it")
+        mixed[part] = None if ours is None else ours.lerp(theirs, share)
+        mixed[f"{part}_model"] = model or other
+    return Identity(**mixed)  # type: ignore[arg-type]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from itertools import chain
+from types import UnionType
+from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser
 
@@ -54,6 +58,38 @@ class OneLineErrors:
 
 class OneLineParser(OneLineErrors, ArgumentParser):
     """For the plain functions."""
+
+
+def gather(words: Sequence[str], function: Callable) -> list[str]:
+    """Command-line words with `--photos a.jpg b.jpg` written as jsonargparse wants it, `--photos ["a.jpg", "b.jpg"]`.
+
+    Args:
+        words: As typed.
+        function: To be called; its parameters say which options take several values.
+    """
+    several = {f"--{name}" for name, hint in get_type_hints(function).items() if takes_several(hint)}
+    groups: list[list[str]] = [[]]  # each an option with its values
+    for word in words:
+        if word.startswith("--"):
+            groups.append([])
+        groups[-1].append(word)
+    return list(chain.from_iterable(_as_list(g) if g and g[0] in several else g for g in groups))
+
+
+def _as_list(group: list[str]) -> list[str]:
+    option, *values = group
+    written = not values or values[0] == "null" or values[0].startswith("[")
+    return group if written else [option, json.dumps([_number(v) for v in values])]
+
+
+def takes_several(hint: Any) -> bool:
+    """Whether a parameter's type is a sequence (but no text), or may be one."""
+    kinds = [get_origin(t) or t for t in (get_args(hint) if get_origin(hint) in (Union, UnionType) else [hint])]
+    return any(isinstance(k, type) and issubclass(k, Sequence) and k is not str for k in kinds)
+
+
+def _number(word: str) -> str | float:
+    return json.loads(word) if re.fullmatch(r"-?\d+(\.\d+)?", word) else word
 
 
 def complaint(message: str, error: Exception | None, known: list[str]) -> str:

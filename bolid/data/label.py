@@ -13,7 +13,7 @@ import numpy as np
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
-from bolid.core.safe_io import PICTURE_SUFFIXES, PictureError, open_picture, resolve_inside, sha256
+from bolid.core.safe_io import PICTURE_SUFFIXES, open_picture, resolve_inside, sha256
 from bolid.core.schema import ANYBODY, SPLITS, PersonRecord, Phrase
 from bolid.data.faces import Embedder
 from bolid.data.manifest import MANIFEST, read_manifest, write_manifest
@@ -72,7 +72,8 @@ def label_folder(
 def label_photos(folder: Path, estimator: Estimator, embedder: Embedder | None) -> LabelSummary:
     """Labels all photos with the given networks and writes the manifest; an older one is replaced.
 
-    Photos that are broken, huge, without a person, or links to outside the folder are skipped with a warning.
+    Photos that are broken or huge, show nobody or several people, or are links to outside the folder are skipped with a
+    warning.
 
     Raises:
         BolidError: if the folder is missing or rendered, or no photo can be used.
@@ -127,9 +128,7 @@ def _label(folder: Path, name: str, identity: str, estimator: Estimator, embedde
 
     path = resolve_inside(folder, name)
     picture = open_picture(path)
-    keypoints, box = find_person(picture, estimator)
-    if not box.any():
-        raise PictureError(f"{path}: no person found.")
+    keypoints, box = find_person(picture, estimator, str(path))
     return PersonRecord(
         file_name=name,
         identity=identity,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import box_convert, nms
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import find_folder
@@ -17,6 +18,7 @@ from bolid.experts.yolo import import_ultralytics
 
 CONFIG, WEIGHTS = "pose.yaml", "model.safetensors"
 STRIDE = 32
+SURE = 0.5  # a second person in a photo is one of whom the network is at least so sure
 BORDER = 114 / 255  # the grey that YOLO networks are trained with around a picture
 
 
@@ -27,11 +29,13 @@ class Pose(NamedTuple):
         keypoints: (B, 17, 3) x, y in pixels of the picture, confidence in 0..1.
         box: (B, 4) x0, y0, x1, y1 in pixels.
         score: (B,) how sure the network is that this is a person, 0..1.
+        others: (B,) int64, how many further people are at least half as tall; None where nobody counted.
     """
 
     keypoints: Tensor
     box: Tensor
     score: Tensor
+    others: Tensor | None = None
 
 
 class PoseEstimator(Frozen):
@@ -70,12 +74,7 @@ class PoseEstimator(Frozen):
         Returns:
             The pose in pixels of the H x W pictures, however unlikely.
         """
-        found = self.candidates(pictures)
-        best = found[:, 4].argmax(1)
-        found = found[torch.arange(len(found)), :, best]  # (B, 56)
-        centre, extent = found[:, :2], found[:, 2:4]
-        box = torch.cat([centre - extent / 2, centre + extent / 2], 1)
-        return Pose(found[:, 5:].unflatten(1, (17, 3)), box, found[:, 4])
+        return likeliest(self.candidates(pictures))
 
     def candidates(self, pictures: Tensor) -> Tensor:
         """Whom the network sees from each of its anchors, however unlikely, with gradients to the pictures.
@@ -102,14 +101,15 @@ class PoseEstimator(Frozen):
 
         Keypoints outside the picture or below `min_confidence` are undetected (all zero), boxes end at its border.
         """
-        keypoints, box, score = self(pictures)
+        found = self.candidates(pictures)
+        keypoints, box, score, _ = likeliest(found)
         limit = keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2]])
         places, confidence = keypoints[..., :2], keypoints[..., 2]
         seen = ((places >= 0) & (places < limit)).all(-1) & (confidence >= self.min_confidence)
         somebody = score >= self.min_score
         keypoints = torch.where((seen & somebody[:, None])[..., None], keypoints, 0.0)
         box = torch.where(somebody[:, None], box.clamp_min(0).minimum(limit.repeat(2)), 0.0)
-        return Pose(keypoints, box, torch.where(somebody, score, 0.0))
+        return Pose(keypoints, box, torch.where(somebody, score, 0.0), others(found, max(self.min_score, SURE)))
 
     def _letterbox(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         height, width = pictures.shape[-2:]
@@ -122,6 +122,26 @@ class PoseEstimator(Frozen):
         boxed = F.pad(resized, [left, spare[1] - left, top, spare[0] - top], value=BORDER)
         scale = pictures.new_tensor([inner[1] / width, inner[0] / height], dtype=torch.float32)
         return boxed, scale, pictures.new_tensor([left, top], dtype=torch.float32)
+
+
+def likeliest(found: Tensor) -> Pose:
+    """The candidate (B, 56, anchors) with the highest score, of each picture."""
+    best = found[torch.arange(len(found)), :, found[:, 4].argmax(1)]  # (B, 56)
+    return Pose(best[:, 5:].unflatten(1, (17, 3)), box_convert(best[:, :4], "cxcywh", "xyxy"), best[:, 4])
+
+
+def others(found: Tensor, min_score: float) -> Tensor:
+    """How many people beside the likeliest are at least half as tall as they are: (B, 56, anchors) -> (B,) int64.
+
+    Candidates whose boxes overlap by half are one person; people further off are the background's.
+    """
+    counts = []
+    for candidates in found.mT:  # (anchors, 56)
+        tall = candidates[:, 3] >= candidates[candidates[:, 4].argmax(), 3] / 2
+        people = candidates[tall & (candidates[:, 4] >= min_score)]
+        kept = nms(box_convert(people[:, :4], "cxcywh", "xyxy"), people[:, 4], 0.5)
+        counts.append(max(0, len(kept) - 1))
+    return torch.tensor(counts, device=found.device)
 
 
 def load_pose_model(folder: Path) -> Any:

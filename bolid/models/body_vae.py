@@ -7,11 +7,13 @@ from typing import NamedTuple
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
-from bolid.core.paths import find_folder
+from bolid.core.paths import find_folder, resolve
+from bolid.core.safe_io import sha256
 from bolid.models.gaussian import SEEN, gaussian_maps
 
 KEYPOINTS = 17
@@ -167,6 +169,11 @@ class BodyVAE(ModelMixin, ConfigMixin):
             text: (B, text_dim) features of the photo's caption.
         """
         return self.decoder(code, gaussian_maps(keypoints, self.config.size, 0.03), text)
+
+
+def body_vae_fingerprint(path: str) -> str:
+    """SHA-256 of the weights in a folder that `load_body_vae` has read: codes of two encoders mean different things."""
+    return sha256(resolve(path) / SAFETENSORS_WEIGHTS_NAME)
 
 
 def load_body_vae(path: str) -> BodyVAE:

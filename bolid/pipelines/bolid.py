@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +102,14 @@ class BoLIDPipeline:
         Raises:
             BolidError: If the recogniser is another one; see `identify` for the rest.
         """
-        encoder = next((b.encoder for b in self.branches if isinstance(b, BodyBranch)), None)
-        if encoder is None:
+        body = next((b for b in self.branches if isinstance(b, BodyBranch)), None)
+        if body is None:
             raise BolidError("this adapter has no body branch, so photos cannot be read; make an `Identity` yourself")
         photos = [photos] if isinstance(photos, str | Path) else photos
-        return identify(photos, encoder, PoseEstimator(Path(pose)), self._recogniser(face) if face else None)
+        recogniser = self._recogniser(face) if face else None
+        found = identify(photos, body.encoder, PoseEstimator(Path(pose)), recogniser)
+        face_model = recogniser.fingerprint if recogniser else ""
+        return replace(found, body_model=body.fingerprint, face_model=face_model)
 
     def _recogniser(self, path: str) -> FaceEmbedder:
         embedder = FaceEmbedder(Path(path))
@@ -179,12 +182,27 @@ class BoLIDPipeline:
         return [float(scale.get(name, 1.0)) for name in names]
 
     def embeds(self, people: Sequence[Identity | None]) -> list[Tensor]:
-        """Per branch the people's embeddings (B, E), zero where unknown."""
+        """Per branch the people's embeddings (B, E), zero where unknown.
+
+        Raises:
+            BolidError: If one was read by another network than the branch was trained with, or has another size.
+        """
         rows = []
         for branch in self.branches:
+            self._check(branch, people)
             known = [None if p is None else getattr(p, branch.name) for p in people]
             rows.append(torch.stack([torch.zeros(branch.embed_dim) if k is None else k.float().cpu() for k in known]))
         return rows
+
+    def _check(self, branch: IdentityBranch, people: Sequence[Identity | None]) -> None:
+        for person in filter(None, people):
+            embedding, model = getattr(person, branch.name), getattr(person, f"{branch.name}_model")
+            branch.check_fingerprint(model, f"what read the identity's {branch.name}")
+            if embedding is not None and embedding.shape != (branch.embed_dim,):
+                shape = " x ".join(map(str, embedding.shape))
+                raise BolidError(
+                    f"the identity's {branch.name} has {shape} numbers, the branch takes {branch.embed_dim}"
+                )
 
     @torch.no_grad()
     def draw(

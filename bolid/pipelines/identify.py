@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -12,44 +14,80 @@ from torch import Tensor
 
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
-from bolid.core.safe_io import open_picture
+from bolid.core.safe_io import PictureError, open_picture
 from bolid.experts.face import FaceEmbedder
 from bolid.experts.person import Estimator, find_person
 from bolid.models.body_vae import BodyVAE
 from bolid.models.crop import crop_to_person
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
-@torch.no_grad()
+
+class Look(NamedTuple):
+    """One photo of the person: a crop (3, h, w) in -1..1, its keypoints (17, 3), the face (512,) if it shows one."""
+
+    crop: Tensor
+    keypoints: Tensor
+    face: Tensor | None
+
+
 def identify(photos: Sequence[str | Path], encoder: BodyVAE, pose: Estimator, face: FaceEmbedder | None) -> Identity:
     """Reads a person off photos of them alone.
 
     Args:
-        photos: Files; those in which nobody is found are left out.
+        photos: Files; one that is broken, or does not show one person, is left out with a warning.
         encoder: Γ_body.
         pose: Finds the person and the keypoints.
         face: Embeds the face where it is seen; None leaves faces out.
 
     Raises:
-        BolidError: if nobody is found in any of the photos, or a file is not a readable picture.
+        BolidError: If no photo can be used.
     """
-    views, faces = [], []
-    for photo in photos:
+    size = tuple(encoder.config.size)
+
+    def read(photo: str | Path) -> Look:
         picture = open_picture(Path(photo))
-        keypoints, box = find_person(picture, pose)
-        if box.any():
-            views.append(_view(picture, keypoints, box, tuple(encoder.config.size)))
-            embedding = None if face is None else face.embed(np.asarray(picture), keypoints)
-            faces += [] if embedding is None else [torch.from_numpy(embedding)]
-    if not views:
-        raise BolidError(f"nobody was found in {', '.join(map(str, photos)) or 'no photos'}: give photos of one person")
-    place = next(encoder.parameters()).device
-    crops, points = (torch.stack(parts)[None].to(place) for parts in zip(*views, strict=True))  # (1, M, ...)
-    posterior = encoder.encode(crops, points, torch.ones(1, len(views), dtype=torch.bool, device=place))
-    return Identity(face=torch.stack(faces).mean(0) if faces else None, body=posterior.mean[0].cpu())
+        keypoints, box = find_person(picture, pose, str(photo))
+        embedding = None if face is None else face.embed(np.asarray(picture), keypoints)
+        return look(picture, keypoints, box, embedding, size)
+
+    return merge(usable(photos, read), encoder)
 
 
-def _view(picture: Image.Image, keypoints: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """The person's crop (3, h, w) in -1..1 and its keypoints (17, 3)."""
+def usable(photos: Sequence[T], read: Callable[[T], Look]) -> list[Look]:
+    """Looks at photos of one person; each that cannot be used is left out with a warning.
+
+    Raises:
+        BolidError: If none is left.
+    """
+    looks, reasons = [], []
+    for photo in photos:
+        try:
+            looks.append(read(photo))
+        except PictureError as error:
+            reasons.append(str(error))
+    if not looks:
+        raise BolidError(f"no photo of one person: {' '.join(reasons) or 'none were given'}")
+    for reason in reasons:
+        log.warning("left out: %s", reason)
+    return looks
+
+
+def look(
+    picture: Image.Image, keypoints: np.ndarray, box: np.ndarray, face: np.ndarray | None, size: tuple[int, int]
+) -> Look:
+    """What a photo shows of a person whose keypoints (17, 3) and box (4,) are known, in its pixels."""
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 127.5 - 1  # (1, 3, H, W)
     crop, points = crop_to_person(pixels, torch.from_numpy(keypoints)[None], torch.from_numpy(box)[None], size)
-    return crop[0], points[0]
+    return Look(crop[0], points[0], None if face is None else torch.from_numpy(face))
+
+
+@torch.no_grad()
+def merge(looks: Sequence[Look], encoder: BodyVAE) -> Identity:
+    """The person whom one or more looks show."""
+    place = next(encoder.parameters()).device
+    crops, points = (torch.stack([getattr(v, k) for v in looks])[None].to(place) for k in ("crop", "keypoints"))
+    posterior = encoder.encode(crops, points, torch.ones(1, len(looks), dtype=torch.bool, device=place))
+    faces = [v.face for v in looks if v.face is not None]
+    return Identity(face=torch.stack(faces).mean(0) if faces else None, body=posterior.mean[0].cpu())

@@ -1,11 +1,12 @@
 """What a mistyped command line is told, for a parser with a nested class, a data class and plain options."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
 
 from bolid.core.errors import BolidError
-from bolid.core.parser import OneLineParser, no_such
+from bolid.core.parser import OneLineParser, gather, no_such
 
 
 @dataclass
@@ -96,3 +97,28 @@ def test_the_head_of_a_setting_is_mended_before_its_tail():
     )
     assert no_such("trianer.max_steps", known).endswith("did you mean 'trainer.max_steps'?")
     assert no_such("unlike.anything", known) == "no such setting 'unlike.anything'; see `--help`"
+
+
+def paint(name: str, photos: list[str] | None = None, size: tuple[int, int] | None = None, more: Sequence[str] = ()):
+    """Takes several of some."""
+
+
+@pytest.mark.parametrize(
+    ("words", "gathered"),
+    [
+        (
+            ["x", "--photos", "a b.jpg", "2.png", "--name", "n"],
+            ["x", "--photos", '["a b.jpg", "2.png"]', "--name", "n"],
+        ),
+        (["--size", "96", "64"], ["--size", "[96, 64]"]),
+        (["--more", "a"], ["--more", '["a"]']),
+        (["--size", "[96,64]", "x"], ["--size", "[96,64]", "x"]),
+        (["--size", "null"], ["--size", "null"]),
+        (["--size=[96,64]"], ["--size=[96,64]"]),
+        (["--name", "a", "b"], ["--name", "a", "b"]),
+        (["--photos"], ["--photos"]),
+        ([], []),
+    ],
+)
+def test_an_option_takes_several_values(words, gathered):
+    assert gather(words, paint) == gathered

@@ -116,7 +116,7 @@ def test_large_photos_are_shrunk_for_the_network_and_scaled_back():
     picture = Image.new("RGB", (3000, 1500))
     picture.paste((255, 0, 0), (300, 600, 900, 1200))
     finder = Finder()
-    keypoints, box = find_person(picture, finder)
+    keypoints, box = find_person(picture, finder, "x")
     assert finder.largest == 1280
     np.testing.assert_allclose(box, [300, 600, 900, 1200], atol=4)
     np.testing.assert_allclose(keypoints[0], [600, 900, 0.9], atol=4)

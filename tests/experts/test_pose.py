@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bolid.core.errors import BolidError
-from bolid.experts.pose import PoseEstimator
+from bolid.experts.pose import PoseEstimator, others
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_places_come_back_in_pixels_of_the_picture(pose):
 @pytest.mark.parametrize(("score", "somebody"), [(0.2, False), (0.3, True)])
 def test_nobody_is_all_zeros(pose_folder, score, somebody):
     found = pinned(PoseEstimator(pose_folder, min_score=0.25), 48, 64, score).estimate(torch.zeros(2, 3, 96, 64))
-    assert all((part.abs().sum() > 0) == somebody for part in found)
+    assert all((part.abs().sum() > 0) == somebody for part in found[:3])
 
 
 def test_keypoints_outside_the_picture_are_undetected(pose):
@@ -139,3 +139,31 @@ def test_importing_ultralytics_leaves_the_process_as_it_was():
     )
     env = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     assert subprocess.run([sys.executable, "-c", code], env=env).returncode == 0
+
+
+def seen(*people):
+    """Candidates of which each is (x, y, width, height, score)."""
+    found = torch.zeros(1, 56, len(people))
+    found[0, :5] = torch.tensor(people).T
+    return found
+
+
+ANN = (50.0, 50.0, 40.0, 80.0, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("people", "count"),
+    [
+        ([ANN], 0),
+        ([ANN, (52.0, 51.0, 40.0, 78.0, 0.8)], 0),  # herself again
+        ([ANN, (150.0, 50.0, 40.0, 80.0, 0.8)], 1),
+        ([ANN, (150.0, 50.0, 40.0, 80.0, 0.8), (151.0, 50.0, 40.0, 80.0, 0.7), (250.0, 50.0, 20.0, 45.0, 0.6)], 2),
+        ([ANN, (150.0, 50.0, 20.0, 39.0, 0.8)], 0),  # in the background
+        ([ANN, (150.0, 50.0, 40.0, 80.0, 0.4)], 0),  # too unsure
+        ([(50.0, 50.0, 40.0, 80.0, 0.1)], 0),
+    ],
+)
+def test_counts_the_people_beside_the_likeliest(people, count):
+    assert others(seen(*people), 0.5).tolist() == [count]
+    swapped = seen(*people[::-1])
+    assert others(swapped, 0.5).tolist() == [count]

@@ -219,7 +219,7 @@ def test_a_face_is_not_read_by_another_recogniser(saved, bundle):
     with pytest.raises(BolidError, match=r"face\.onnx is not the network that the face branch was trained with"):
         read("0123456789abcdef")
     for fits in (sha256(face), ""):
-        with pytest.raises(BolidError, match="nobody was found"):  # by an untrained pose network, after the check
+        with pytest.raises(BolidError, match="no person found"):  # by an untrained pose network, after the check
             read(fits)
 
 

@@ -79,17 +79,29 @@ def test_photos_of_nobody_are_left_out(encoder, photos):
     one = identify([photos / "red.png"], encoder, FakePose(), FakeFace())
     assert torch.equal(some.body, one.body)
     assert torch.equal(some.face, one.face)
-    with pytest.raises(BolidError, match=r"nobody was found in .*black\.png"):
+    with pytest.raises(BolidError, match=r"no photo of one person: .*black\.png: no person found"):
         identify([photos / "black.png"], encoder, FakePose(), None)
-    with pytest.raises(BolidError, match="no photos"):
+    with pytest.raises(BolidError, match="none were given"):
         identify([], encoder, FakePose(), None)
 
 
-def test_what_is_no_photo_is_named(encoder, photos):
+def test_photos_that_cannot_be_used_are_named_and_left_out(encoder, photos, caplog):
     (photos / "text.png").write_text("not a picture")
-    for name in ("text.png", "missing.png"):
-        with pytest.raises(BolidError, match=name):
-            identify([photos / "red.png", photos / name], encoder, FakePose(), None)
+    names = [photos / f"{name}.png" for name in ("text", "red", "missing")]
+    some = identify(names, encoder, FakePose(), None)
+    assert torch.equal(some.body, identify(names[1:2], encoder, FakePose(), None).body)
+    assert [name in record for name, record in zip(("text.png", "missing.png"), caplog.messages, strict=True)]
+    with pytest.raises(BolidError, match=r"text\.png.*missing\.png"):
+        identify(names[::2], encoder, FakePose(), None)
+
+
+def test_of_several_people_nobody_knows_who_is_meant(encoder, photos):
+    class Crowd(FakePose):
+        def estimate(self, pictures):
+            return super().estimate(pictures)._replace(others=torch.tensor([2]))
+
+    with pytest.raises(BolidError, match=r"red\.png: 3 people; crop"):
+        identify([photos / "red.png"], encoder, Crowd(), None)
 
 
 def test_without_a_body_branch_photos_cannot_be_read():

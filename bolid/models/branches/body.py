@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import torch
-from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from torch import Tensor
 
-from bolid.core.paths import resolve
-from bolid.core.safe_io import sha256
 from bolid.core.schema import PersonBatch
-from bolid.models.body_vae import load_body_vae
+from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
 from bolid.models.branches.base import IdentityBranch
 
 
@@ -31,7 +28,7 @@ class BodyBranch(IdentityBranch):
         super().__init__(num_tokens, mult, dropout, fingerprint)
         self.path = encoder
         self.encoder = load_body_vae(encoder).requires_grad_(False)
-        found = sha256(resolve(encoder) / SAFETENSORS_WEIGHTS_NAME)
+        found = body_vae_fingerprint(encoder)
         self.check_fingerprint(found, encoder)
         self.fingerprint = found
 

@@ -1,0 +1,112 @@
+"""Identities on disk: one `.safetensors` file a person, in a folder, by name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bolid.core.errors import BolidError
+from bolid.core.identity import Identity
+from bolid.core.safe_io import atomic_path
+
+FORMAT = "bolid-identity-1"
+MAX_BYTES = 1 << 20  # a file holds some hundred numbers
+NAME = re.compile(r"[^\W_][\w.-]{0,63}")
+
+
+class IdentityFolder:
+    """Identities by name, each a file `<name>.safetensors`.
+
+    Args:
+        folder: Is made when the first is saved.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+
+    def path(self, name: str) -> Path:
+        """Where the identity of that name is, or would be.
+
+        Raises:
+            BolidError: If the name could lead elsewhere, or no file can have it.
+        """
+        if not NAME.fullmatch(name):
+            raise BolidError(f"{name!r} is no name: up to 64 letters, digits, dots, - and _, a letter or digit first")
+        return self.folder / f"{name}.safetensors"
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(p.stem for p in self.folder.glob("*.safetensors") if NAME.fullmatch(p.stem))
+
+    def find(self, name: str) -> Path:
+        """The file of that name.
+
+        Raises:
+            BolidError: If there is none.
+        """
+        path = self.path(name)
+        if not path.is_file():
+            known = ", ".join(self.names()) or "nobody"
+            raise BolidError(f"{self.folder} knows no {name}; it knows {known} (see `bolid identity create --help`)")
+        return path
+
+    def load(self, name: str) -> Identity:
+        """Reads an identity; see `find` and `load_identity` for errors."""
+        return load_identity(self.find(name))
+
+    def save(self, name: str, identity: Identity, replace: bool = False) -> Path:
+        """Writes an identity.
+
+        Raises:
+            BolidError: If there is one of that name, which `replace` does not allow to be replaced.
+        """
+        path = self.path(name)
+        if path.exists() and not replace:
+            raise BolidError(f"{path} exists; choose another name, or replace it with `--replace true`")
+        save_identity(identity, path)
+        return path
+
+    def delete(self, name: str) -> Path:
+        """Removes an identity and says where it was; see `find` for errors."""
+        path = self.find(name)
+        path.unlink()
+        return path
+
+
+def save_identity(identity: Identity, path: Path) -> None:
+    """Writes what is known of a person, atomically."""
+    parts = {"face": identity.face, "body": identity.body}
+    metadata = {"format": FORMAT, "face_model": identity.face_model, "body_model": identity.body_model}
+    with atomic_path(path) as part:
+        save_file({k: v.float().contiguous() for k, v in parts.items() if v is not None}, part, metadata)
+
+
+def load_identity(path: Path) -> Identity:
+    """Reads what `save_identity` wrote; nothing is unpickled, and a file of anything else is refused.
+
+    Raises:
+        BolidError: If the file is missing or no identity.
+    """
+    if not path.is_file():
+        raise BolidError(f"{path}: no such identity file")
+    if path.stat().st_size > MAX_BYTES:
+        raise BolidError(f"{path}: {path.stat().st_size} bytes are too many for an identity file")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BolidError(f"{path}: not a readable safetensors file ({error})") from error
+    if metadata.get("format") != FORMAT or not all(_is_embedding(k, v) for k, v in parts.items()):
+        raise BolidError(f"{path}: a safetensors file, but none that `bolid identity create` wrote")
+    return Identity(**parts, face_model=metadata.get("face_model", ""), body_model=metadata.get("body_model", ""))
+
+
+def _is_embedding(name: str, tensor: Tensor) -> bool:
+    usual = tensor.ndim == 1 and tensor.dtype == torch.float32
+    return name in ("face", "body") and usual and bool(tensor.isfinite().all())

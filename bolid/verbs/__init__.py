@@ -1,0 +1,1 @@
+"""Plain functions behind the command line's verbs that need several rooms."""

@@ -1,0 +1,158 @@
+"""`bolid identity …`: people by name, to draw without their photos at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bolid.core.errors import BolidError
+from bolid.core.identity import Identity, mix
+from bolid.core.identity_file import IdentityFolder
+
+HOME = Path("data/identities")
+
+
+def create_identity(
+    name: str,
+    photos: Sequence[Path] = (),
+    folder: Path | None = None,
+    person: str | None = None,
+    encoder: str = "data/tiny/body_vae",
+    pose: Path = Path("data/tiny/pose"),
+    face: Path | None = Path("data/tiny/face/face.onnx"),
+    identities: Path = HOME,
+    replace: bool = False,
+) -> str:
+    """Reads a person off photos, or off a labelled folder, and stores what the branches need under a name.
+
+    Args:
+        name: Of the identity.
+        photos: Photos of that person alone; those that are broken or show nobody are left out with a warning.
+        folder: In place of photos: a folder with a manifest, as `bolid data label` and `bolid data render` write.
+        person: Whom of that folder.
+        encoder: Folder of the body encoder that the adapter was trained with.
+        pose: Folder of the pose network that finds the person in photos; a manifest has the keypoints.
+        face: The face recogniser that the adapter was trained with; null for no face. A manifest has the faces.
+        identities: Where identities are kept.
+        replace: Whether an identity of that name may be replaced.
+
+    Returns:
+        A line that says what was written.
+
+    Raises:
+        BolidError: If no photo can be used, the person is not in the folder, or the name is taken.
+    """
+    home = IdentityFolder(identities)
+    if home.path(name).exists() and not replace:
+        raise BolidError(f"{home.path(name)} exists; choose another name, or give `--replace true`")
+    if (folder is None) == (not photos) or (folder is None) != (person is None):
+        raise BolidError("give either `--photos FILE …`, or `--folder FOLDER --person NAME` of a labelled folder")
+    if folder is not None and person is not None:
+        identity = from_manifest(folder, person, encoder)
+    else:
+        identity = from_photos(photos, encoder, pose, face)
+    path = home.save(name, identity, replace)
+    return f"{path}: {describe(identity)}"
+
+
+def from_photos(photos: Sequence[Path], encoder: str, pose: Path, face: Path | None) -> Identity:
+    """See `create_identity`."""
+    from bolid.core.paths import resolve
+    from bolid.experts.face import FaceEmbedder
+    from bolid.experts.pose import PoseEstimator
+    from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
+    from bolid.pipelines.identify import identify
+
+    embedder = None if face is None else FaceEmbedder(resolve(face))
+    found = identify(photos, load_body_vae(encoder).eval(), PoseEstimator(pose), embedder)
+    face_model = embedder.fingerprint if embedder else ""
+    return replace(found, body_model=body_vae_fingerprint(encoder), face_model=face_model)
+
+
+def from_manifest(folder: Path, person: str, encoder: str) -> Identity:
+    """See `create_identity`; a person's keypoints, boxes and faces are those of the manifest."""
+    from bolid.core.safe_io import open_picture, resolve_inside
+    from bolid.core.schema import PersonRecord
+    from bolid.data.manifest import read_manifest
+    from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
+    from bolid.pipelines.identify import Look, look, merge, usable
+
+    records = read_manifest(folder)
+    shown = [r for r in records if r.identity == person]
+    if not shown:
+        some = ", ".join(sorted({r.identity for r in records})[:3])
+        raise BolidError(f"{folder}: the manifest knows no {person!r}; it knows {some}, …")
+    network = load_body_vae(encoder).eval()
+    size = tuple(network.config.size)
+
+    def read(record: PersonRecord) -> Look:
+        picture = open_picture(resolve_inside(folder, record.file_name))
+        return look(picture, record.keypoints, record.box, record.face_embedding, size)
+
+    found = merge(usable(shown, read), network)
+    face_model = next((r.face_model for r in shown if r.face_embedding is not None), "")
+    return replace(found, body_model=body_vae_fingerprint(encoder), face_model=face_model)
+
+
+def mix_identities(
+    name: str, first: str, second: str, share: float = 0.5, identities: Path = HOME, replace: bool = False
+) -> str:
+    """Stores somebody between two people, in body and face.
+
+    Args:
+        name: Of the new identity.
+        first: Name of one.
+        second: Name of the other.
+        share: How far from the first (0) to the second (1).
+        identities: Where identities are kept.
+        replace: Whether an identity of that name may be replaced.
+
+    Raises:
+        BolidError: If one of them is missing, or they were read by different networks.
+    """
+    home = IdentityFolder(identities)
+    mixed = mix(home.load(first), home.load(second), share)
+    return f"{home.save(name, mixed, replace)}: {describe(mixed)}"
+
+
+def list_identities(identities: Path = HOME) -> str:
+    """Lists the identities that are kept, a line each.
+
+    Args:
+        identities: Where.
+    """
+    home = IdentityFolder(identities)
+    lines = [f"{name}: {describe(home.load(name))}" for name in home.names()]
+    return "\n".join(lines) or f"{identities}: nobody yet; see `bolid identity create --help`"
+
+
+def show_identity(name: str, identities: Path = HOME) -> str:
+    """Says what is known of one person.
+
+    Args:
+        name: Of the identity.
+        identities: Where identities are kept.
+    """
+    home = IdentityFolder(identities)
+    identity = home.load(name)
+    lines = [f"file: {home.path(name)}", f"holds: {describe(identity)}"]
+    models = {"body encoder": identity.body_model, "face recogniser": identity.face_model}
+    return "\n".join(lines + [f"{what}: SHA-256 {model}" for what, model in models.items() if model])
+
+
+def delete_identity(name: str, identities: Path = HOME) -> str:
+    """Deletes an identity.
+
+    Args:
+        name: Of the identity.
+        identities: Where identities are kept.
+    """
+    return f"deleted {IdentityFolder(identities).delete(name)}"
+
+
+def describe(identity: Identity) -> str:
+    """In a few words what an identity holds."""
+    parts = {"body": identity.body, "face": identity.face}
+    known = [f"{part} ({len(tensor)} numbers)" for part, tensor in parts.items() if tensor is not None]
+    return " and ".join(known) or "nothing"

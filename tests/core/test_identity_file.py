@@ -1,0 +1,103 @@
+"""Identities on disk: what was saved comes back, and files of others are refused."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bolid.core.errors import BolidError
+from bolid.core.identity import Identity, mix
+from bolid.core.identity_file import FORMAT, IdentityFolder, load_identity
+
+ANN = Identity(torch.linspace(-1, 1, 512), torch.arange(8.0), face_model="f" * 64, body_model="b" * 64)
+
+
+@pytest.fixture
+def home(tmp_path):
+    return IdentityFolder(tmp_path / "people")
+
+
+def same(a, b):
+    equal = [
+        torch.equal(x, y) if x is not None and y is not None else x is y
+        for x, y in ((a.face, b.face), (a.body, b.body))
+    ]
+    return all(equal) and (a.face_model, a.body_model) == (b.face_model, b.body_model)
+
+
+@pytest.mark.parametrize("identity", [ANN, Identity(body=torch.ones(64)), Identity(face=torch.ones(512)), Identity()])
+def test_comes_back_as_it_was(home, identity):
+    path = home.save("ann", identity)
+    assert same(home.load("ann"), identity)
+    assert [p.name for p in path.parent.iterdir()] == ["ann.safetensors"]
+
+
+def test_is_listed_and_deleted_by_name(home):
+    assert home.names() == []
+    for name in ("ben", "ann.2"):
+        home.save(name, ANN)
+    assert home.names() == ["ann.2", "ben"]
+    home.delete("ben")
+    assert home.names() == ["ann.2"]
+    with pytest.raises(BolidError, match=r"knows no ben; it knows ann\.2"):
+        home.load("ben")
+
+
+def test_is_replaced_only_on_demand(home):
+    home.save("ann", ANN)
+    with pytest.raises(BolidError, match="exists"):
+        home.save("ann", Identity())
+    assert same(home.load("ann"), ANN)
+    home.save("ann", Identity(), replace=True)
+    assert same(home.load("ann"), Identity())
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../ann", "a/b", "/etc/x", "-ann", "ann\n", "a\0b", "x" * 65, "a b"])
+def test_a_name_cannot_lead_elsewhere(home, name):
+    for use in (home.path, home.load, home.delete):
+        with pytest.raises(BolidError, match="is no name"):
+            use(name)
+
+
+GOOD = {"format": FORMAT}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata"),
+    [
+        ({"body": torch.ones(8)}, {}),
+        ({"body": torch.ones(8)}, {"format": "pt"}),
+        ({"body": torch.ones(8), "more": torch.ones(1)}, GOOD),
+        ({"body": torch.ones(1, 8)}, GOOD),
+        ({"face": torch.ones(512, dtype=torch.int32)}, GOOD),
+        ({"body": torch.tensor([1.0, float("nan")])}, GOOD),
+    ],
+)
+def test_another_file_is_refused(tmp_path, tensors, metadata):
+    save_file(tensors, tmp_path / "x.safetensors", metadata)
+    with pytest.raises(BolidError, match="none that `bolid identity create` wrote"):
+        load_identity(tmp_path / "x.safetensors")
+
+
+def test_a_broken_or_huge_file_is_refused(tmp_path):
+    (tmp_path / "x").write_bytes(b"\x80\x04pickle")
+    with pytest.raises(BolidError, match="not a readable safetensors file"):
+        load_identity(tmp_path / "x")
+    (tmp_path / "x").write_bytes(b"0" * 2_000_000)
+    with pytest.raises(BolidError, match="2000000 bytes are too many"):
+        load_identity(tmp_path / "x")
+    with pytest.raises(BolidError, match="no such identity file"):
+        load_identity(tmp_path / "y")
+
+
+def test_between_two_people():
+    ben = Identity(-ANN.face, torch.full((8,), 2.0), body_model=ANN.body_model)
+    assert same(mix(ANN, ben, 0.0), ANN)
+    quarter = mix(ANN, ben, 0.25)
+    torch.testing.assert_close(quarter.body, 0.75 * ANN.body + 0.5)
+    torch.testing.assert_close(quarter.face, 0.5 * ANN.face)
+    assert quarter.body_model == ANN.body_model
+    assert mix(Identity(body=ANN.body), Identity(body=ben.body)).face is None
+    with pytest.raises(BolidError, match="body was read by different networks"):
+        mix(ANN, Identity(ben.face, ben.body, body_model="c" * 64))
+    with pytest.raises(BolidError, match="the face of only one of them"):
+        mix(ANN, Identity(body=ben.body))
