@@ -190,7 +190,18 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
         1,
     ]
     assert run("fit", *words)[0] == 0
-    encoder = tmp_path / "runs/body_vae/x/body_vae"
+    left = tmp_path / "runs/body_vae/x"
+    test = ["test", *words, "--ckpt_path", left / "checkpoints/last.ckpt"]
+    assert "no such file; only folders of rendered people" in run(*test)[2]
+    assert run(*test, "--model.init_args.people", "null")[0] == 0
+    report = json.loads((left / "report.json").read_text())
+    assert report["pictures"] == 6
+    assert {"kl_nats", "varying_dims", "pose_leak", "pose_leak/mean"} <= report.keys()
+    status, _, err = run(*test, "--data.init_args.test_splits", "[test]")
+    assert (status, "set data.test_splits to [test, train]" in err) == (1, True)
+    status, _, err = run(*test, "--model.init_args.pose", "null")
+    assert (status, "set the task's pose, or data.test_target: person" in err) == (1, True)
+    encoder = left / "body_vae"
     words = ["--config", ADAPTER, *small(photos), "--trainer.fast_dev_run", "true"]
     words += [
         "--model.init_args.branches",

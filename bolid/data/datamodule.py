@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import torch
 from lightning import LightningDataModule
@@ -23,6 +24,7 @@ from bolid.data.sampler import EpochSampler, ResumableLoader
 
 log = logging.getLogger(__name__)
 _NAMED = 20  # skipped photos that are named one by one
+Split = Literal["train", "val", "test"]
 # The splits a verb needs; the first must hold people.
 STAGE_SPLITS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
@@ -50,6 +52,8 @@ class IdentityDataModule(LightningDataModule):
         samples_per_epoch: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
+        test_splits: tuple[Split, ...] = ("test",),
+        test_target: View | None = None,
     ) -> None:
         """See the class.
 
@@ -67,13 +71,17 @@ class IdentityDataModule(LightningDataModule):
             samples_per_epoch: Samples of a training epoch; null: one per possible target, at least one batch.
             num_workers: Processes that make batches; 0 makes them in the training process.
             seed: Of everything random about the samples.
+            test_splits: Whom `bolid test` is shown, a loader each; first those who are tested. A probe is fitted on the
+                training people, and wants [test, train].
+            test_target: As `target`, in tests; null: the same.
         """
         super().__init__()
         self.folder, self.batch_size, self.size, self.reference_size = Path(folder), batch_size, size, reference_size
         self.target, self.min_references, self.max_references = target, min_references, max_references
         self.caption_dropout, self.eval_dropout = caption_dropout, eval_dropout or caption_dropout
         self.flip, self.samples_per_epoch, self.num_workers, self.seed = flip, samples_per_epoch, num_workers, seed
-        self._datasets: dict[str, LeaveOneOutDataset] = {}
+        self.test_splits, self.test_target = test_splits, test_target or target
+        self._datasets: dict[tuple[str, bool], LeaveOneOutDataset] = {}  # (split, whether to train on it)
 
     def require(self, stage: str) -> None:
         """Tells from the manifest alone, before anything else is loaded, whether a stage has people.
@@ -81,7 +89,7 @@ class IdentityDataModule(LightningDataModule):
         Raises:
             BolidError: if it has none, or the folder or its manifest is missing or unfit.
         """
-        split = STAGE_SPLITS[stage][0]
+        split = self.stage_splits(stage)[0]
         photos = Counter(r.identity for r in self.splits[split])
         if max(photos.values(), default=0) <= self.min_references:
             raise self._nobody(split)
@@ -93,13 +101,17 @@ class IdentityDataModule(LightningDataModule):
             BolidError: if the folder or its manifest is missing or unfit.
         """
         for split in self.needed():
-            self._dataset(split)
+            self._dataset(split, training=False)
         self._datasets.clear()
 
-    def needed(self) -> tuple[str, ...]:
+    def needed(self) -> Sequence[str]:
         """The splits that the trainer's verb needs; all without a trainer."""
         verb = self.trainer.state.fn if self.trainer is not None else None
-        return STAGE_SPLITS[verb.value] if verb else SPLITS
+        return self.stage_splits(verb.value) if verb else SPLITS
+
+    def stage_splits(self, stage: str) -> Sequence[str]:
+        """The splits that a verb needs; the first must hold people."""
+        return self.test_splits if stage == "test" else STAGE_SPLITS.get(stage, SPLITS)
 
     def setup(self, stage: str | None = None) -> None:
         """Loads the splits of a stage: fit, validate, test or predict.
@@ -107,10 +119,11 @@ class IdentityDataModule(LightningDataModule):
         Raises:
             BolidError: if the folder or its manifest is missing or unfit.
         """
-        for split in STAGE_SPLITS.get(stage or "", SPLITS):
-            if split not in self._datasets:
-                self._datasets[split] = self._dataset(split)
-                self._report(split)
+        for split in self.stage_splits(stage or ""):
+            key = split, split == "train" and stage != "test"
+            if key not in self._datasets:
+                self._datasets[key] = self._dataset(*key)
+                self._report(*key)
 
     @cached_property
     def splits(self) -> dict[str, list[PersonRecord]]:
@@ -135,13 +148,13 @@ class IdentityDataModule(LightningDataModule):
             raise BolidError(f"{self.folder}: face embeddings of different networks are mixed; label the folder anew.")
         return split_records(records, self.folder)
 
-    def families(self) -> Mapping[str, object]:
+    def families(self, split: str = "train") -> Mapping[str, object]:
         """Families of identities that look alike in all but the body, where a data set has them; see the dataset."""
         return {}
 
     def train_dataloader(self) -> DataLoader[PersonBatch]:
         """Endless chance, fixed by the seed; resumes in the middle of an epoch."""
-        dataset = self._people("train")
+        dataset = self._people("train", training=True)
         need = self.batch_size * (self.trainer.world_size if self.trainer else 1)
         samples = self.samples_per_epoch or max(len(dataset), need)
         if samples < need:
@@ -151,14 +164,15 @@ class IdentityDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[PersonBatch] | list:
         """Every photo with enough others once, in a fixed order; no loader where nobody is held out."""
-        return self._eval_dataloader("val") if len(self._datasets["val"]) else []
+        return self._eval_dataloader("val") if len(self._datasets["val", False]) else []
 
-    def test_dataloader(self) -> DataLoader[PersonBatch]:
-        """As `val_dataloader`, for the people of the test split."""
-        return self._eval_dataloader("test")
+    def test_dataloader(self) -> DataLoader[PersonBatch] | list:
+        """As `val_dataloader`, for the people of the test splits; one loader where there is one split."""
+        loaders = [self._eval_dataloader(split) for split in self.test_splits]
+        return loaders if len(loaders) > 1 else loaders[0]
 
     def predict_dataloader(self) -> DataLoader[PersonBatch]:
-        """The same as `test_dataloader`."""
+        """As `val_dataloader`, for the people of the test split."""
         return self._eval_dataloader("test")
 
     def _eval_dataloader(self, split: str) -> DataLoader[PersonBatch]:
@@ -178,14 +192,13 @@ class IdentityDataModule(LightningDataModule):
             "pin_memory": torch.cuda.is_available(),
         }
 
-    def _dataset(self, split: str) -> LeaveOneOutDataset:
-        training = split == "train"
+    def _dataset(self, split: str, training: bool) -> LeaveOneOutDataset:
         return LeaveOneOutDataset(
             self.splits[split],
             self.folder,
             self.size,
             self.reference_size,
-            self.target,
+            self.target if training or split == "val" else self.test_target,
             self.min_references,
             self.max_references,
             self.caption_dropout if training else self.eval_dropout,
@@ -193,18 +206,18 @@ class IdentityDataModule(LightningDataModule):
             training,
             self.seed,
             name=split,
-            families=self.families(),
+            families=self.families() if training else None,
         )
 
-    def _report(self, split: str) -> None:
-        dataset = self._datasets[split]
+    def _report(self, split: str, training: bool) -> None:
+        dataset = self._datasets[split, training]
         for message in dataset.skipped[:_NAMED]:
             log.warning("skipped %s", message)
         if dataset.skipped:
             log.warning("%s of %s photos of %s were skipped", len(dataset.skipped), len(self.splits[split]), split)
 
-    def _people(self, split: str) -> LeaveOneOutDataset:
-        dataset = self._datasets[split]
+    def _people(self, split: str, training: bool = False) -> LeaveOneOutDataset:
+        dataset = self._datasets[split, training]
         if not len(dataset):
             raise self._nobody(split)
         return dataset

@@ -11,7 +11,7 @@ from typing import Any
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import open_picture, resolve_inside
 from bolid.core.schema import SPLITS, PersonRecord
-from bolid.data.datamodule import STAGE_SPLITS, IdentityDataModule
+from bolid.data.datamodule import IdentityDataModule
 from bolid.data.faces import embed_faces
 from bolid.data.manifest import MANIFEST, read_manifest, split_of
 from bolid.data.render import RESERVED
@@ -40,6 +40,7 @@ class RenderedPeople(IdentityDataModule):
         framing: str = "mixed",
         outfits: int = 1,
         families: int = 0,
+        test_families: int = 0,
         render_workers: int = 2,
         render_seed: int = 0,
         face_embedder: Path | None = None,
@@ -62,6 +63,7 @@ class RenderedPeople(IdentityDataModule):
             outfits: 2 draws every photo in a second outfit too.
             families: How many consecutive people to train on share head, skin and hair (2: twins); 0: nobody. Batches
                 hold them together.
+            test_families: The same of the people to test on.
             render_workers: Processes that render.
             render_seed: Of everything random about the photos, given the person.
             face_embedder: The ONNX face recogniser that labels the faces once rendered; null leaves them without.
@@ -81,7 +83,7 @@ class RenderedPeople(IdentityDataModule):
         self.photo_size, self.face_embedder = photo_size, face_embedder
         self.render_workers = render_workers
         self._how: dict[str, Any] = {"framing": framing, "outfits": outfits, "seed": render_seed}
-        self._families = families
+        self._families = {"train": families, "val": 0, "test": test_families}
         self._check_people()
 
     def require(self, stage: str) -> None:
@@ -90,7 +92,7 @@ class RenderedPeople(IdentityDataModule):
         Raises:
             BolidError: if none were asked for.
         """
-        split = STAGE_SPLITS[stage][0]
+        split = self.stage_splits(stage)[0]
         if not self.people[split]:
             raise BolidError(f"{split}_people is 0, so there is nobody to {stage} on; set data.{split}_people.")
 
@@ -125,10 +127,10 @@ class RenderedPeople(IdentityDataModule):
         found = super().read_splits()
         return {split: [r for r in found[split] if r.identity in wanted[split]] for split in SPLITS}
 
-    def families(self) -> Mapping[str, object]:
+    def families(self, split: str = "train") -> Mapping[str, object]:
         """Twins by the rule of the renderer: so many consecutive numbers."""
-        size = self._families
-        return {person_name(p): p // size for p in self.people["train"]} if size > 1 else {}
+        size = self._families[split]
+        return {person_name(p): p // size for p in self.people[split]} if size > 1 else {}
 
     def _check_people(self) -> None:
         for split in ("train", "val"):
@@ -178,13 +180,12 @@ class RenderedPeople(IdentityDataModule):
         people = self.people[split]
         log.info("rendering %s people of %s into %s", len(people), split, self.folder)
         height, width = self.photo_size
-        families = self._families if split == "train" else 0
         try:
             from bolid.data.people import render_people
 
             render_people(
                 self.folder, people, self.photos[split], height, width,
-                split=split, families=families, workers=self.render_workers, **self._how,
+                split=split, families=self._families[split], workers=self.render_workers, **self._how,
             )  # fmt: skip
         except ImportError as error:
             raise BolidError(

@@ -153,10 +153,21 @@ class BodyVAE(ModelMixin, ConfigMixin):
             Posterior over (B, d). Without any view it is the posterior of an empty set (mask all False): the mean of
             no features, the same for everybody.
         """
-        batch, views = mask.shape
-        maps = gaussian_maps(keypoints.flatten(0, 1), pictures.shape[-2:], self.config.sigma)
-        features = self.views(pictures.flatten(0, 1), maps).unflatten(0, (batch, views))  # (B, M, width)
-        weight = keypoints[..., 2].mean(-1).clamp_min(SEEN) * mask  # pose confidence of each view (B, M)
+        features, weight = self.look(pictures.flatten(0, 1), keypoints.flatten(0, 1))
+        return self.merge(features.unflatten(0, mask.shape), weight.unflatten(0, mask.shape) * mask)
+
+    def look(self, pictures: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+        """What single views tell: features (N, width) and how much each counts (N,), its pose confidence.
+
+        Args:
+            pictures: (N, 3, h, w) in -1..1, cropped to the person.
+            keypoints: (N, 17, 3) in pixels of the crops, confidence.
+        """
+        maps = gaussian_maps(keypoints, pictures.shape[-2:], self.config.sigma)
+        return self.views(pictures, maps), keypoints[..., 2].mean(-1).clamp_min(SEEN)
+
+    def merge(self, features: Tensor, weight: Tensor) -> Posterior:
+        """The posterior over (B, d) of people of whom `look` saw (B, M, width) and weighs (B, M), 0 where missing."""
         mean, logvar = self.moments(self.attention(features, weight)).float().chunk(2, 1)
         return Posterior(mean, logvar.clamp(-8, 4))
 

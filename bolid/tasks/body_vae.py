@@ -10,11 +10,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
+from bolid.core.measures import read_bodies
+from bolid.core.ranks import gather
+from bolid.core.results import Report
 from bolid.core.schema import PersonBatch
+from bolid.experts.pose import PoseEstimator
 from bolid.losses.contrastive import info_nce
 from bolid.losses.reconstruction import GaussianNLL, weighted_mse
+from bolid.metrics.body_probe import Looks, body_report
 from bolid.models.backbones import Backbone
 from bolid.models.body_vae import BodyVAE, Posterior
+from bolid.models.crop import crop_to_person
 from bolid.models.gaussian import gaussian_weight
 from bolid.tasks.base import BaseTask
 
@@ -30,6 +36,9 @@ class BodyVAETask(BaseTask):
         contrast: Weight of InfoNCE between the references and the held-out photo.
         picture_dims: Independent values in a picture (see `GaussianNLL`).
         silhouette_dims: Independent values in a silhouette.
+        people: Folder of rendered people, whose true proportions a test's probes are told; null for photos.
+        pose: Finds people and keypoints for tests, as photos of users are read (then set data.test_target to frame);
+            null: those of the data are taken.
         kwargs: See `BaseTask`.
 
     Raises:
@@ -47,6 +56,8 @@ class BodyVAETask(BaseTask):
         contrast: float = 10.0,
         picture_dims: float = 500.0,
         silhouette_dims: float = 500.0,
+        people: Path | None = None,
+        pose: PoseEstimator | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -57,6 +68,9 @@ class BodyVAETask(BaseTask):
             )
         self.model, self.backbone = model, backbone
         self.beta, self.beta_warmup, self.contrast = beta, beta_warmup, contrast
+        self.people, self.pose = people, pose
+        self.looks: list[list[Looks]] = [[], []]  # of a test: people who are tested, and people of the training
+        self.measured: dict[str, float] = {}
         self.picture_nll, self.silhouette_nll = GaussianNLL(picture_dims), GaussianNLL(silhouette_dims)
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
@@ -106,6 +120,43 @@ class BodyVAETask(BaseTask):
             "kl": posterior.kl().mean(),
             "contrast": info_nce(posterior.sample(generator), held_out.sample(generator), batch.identities),
         }
+
+    def on_test_start(self) -> None:
+        """A new test starts afresh.
+
+        Raises:
+            BolidError: If photos are shown whole and nobody finds the people in them.
+        """
+        super().on_test_start()
+        if self.pose is None and self.of_data("test_target", "person") != "person":
+            raise BolidError("nobody finds people in whole photos: set the task's pose, or data.test_target: person")
+        self.looks = [[], []]
+
+    def test_step(self, batch: PersonBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Looks at photos of people who are tested (loader 0) and of the training's (loader 1)."""
+        pictures, keypoints = batch.pictures, batch.keypoints
+        if self.pose is not None:
+            found = self.pose.estimate(pictures * 0.5 + 0.5)
+            size = tuple(self.model.config.size)
+            pictures, keypoints = crop_to_person(pictures, found.keypoints, found.box, size)
+        with torch.autocast(self.device.type, enabled=False):
+            features, weight = self.model.look(pictures, keypoints)
+        seen = (features.cpu(), weight.cpu(), batch.keypoints_canonical.cpu())
+        self.looks[dataloader_idx].append(Looks(*seen, batch.identities, batch.full_captions, batch.file_names))
+
+    def on_test_epoch_end(self) -> None:
+        """Fits the probes on what all ranks saw, and logs every number as test/<name>."""
+        test, train = ([look for looks in gather(part) for look in looks] for part in self.looks)
+        if not train:
+            raise BolidError("probes are fitted on people of the training: set data.test_splits to [test, train]")
+        bodies = None if self.people is None else read_bodies(self.people)
+        families = self.of_data("families", dict)("test")
+        self.measured = body_report(self.model, Looks.cat(train), Looks.cat(test), bodies, families, self.seed)
+        self.log_dict({f"test/{name}": value for name, value in self.measured.items()})
+
+    def report(self) -> Report:
+        """What the test measured."""
+        return Report(metrics=self.measured, pictures=sum(len(l.names) for l in self.looks[0]), seed=self.seed)
 
     @torch.no_grad()
     def _track_mean(self, mean: Tensor) -> None:

@@ -59,7 +59,7 @@ def test_absent_people_are_rendered_once(tmp_path, renderer):
     module.setup()
     assert {k: len(v) for k, v in module.splits.items()} == {"train": 6, "val": 2, "test": 4}
     invariants.check_splits_disjoint(module.splits)
-    invariants.check_leave_one_out(module._datasets["train"], 10)
+    invariants.check_leave_one_out(module._datasets["train", True], 10)
     invariants.check_ranges(next(iter(module.train_dataloader())))
 
 
