@@ -17,6 +17,7 @@ TRAINING = {
 FUNCTIONS = {
     "generate": ("bolid.verbs.generate:generate", "Draw pictures of a person from a prompt."),
     "identity create": ("bolid.verbs.identity:create_identity", "Read a person off photos, and store them by name."),
+    "identity prior": ("bolid.verbs.prior:fit_prior", "Learn which bodies captions stand for."),
     "identity mix": ("bolid.verbs.identity:mix_identities", "Store somebody between two people."),
     "identity list": ("bolid.verbs.identity:list_identities", "List who is stored."),
     "identity show": ("bolid.verbs.identity:show_identity", "Say what is known of a person."),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bolid.core.measures import RATIOS, SHAPE, Body, standardise
-from bolid.core.wording import attributes
+from bolid.core.wording import attributes, build_level
+from bolid.models.body_prior import fit_body_prior
 from bolid.models.body_vae import BodyVAE, Posterior
 
 VIEWS = 4  # photos of a person in one set
@@ -33,12 +35,14 @@ class Looks:
     Attributes:
         features: (N, width) of `BodyVAE.look`, and `weight` (N,).
         keypoints: (N, 17, 3) of the pose on the average body.
+        text: (N, D) features of the captions.
         identities: N identities; `captions` N full captions; `names` N file names, which order a person's photos.
     """
 
     features: Tensor
     weight: Tensor
     keypoints: Tensor
+    text: Tensor
     identities: list[str]
     captions: list[str]
     names: list[str]
@@ -96,6 +100,8 @@ def body_report(
     report = retrieval_scores(model, test, families or {}) | usage(model, test)
     if bodies is not None:
         report |= shape_scores(model, train, test, bodies)
+    if len(train.names) > 2 * len(model.mean_code):
+        report |= prior_scores(model, train, test, bodies, generator)
     for name, draw in (("", True), ("/mean", False)):
         ours, theirs = (single(model, looks, generator if draw else None).numpy() for looks in (train, test))
         report[f"clothes_leak{name}"] = clothes_leak(ours, train.captions, theirs, test.captions)
@@ -152,16 +158,62 @@ def usage(model: BodyVAE, looks: Looks) -> dict[str, float]:
 
 def shape_scores(model: BodyVAE, train: Looks, test: Looks, bodies: Mapping[str, Body]) -> dict[str, float]:
     """`shape_r2/<ratio>` of a linear probe from c_body of `VIEWS` photos, and `shape_r2`, the mean over `SHAPE`."""
-    codes, truths = [], []
-    for looks, starts in ((train, (0,)), (test, (0, VIEWS))):
-        people, sets = zip(*(pair for start in starts for pair in looks.sets(start).items()), strict=True)
-        codes.append(posterior(model, looks, sets).mean.numpy())
-        truths.append(standardise([bodies[who] for who in people]).numpy())
-    read = RidgeCV(PENALTIES).fit(codes[0], truths[0]).predict(codes[1])
-    scores = dict(zip(RATIOS, r2(truths[1], read), strict=True))
+    codes, truth = codes_and_shapes(model, test, bodies, (0, VIEWS))
+    read = shape_probe(model, train, bodies).predict(codes)
+    scores = dict(zip(RATIOS, r2(truth, read), strict=True))
     return {f"shape_r2/{name}": float(v) for name, v in scores.items()} | {
         "shape_r2": float(np.mean([scores[name] for name in SHAPE]))
     }
+
+
+def codes_and_shapes(
+    model: BodyVAE, looks: Looks, bodies: Mapping[str, Body], starts: Sequence[int] = (0,)
+) -> tuple[np.ndarray, np.ndarray]:
+    """c_body (P, d) of people's sets of photos from the `starts` on, and the true proportions (P, 7)."""
+    people, sets = zip(*(pair for start in starts for pair in looks.sets(start).items()), strict=True)
+    return posterior(model, looks, sets).mean.numpy(), standardise([bodies[who] for who in people]).numpy()
+
+
+def shape_probe(model: BodyVAE, train: Looks, bodies: Mapping[str, Body]) -> RidgeCV:
+    """Reads the proportions (P, 7), in within-gender standard deviations, off codes (P, d)."""
+    return RidgeCV(PENALTIES).fit(*codes_and_shapes(model, train, bodies))
+
+
+def prior_scores(
+    model: BodyVAE, train: Looks, test: Looks, bodies: Mapping[str, Body] | None, generator: torch.Generator
+) -> dict[str, float]:
+    """What captions tell of bodies, by a text prior fitted on `train`.
+
+    Returns:
+        `prior_gain_nats`: how much likelier the prior finds test people's codes than a Gaussian that reads no caption;
+        `prior_gain_nats/shuffled`: than it does with others' captions; with bodies `prior_build_corr`: the rank
+        correlation of captions' words for the build with what the shape probe reads off the prior's samples.
+    """
+    ours, theirs = (caption_codes(model, looks, generator) for looks in (train, test))
+    prior, blind = fit_body_prior(ours, train.text), fit_body_prior(ours, torch.zeros(len(ours), 1))
+    told = prior.log_prob(theirs, test.text).mean()
+    others = test.text[torch.randperm(len(theirs), generator=generator)]
+    report = {
+        "prior_gain_nats": (told - blind.log_prob(theirs, torch.zeros(len(theirs), 1)).mean()).item(),
+        "prior_gain_nats/shuffled": (told - prior.log_prob(theirs, others).mean()).item(),
+    }
+    levels = [build_level(caption) for caption in test.captions]
+    said = [row for row, level in enumerate(levels) if level is not None]
+    if bodies is not None and said:
+        drawn = prior.sample(test.text[said], generator).numpy()
+        build = shape_probe(model, train, bodies).predict(drawn)[:, RATIOS.index("build")]
+        if np.ptp(build) > 1e-6:
+            report["prior_build_corr"] = float(spearmanr([levels[row] for row in said], build).statistic)
+    return report
+
+
+def caption_codes(model: BodyVAE, looks: Looks, generator: torch.Generator) -> Tensor:
+    """For each photo's caption a sample of c_body of `VIEWS` photos of its person, (N, d)."""
+    sets = looks.sets()
+    place = {who: number for number, who in enumerate(sets)}
+    found = posterior(model, looks, list(sets.values()))
+    rows = torch.tensor([place[who] for who in looks.identities])
+    return Posterior(found.mean[rows], found.logvar[rows]).sample(generator)
 
 
 def single(model: BodyVAE, looks: Looks, generator: torch.Generator | None) -> Tensor:

@@ -23,6 +23,7 @@ from bolid.experts.face import FaceEmbedder
 from bolid.experts.pose import PoseEstimator
 from bolid.models.attention import adapter_weights, install_branches, load_adapter_weights, set_scales
 from bolid.models.backbones import Backbone, Dtype, StableDiffusion, StableDiffusionXL
+from bolid.models.body_prior import load_body_prior
 from bolid.models.branches import BodyBranch, FaceBranch, IdentityBranch
 from bolid.pipelines.identify import identify
 
@@ -110,6 +111,24 @@ class BoLIDPipeline:
         found = identify(photos, body.encoder, PoseEstimator(Path(pose)), recogniser)
         face_model = recogniser.fingerprint if recogniser else ""
         return replace(found, body_model=body.fingerprint, face_model=face_model)
+
+    @torch.no_grad()
+    def imagine(self, prompt: str, prior: str = "data/body_prior", seed: int = 0) -> Identity:
+        """Somebody whom the prompt may be about: a sample of c_body from the text prior, without a face.
+
+        Args:
+            prompt: The more it says of the body, the less is left to chance.
+            prior: Folder that `bolid identity prior` wrote, with this adapter's body encoder and backbone.
+            seed: Of the sample.
+
+        Raises:
+            BolidError: If the prior is missing or belongs to another encoder or backbone.
+        """
+        body = next((b for b in self.branches if isinstance(b, BodyBranch)), None)
+        found = load_body_prior(prior, body.fingerprint if body else "", self.backbone.text_model)
+        features = self.backbone.text_features([prompt]).float().cpu()
+        code = found.sample(features, torch.Generator().manual_seed(seed))[0]
+        return Identity(body=code, body_model=found.config.body_model)
 
     def _recogniser(self, path: str) -> FaceEmbedder:
         embedder = FaceEmbedder(Path(path))

@@ -141,7 +141,8 @@ class BodyVAETask(BaseTask):
             pictures, keypoints = crop_to_person(pictures, found.keypoints, found.box, size)
         with torch.autocast(self.device.type, enabled=False):
             features, weight = self.model.look(pictures, keypoints)
-        seen = (features.cpu(), weight.cpu(), batch.keypoints_canonical.cpu())
+            text = self.backbone.text_features(batch.full_captions).float()
+        seen = (features.cpu(), weight.cpu(), batch.keypoints_canonical.cpu(), text.cpu())
         self.looks[dataloader_idx].append(Looks(*seen, batch.identities, batch.full_captions, batch.file_names))
 
     def on_test_epoch_end(self) -> None:

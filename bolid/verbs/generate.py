@@ -12,6 +12,7 @@ from bolid.verbs.identity import HOME
 def generate(
     prompt: str,
     identity: str | None = None,
+    prior: str | None = None,
     adapter: Path = Path("runs/adapter/demo/adapter"),
     out: Path = Path("pictures"),
     count: int = 4,
@@ -30,6 +31,7 @@ def generate(
     Args:
         prompt: What to draw.
         identity: Name of the person; null for nobody in particular.
+        prior: In place of an identity: folder of the text prior, which imagines a body for every picture.
         adapter: Folder that `bolid fit` wrote.
         out: Folder for the pictures, each named by its seed.
         count: How many pictures.
@@ -57,13 +59,16 @@ def generate(
 
     if count < 1:
         raise BolidError(f"nothing to draw: count={count} must be 1 or more")
+    if identity is not None and prior is not None:
+        raise BolidError("give either an identity or a prior: the body is somebody's, or imagined")
     person = None if identity is None else IdentityFolder(identities).load(identity)
     pipe = BoLIDPipeline.from_pretrained(adapter).to(device)
     scales = {"face": face_scale, "body": body_scale}
     height, width = size or (None, None)
     for number in trange(seed, seed + count, unit="picture"):
+        who = pipe.imagine(prompt, prior, number) if prior is not None else person
         picture: Any = pipe(
-            prompt, person, negative_prompt, height, width, steps, guidance, seed=number,
+            prompt, who, negative_prompt, height, width, steps, guidance, seed=number,
             scale={b.name: scales.get(b.name, 1.0) for b in pipe.branches},
         ).images[0]  # fmt: skip
         with atomic_path(out / f"{number}.png") as part:

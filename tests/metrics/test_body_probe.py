@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from bolid.core.measures import CALIBRATION, RATIOS, SHAPE, Body
+from bolid.core.wording import BUILD
 from bolid.metrics.body_probe import LIMBS, Looks, body_report, directions, posterior, r2, top1
 from bolid.models.body_vae import BodyVAE, Posterior
 from tests import miniature
 
 PHOTOS, WIDTH = 8, 24
+TENSORS = ("features", "weight", "keypoints", "text")
 COLOURS = ("red", "blue", "green", "black")
 
 
@@ -58,10 +60,17 @@ def looks(first, count, content, noise=0.0):
         features[:, 14:16] = torch.stack([angle.cos(), angle.sin()], 1)
     features += noise * torch.randn(features.shape, generator=rng)
     features[:, 16:] += torch.randn(len(rows), 8, generator=rng) * 1e-3
+    text = torch.randn(len(rows), 4, generator=rng)
+    if "words" in content:
+        text[:, 0] = deviation[rows, RATIOS.index("build")]
     names = [f"test/p{first + r:06d}_{k % PHOTOS}.png" for k, r in enumerate(rows.tolist())]
-    captions = [f"a photo of a person, wearing a {COLOURS[c]} shirt" for c in colour.tolist()]
+    grade = (1.2 * deviation[rows, RATIOS.index("build")] + 2).round().clamp(0, 4).int().tolist()
+    captions = [
+        f"a photo of a person, {BUILD[g][0]}, wearing a {COLOURS[c]} shirt"
+        for g, c in zip(grade, colour.tolist(), strict=True)
+    ]
     who = [f"p{first + r:06d}" for r in rows.tolist()]
-    return Looks(features, torch.ones(len(rows)), keypoints, who, captions, names), table
+    return Looks(features, torch.ones(len(rows)), keypoints, text, who, captions, names), table
 
 
 def report(content, noise=0.0, families=None, model=None):
@@ -92,6 +101,17 @@ def test_shape_is_the_mean_over_all_but_the_arm_and_more_photos_tell_more():
     assert found["shape_r2"] == pytest.approx(0.8, abs=0.06)
 
 
+def test_captions_tell_the_body_that_their_features_hold():
+    told = report("shape words")
+    assert told["prior_build_corr"] > 0.8
+    # Of 7 numbers that vary, one is known up to nothing; the other 17 are not the body's.
+    assert told["prior_gain_nats"] > 1
+    assert told["prior_gain_nats/shuffled"] > 1
+    mute = report("shape")
+    assert abs(mute["prior_build_corr"]) < 0.15
+    assert mute["prior_gain_nats"] < 0.1 > mute["prior_gain_nats/shuffled"]
+
+
 def test_a_sample_of_a_wide_posterior_tells_less_than_its_mean():
     found = report("shirt", model=Averaging(variance=4.0))
     assert found["clothes_leak"] < 0.3 < 0.6 < found["clothes_leak/mean"]
@@ -118,7 +138,7 @@ def test_without_bodies_families_or_second_photos_the_rest_is_told():
     test, _ = looks(900_000, 20, "person")
     assert not {"shape_r2", "twin_top1"} & body_report(Averaging(), train, test).keys()
     few = [k for k, name in enumerate(test.names) if name.endswith(("_0.png", "_1.png"))]
-    parts = {k: getattr(test, k)[few] for k in ("features", "weight", "keypoints")}
+    parts = {k: getattr(test, k)[few] for k in TENSORS}
     test = Looks(**parts, **{k: [getattr(test, k)[i] for i in few] for k in ("identities", "captions", "names")})
     found = body_report(Averaging(), train, test)
     assert "retrieval_top1_4view" not in found
@@ -132,7 +152,7 @@ def test_the_encoder_sees_a_set_as_it_does_in_training(tmp_path):
     with torch.no_grad():
         expected = model.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
         features, weight = model.look(batch.reference_pictures.flatten(0, 1), batch.reference_keypoints.flatten(0, 1))
-    seen = Looks(features, weight, torch.zeros(9, 17, 3), [""] * 9, [""] * 9, [""] * 9)
+    seen = Looks(features, weight, torch.zeros(9, 17, 3), torch.zeros(9, 1), [""] * 9, [""] * 9, [""] * 9)
     found = posterior(model, seen, [[0, 1, 2], [3, 4], [6]])
     torch.testing.assert_close(found.mean, expected.mean)
     torch.testing.assert_close(found.logvar, expected.logvar)
@@ -142,7 +162,7 @@ def test_sets_are_a_persons_first_and_next_photos_in_order():
     seen, _ = looks(0, 2, "")
     shuffled = torch.randperm(16, generator=torch.Generator().manual_seed(0)).tolist()
     lists = {k: [getattr(seen, k)[i] for i in shuffled] for k in ("identities", "captions", "names")}
-    tensors = {k: getattr(seen, k)[shuffled] for k in ("features", "weight", "keypoints")}
+    tensors = {k: getattr(seen, k)[shuffled] for k in TENSORS}
     both = Looks(**tensors, **lists)
     names = {who: [both.names[row][-5] for row in rows] for who, rows in both.sets(4).items()}
     assert names == {"p000000": ["4", "5", "6", "7"], "p000001": ["4", "5", "6", "7"]}

@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from bolid.cli import main
 from bolid.core.identity import Identity
 from bolid.core.identity_file import IdentityFolder
 from bolid.core.safe_io import sha256
@@ -21,19 +20,6 @@ from tests.data.fabricate import fabricate
 from tests.pipelines.test_bolid_pipeline import new_pipeline
 
 HOME = IdentityFolder(Path("data/identities"))
-
-
-@pytest.fixture
-def run(tmp_path, bundle, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BOLID_TINY", str(bundle))
-
-    def call(*words):
-        status = main([str(w) for w in words])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
+from bolid.core.safe_io import sha256
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -139,6 +141,12 @@ class Backbone(nn.Module, ABC):
     def text_dim(self) -> int:
         """Size D of the caption features."""
         return self.unet.config.cross_attention_dim
+
+    @cached_property
+    def text_model(self) -> str:
+        """SHA-256 over the text encoders' weights: caption features of two models mean different things."""
+        files = sorted(Path(find_weights(self.path)).glob("text_encoder*/*.safetensors"))
+        return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
 
     @torch.no_grad()
     def encode_pictures(self, pictures: Tensor) -> Tensor:
