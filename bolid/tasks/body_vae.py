@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bolid.experts.pose import PoseEstimator
 from bolid.losses.contrastive import info_nce
 from bolid.losses.reconstruction import GaussianNLL, weighted_mse
 from bolid.metrics.body_probe import Looks, body_report
+from bolid.models.augment import ViewAugment
 from bolid.models.backbones import Backbone
 from bolid.models.body_vae import BodyVAE, Posterior
 from bolid.models.crop import crop_to_person
@@ -36,6 +38,7 @@ class BodyVAETask(BaseTask):
         contrast: Weight of InfoNCE between the references and the held-out photo.
         picture_dims: Independent values in a picture (see `GaussianNLL`).
         silhouette_dims: Independent values in a silhouette.
+        augment: What the references look like in training; null: as they are.
         people: Folder of rendered people, whose true proportions a test's probes are told; null for photos.
         pose: Finds people and keypoints for tests, as photos of users are read (then set data.test_target to frame);
             null: those of the data are taken.
@@ -56,6 +59,7 @@ class BodyVAETask(BaseTask):
         contrast: float = 10.0,
         picture_dims: float = 500.0,
         silhouette_dims: float = 500.0,
+        augment: ViewAugment | None = None,
         people: Path | None = None,
         pose: PoseEstimator | None = None,
         **kwargs: Any,
@@ -68,6 +72,7 @@ class BodyVAETask(BaseTask):
             )
         self.model, self.backbone = model, backbone
         self.beta, self.beta_warmup, self.contrast = beta, beta_warmup, contrast
+        self.augment = augment
         self.people, self.pose = people, pose
         self.looks: list[list[Looks]] = [[], []]  # of a test: people who are tested, and people of the training
         self.measured: dict[str, float] = {}
@@ -76,6 +81,7 @@ class BodyVAETask(BaseTask):
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
         generator = self.step_generator()
+        batch = self.augmented(batch, generator)
         posterior = self._encode(batch)
         terms = self.losses(batch, posterior, generator)
         loss = self.total(terms, min(1.0, (self.global_step + 1) / max(1, self.beta_warmup)))
@@ -88,6 +94,19 @@ class BodyVAETask(BaseTask):
         terms = self.losses(batch, self._encode(batch), self.generator(0, batch_idx))
         logged = {f"val/{k}": v for k, v in terms.items()} | {"val/loss": self.total(terms)}
         self.log_dict(logged, batch_size=len(batch), sync_dist=True)
+
+    def augmented(self, batch: PersonBatch, generator: torch.Generator) -> PersonBatch:
+        """The batch with its references as `augment` makes them."""
+        if self.augment is None:
+            return batch
+        views = batch.reference_pictures.flatten(0, 1), batch.reference_keypoints.flatten(0, 1)
+        pictures, keypoints = self.augment(*views, generator)
+        shape = batch.reference_mask.shape
+        return replace(
+            batch,
+            reference_pictures=pictures.unflatten(0, shape),
+            reference_keypoints=keypoints.unflatten(0, shape),
+        )
 
     def total(self, terms: dict[str, Tensor], warm: float = 1.0) -> Tensor:
         """The loss: scalar; `warm` in 0..1 is how far β has risen."""

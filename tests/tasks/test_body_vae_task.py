@@ -1,10 +1,13 @@
 """Stage 1 on miniatures: what the terms teach, what must not leak, what is saved."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
+from bolid.models.augment import ViewAugment
 from bolid.models.backbones import StableDiffusion
 from bolid.models.body_vae import BodyVAE
 from bolid.tasks.body_vae import BodyVAETask
@@ -184,3 +187,20 @@ def test_captions_and_pictures_of_another_size_are_refused_with_the_setting_to_c
         terms(task, batch)
     with pytest.raises(BolidError, match="set the model's text_dim to 16"):
         BodyVAETask(BodyVAE(text_dim=128), task.backbone)
+
+
+def test_only_references_are_augmented_and_only_in_training(task):
+    batch = miniature.batch()
+    assert task.augmented(batch, torch.Generator()) is batch
+    task.augment = ViewAugment(lost=0.5)
+    changed = task.augmented(batch, torch.Generator().manual_seed(0))
+    differing = {f.name for f in fields(batch) if not same(getattr(batch, f.name), getattr(changed, f.name))}
+    assert differing == {"reference_pictures", "reference_keypoints"}
+    assert changed.reference_pictures.shape == batch.reference_pictures.shape
+    task.augmented = None  # calling it would fail
+    task.log_dict = lambda *_, **__: None
+    task.validation_step(batch, 0)
+
+
+def same(a, b):
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b

@@ -1,0 +1,97 @@
+"""Views made worse, as photos and pose networks are: what an encoder learns from must look like what it will see."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class ViewAugment:
+    """Changes of colour and crop, something in front, keypoints lost, moved and doubted; each view its own.
+
+    Args:
+        colour: Largest change of each channel's brightness and contrast, as a share.
+        move: Largest shift, as a share of the crop's size.
+        zoom: Largest change of scale, as a share.
+        occlusion: Share of the views in which a grey rectangle hides a part, with the keypoints behind it.
+        hidden: Sides of the rectangle at most, as a share of the crop's size.
+        lost: Share of the keypoints that are not found.
+        jitter: Standard deviation of a keypoint's place, as a share of the crop's height.
+        doubt: Largest loss of a keypoint's confidence, as a share.
+    """
+
+    def __init__(
+        self,
+        colour: float = 0.15,
+        move: float = 0.04,
+        zoom: float = 0.08,
+        occlusion: float = 0.2,
+        hidden: float = 0.4,
+        lost: float = 0.05,
+        jitter: float = 0.01,
+        doubt: float = 0.3,
+    ):
+        self.colour, self.move, self.zoom = colour, move, zoom
+        self.occlusion, self.hidden = occlusion, hidden
+        self.lost, self.jitter, self.doubt = lost, jitter, doubt
+
+    def __call__(self, pictures: Tensor, keypoints: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Views as an encoder will meet them.
+
+        Args:
+            pictures: (N, 3, h, w) in -1..1.
+            keypoints: (N, 17, 3) in pixels of the pictures, confidence.
+            generator: On their device.
+
+        Returns:
+            The same shapes and ranges; keypoints that are not seen are all zero.
+        """
+        pictures, keypoints = self._crop(pictures, keypoints, generator)
+        contrast, brightness = self.colour * _uniform(generator, 2, len(pictures), 3, 1, 1)
+        pictures = (pictures * (1 + contrast) + brightness).clamp(-1, 1)
+        pictures, keypoints = self._occlude(pictures, keypoints, generator)
+        return pictures, self._doubt(keypoints, pictures.shape[-2:], generator)
+
+    def _crop(self, pictures: Tensor, keypoints: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The picture's point q comes to lie at (q − centre) · scale + centre + shift."""
+        size = keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2]])
+        scale = 1 + self.zoom * _uniform(generator, len(pictures), 1)
+        shift = self.move * _uniform(generator, len(pictures), 2)  # right and down, as a share of the size
+        matrix = torch.zeros(len(pictures), 2, 3, device=pictures.device)
+        matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / scale[:, 0]
+        matrix[:, :, 2] = -2 * shift / scale
+        grid = F.affine_grid(matrix, list(pictures.shape), align_corners=False)
+        moved = F.grid_sample(pictures, grid, align_corners=False)  # grey, 0, from outside
+        places = (keypoints[..., :2] - size / 2) * scale[:, None] + size / 2 + (shift * size)[:, None]
+        return moved, torch.cat([places, keypoints[..., 2:]], 2)
+
+    def _occlude(self, pictures: Tensor, keypoints: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        height, width = pictures.shape[-2:]
+        size = keypoints.new_tensor([width, height])
+        lots = torch.rand(5, len(pictures), 1, generator=generator, device=pictures.device)
+        extent = lots[:2] * self.hidden * (lots[4] < self.occlusion)  # (2, N, 1) across and down, as shares
+        start = lots[2:4] * (1 - extent)
+        x, y = ((torch.arange(n, device=pictures.device) + 0.5) / n for n in (width, height))
+        columns, rows = ((start[k] <= axis) & (axis < (start + extent)[k]) for k, axis in enumerate((x, y)))  # (N, n)
+        behind = rows[:, :, None] & columns[:, None]  # (N, h, w)
+        low, high = (edge[..., 0].T[:, None] for edge in (start, start + extent))  # (N, 1, 2)
+        shares = keypoints[..., :2] / size
+        gone = ((shares >= low) & (shares < high)).all(-1, keepdim=True)
+        return pictures.masked_fill(behind[:, None], 0.0), torch.where(gone, 0.0, keypoints)
+
+    def _doubt(self, keypoints: Tensor, size: torch.Size, generator: torch.Generator) -> Tensor:
+        count, points = keypoints.shape[:2]
+        noise = torch.randn(count, points, 2, generator=generator, device=keypoints.device)
+        places = keypoints[..., :2] + self.jitter * size[0] * noise
+        lots = torch.rand(2, count, points, 1, generator=generator, device=keypoints.device)
+        confidence = keypoints[..., 2:] * (1 - self.doubt * lots[0])
+        limit = keypoints.new_tensor([size[1], size[0]])
+        inside = ((places >= 0) & (places < limit)).all(-1, keepdim=True)
+        seen = inside & (confidence > 0) & (lots[1] >= self.lost)
+        return torch.where(seen, torch.cat([places, confidence], 2), 0.0)
+
+
+def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
+    """Numbers in -1..1."""
+    return 2 * torch.rand(shape, generator=generator, device=generator.device) - 1
