@@ -37,6 +37,10 @@ REAL = [
     ["adapter.yaml", "backbone/sdxl.yaml", "data/folder.yaml", "trainer/cuda.yaml"],
     ["body_vae.yaml"],
     ["body_vae.yaml", "trainer/cuda.yaml"],
+    *(
+        ["body_vae.yaml", f"experiment/{path.name}"]
+        for path in sorted((ROOT / "configs/experiment").glob("body_*.yaml"))
+    ),
     ["tiny/unet_score.yaml"],
 ]
 

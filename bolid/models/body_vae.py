@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -45,8 +45,9 @@ class Reconstruction(NamedTuple):
 class ViewEncoder(nn.Module):
     """One view's (x·W, W, keypoint maps) to a feature vector; shared by all views."""
 
-    def __init__(self, channels: tuple[int, ...], width: int, size: tuple[int, int]):
+    def __init__(self, channels: tuple[int, ...], width: int, size: tuple[int, int], weighted: bool):
         super().__init__()
+        self.weighted = weighted
         inputs = [3 + 1 + KEYPOINTS, *channels]
         stages = [
             nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(8, b), nn.SiLU())
@@ -57,7 +58,8 @@ class ViewEncoder(nn.Module):
 
     def forward(self, pictures: Tensor, maps: Tensor) -> Tensor:
         weight = maps.amax(1, keepdim=True)  # W = max_i w_i  (N, 1, H, W)
-        return self.net(torch.cat([pictures * weight, weight, maps], 1))  # (N, width)
+        seen = pictures * weight if self.weighted else pictures
+        return self.net(torch.cat([seen, weight, maps], 1))  # (N, width)
 
 
 class ViewAttention(nn.Module):
@@ -76,7 +78,12 @@ class ViewAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], bias.to(qkv.dtype))
         views = views + self.out(mixed.transpose(1, 2).flatten(2))
         views = views + self.mlp(self.norm2(views))
-        return (views * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp_min(1e-6)  # (B, width)
+        return weighted_mean(views, weight)
+
+
+def weighted_mean(views: Tensor, weight: Tensor) -> Tensor:
+    """(B, M, width) and (B, M) -> (B, width); zero where nothing weighs."""
+    return (views * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp_min(1e-6)
 
 
 class BodyDecoder(nn.Module):
@@ -117,6 +124,8 @@ class BodyVAE(ModelMixin, ConfigMixin):
         channels: Encoder channels, one per halving; the decoder uses them in reverse.
         width: Size of a view's feature vector.
         heads: Attention heads over the views.
+        weighted: Whether an encoder sees x·W, or all of the picture x.
+        pooling: `attention` over the views, or their plain weighted `mean`.
     """
 
     mean_code: Tensor  # (d,) mean of c_body over the training people
@@ -131,10 +140,12 @@ class BodyVAE(ModelMixin, ConfigMixin):
         channels: tuple[int, ...] = (32, 64, 96, 128),
         width: int = 256,
         heads: int = 4,
+        weighted: bool = True,
+        pooling: Literal["attention", "mean"] = "attention",
     ):
         super().__init__()
-        self.views = ViewEncoder(tuple(channels), width, size)
-        self.attention = ViewAttention(width, heads)
+        self.views = ViewEncoder(tuple(channels), width, size, weighted)
+        self.attention = ViewAttention(width, heads) if pooling == "attention" else None
         self.moments = nn.Linear(width, 2 * latent_dim)
         # A code that starts as mostly noise teaches the decoder to ignore it, and then the KL term collapses it.
         nn.init.constant_(self.moments.bias[latent_dim:], -4.0)
@@ -168,7 +179,8 @@ class BodyVAE(ModelMixin, ConfigMixin):
 
     def merge(self, features: Tensor, weight: Tensor) -> Posterior:
         """The posterior over (B, d) of people of whom `look` saw (B, M, width) and weighs (B, M), 0 where missing."""
-        mean, logvar = self.moments(self.attention(features, weight)).float().chunk(2, 1)
+        together = weighted_mean(features, weight) if self.attention is None else self.attention(features, weight)
+        mean, logvar = self.moments(together).float().chunk(2, 1)
         return Posterior(mean, logvar.clamp(-8, 4))
 
     def decode(self, code: Tensor, keypoints: Tensor, text: Tensor) -> Reconstruction:

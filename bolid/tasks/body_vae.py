@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -38,6 +38,10 @@ class BodyVAETask(BaseTask):
         contrast: Weight of InfoNCE between the references and the held-out photo.
         picture_dims: Independent values in a picture (see `GaussianNLL`).
         silhouette_dims: Independent values in a silhouette.
+        told_pose: What the decoder is told of the held-out photo's pose: on the `average` body, or the person's `own`
+            keypoints, which tell most of the body's shape themselves.
+        told_caption: Whether the decoder is told the caption, so that the code need not hold clothes and background.
+        silhouettes: Whether the decoder draws silhouettes too.
         augment: What the references look like in training; null: as they are.
         people: Folder of rendered people, whose true proportions a test's probes are told; null for photos.
         pose: Finds people and keypoints for tests, as photos of users are read (then set data.test_target to frame);
@@ -59,6 +63,9 @@ class BodyVAETask(BaseTask):
         contrast: float = 10.0,
         picture_dims: float = 500.0,
         silhouette_dims: float = 500.0,
+        told_pose: Literal["average", "own"] = "average",
+        told_caption: bool = True,
+        silhouettes: bool = True,
         augment: ViewAugment | None = None,
         people: Path | None = None,
         pose: PoseEstimator | None = None,
@@ -72,6 +79,7 @@ class BodyVAETask(BaseTask):
             )
         self.model, self.backbone = model, backbone
         self.beta, self.beta_warmup, self.contrast = beta, beta_warmup, contrast
+        self.told_pose, self.told_caption, self.silhouettes = told_pose, told_caption, silhouettes
         self.augment = augment
         self.people, self.pose = people, pose
         self.looks: list[list[Looks]] = [[], []]  # of a test: people who are tested, and people of the training
@@ -125,8 +133,9 @@ class BodyVAETask(BaseTask):
 
     def losses(self, batch: PersonBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
         """The terms, each a scalar in nats a sample: picture, silhouette, kl, contrast."""
-        text = self.backbone.text_features(batch.full_captions)
-        drawn = self.model.decode(posterior.sample(generator), batch.keypoints_canonical, text)
+        text = self.backbone.text_features(batch.full_captions) * self.told_caption
+        pose = batch.keypoints if self.told_pose == "own" else batch.keypoints_canonical
+        drawn = self.model.decode(posterior.sample(generator), pose, text)
         weight = gaussian_weight(batch.keypoints, batch.pictures.shape[-2:], self.model.config.sigma)
         picture = weighted_mse(drawn.picture, batch.pictures, weight)
         outline = F.mse_loss(drawn.silhouette, batch.silhouettes, reduction="none").mean((1, 2, 3))
@@ -135,7 +144,7 @@ class BodyVAETask(BaseTask):
         )
         return {
             "picture": self.picture_nll(picture),
-            "silhouette": self.silhouette_nll(outline, batch.silhouette_known),
+            "silhouette": self.silhouette_nll(outline, batch.silhouette_known) * self.silhouettes,
             "kl": posterior.kl().mean(),
             "contrast": info_nce(posterior.sample(generator), held_out.sample(generator), batch.identities),
         }

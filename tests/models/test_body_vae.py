@@ -120,3 +120,19 @@ def test_an_encoder_is_loaded_from_safetensors_or_refused_with_the_remedy(tmp_pa
         load_body_vae(str(folder))
     with pytest.raises(BolidError, match="bolid fit"):
         load_body_vae(str(tmp_path / "nowhere"))
+
+
+def test_unweighted_views_and_mean_pooling():
+    torch.manual_seed(0)
+    options = {"latent_dim": 8, "size": miniature.SIZE, "text_dim": 16, "channels": (8, 8, 16), "width": 16, "heads": 2}
+    batch = miniature.batch(count=2, references=3)
+    seen = batch.reference_pictures, batch.reference_keypoints, torch.ones(2, 3, dtype=torch.bool)
+    model = BodyVAE(**options, pooling="mean").eval()
+    features, weight = model.look(seen[0].flatten(0, 1), seen[1].flatten(0, 1))
+    mean = (features * weight[:, None]).unflatten(0, (2, 3)).sum(1) / weight.unflatten(0, (2, 3)).sum(1, keepdim=True)
+    torch.testing.assert_close(model.encode(*seen).mean, model.moments(mean)[:, :8])
+    nobody = torch.zeros_like(seen[1])  # W is zero everywhere
+    for weighted in (True, False):
+        model = BodyVAE(**options, weighted=weighted).eval()
+        one, other = (model.encode(pictures, nobody, seen[2]).mean for pictures in (seen[0], -seen[0]))
+        assert torch.equal(one, other) == weighted

@@ -204,3 +204,24 @@ def test_only_references_are_augmented_and_only_in_training(task):
 
 def same(a, b):
     return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+def test_the_decoder_is_told_what_the_configuration_says(task):
+    batch = miniature.batch()
+
+    def picture(**changes):
+        for name, value in changes.items():
+            setattr(task, name, value)
+        return terms(task, batch)
+
+    usual = picture()
+    assert picture(told_pose="own")["picture"] != usual["picture"]
+    batch.keypoints_canonical[:] = batch.keypoints
+    own = picture()["picture"]
+    assert picture(told_pose="average")["picture"] == own
+    assert picture(told_caption=False)["picture"] != own
+    batch.full_captions[:] = batch.full_captions[::-1]
+    mute = picture()["picture"]
+    batch.full_captions[:] = batch.full_captions[::-1]
+    assert picture()["picture"] == mute
+    assert picture(silhouettes=False)["silhouette"] == 0 != usual["silhouette"]
