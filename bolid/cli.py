@@ -17,11 +17,13 @@ TRAINING = {
 FUNCTIONS = {
     "generate": ("bolid.verbs.generate:generate", "Draw pictures of a person from a prompt."),
     "identity create": ("bolid.verbs.identity:create_identity", "Read a person off photos, and store them by name."),
-    "identity prior": ("bolid.verbs.prior:fit_prior", "Learn which bodies captions stand for."),
     "identity mix": ("bolid.verbs.identity:mix_identities", "Store somebody between two people."),
+    "identity move": ("bolid.verbs.identity:move_identity", "Store somebody with more or less of a proportion."),
     "identity list": ("bolid.verbs.identity:list_identities", "List who is stored."),
     "identity show": ("bolid.verbs.identity:show_identity", "Say what is known of a person."),
     "identity delete": ("bolid.verbs.identity:delete_identity", "Delete a person."),
+    "identity directions": ("bolid.verbs.learn:fit_directions", "Find where c_body holds which proportion."),
+    "identity prior": ("bolid.verbs.learn:fit_prior", "Learn which bodies captions stand for."),
     "data render": ("bolid.data.render:render_folder", "Render photos of people with their ground truth."),
     "data label": ("bolid.data.label:label_folder", "Turn a folder of photos per person into a manifest."),
     "bundle new": ("bolid.tasks.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
@@ -29,8 +31,8 @@ FUNCTIONS = {
 }
 HELP = "\n".join(
     ["usage: bolid VERB [options]", "", "BoLID: pictures of a particular person, body and face.", "", "verbs:"]
-    + [f"  {verb:15} {text}" for verb, text in TRAINING.items()]
-    + [f"  {verb:15} {text}" for verb, (_, text) in FUNCTIONS.items()]
+    + [f"  {verb:19} {text}" for verb, text in TRAINING.items()]
+    + [f"  {verb:19} {text}" for verb, (_, text) in FUNCTIONS.items()]
     + ["", "`bolid VERB --help` lists a verb's options; `bolid fit --config FILE --print_config` shows them filled in."]
 )
 

@@ -6,13 +6,12 @@ import re
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
-from bolid.core.safe_io import atomic_path
+from bolid.core.safe_io import atomic_path, load_safetensors, safetensors_metadata
 
 FORMAT = "bolid-identity-1"
 MAX_BYTES = 1 << 20  # a file holds some hundred numbers
@@ -96,12 +95,7 @@ def load_identity(path: Path) -> Identity:
         raise BolidError(f"{path}: no such identity file")
     if path.stat().st_size > MAX_BYTES:
         raise BolidError(f"{path}: {path.stat().st_size} bytes are too many for an identity file")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BolidError(f"{path}: not a readable safetensors file ({error})") from error
+    metadata, parts = safetensors_metadata(path), load_safetensors(path)
     if metadata.get("format") != FORMAT or not all(_is_embedding(k, v) for k, v in parts.items()):
         raise BolidError(f"{path}: a safetensors file, but none that `bolid identity create` wrote")
     return Identity(**parts, face_model=metadata.get("face_model", ""), body_model=metadata.get("body_model", ""))

@@ -144,6 +144,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """What a `.safetensors` file says of itself; raises as `load_safetensors`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BolidError(f"{path}: not a readable safetensors file ({error}).") from error
+
+
 def load_safetensors(path: Path) -> dict[str, Tensor]:
     """Reads a `.safetensors` file (nothing is ever unpickled) onto the CPU.
 

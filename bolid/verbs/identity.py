@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity, mix
@@ -67,7 +68,7 @@ def from_photos(photos: Sequence[Path], encoder: str, pose: Path, face: Path | N
     embedder = None if face is None else FaceEmbedder(resolve(face))
     found = identify(photos, load_body_vae(encoder).eval(), PoseEstimator(pose), embedder)
     face_model = embedder.fingerprint if embedder else ""
-    return replace(found, body_model=body_vae_fingerprint(encoder), face_model=face_model)
+    return dataclasses.replace(found, body_model=body_vae_fingerprint(encoder), face_model=face_model)
 
 
 def from_manifest(folder: Path, person: str, encoder: str) -> Identity:
@@ -92,7 +93,7 @@ def from_manifest(folder: Path, person: str, encoder: str) -> Identity:
 
     found = merge(usable(shown, read), network)
     face_model = next((r.face_model for r in shown if r.face_embedding is not None), "")
-    return replace(found, body_model=body_vae_fingerprint(encoder), face_model=face_model)
+    return dataclasses.replace(found, body_model=body_vae_fingerprint(encoder), face_model=face_model)
 
 
 def mix_identities(
@@ -114,6 +115,40 @@ def mix_identities(
     home = IdentityFolder(identities)
     mixed = mix(home.load(first), home.load(second), share)
     return f"{home.save(name, mixed, replace)}: {describe(mixed)}"
+
+
+def move_identity(
+    name: str,
+    start: str,
+    direction: Literal["waist", "hip", "shoulder", "torso", "leg", "arm", "build"],
+    strength: float = 1.0,
+    directions: Path = Path("data/directions.safetensors"),
+    identities: Path = HOME,
+    replace: bool = False,
+) -> str:
+    """Stores somebody with the same face whose body differs in one proportion, its share of the stature.
+
+    Args:
+        name: Of the new identity.
+        start: Name of whom to start from.
+        direction: The proportion; build is the volume.
+        strength: How much more of it, in standard deviations among people; below 0: less.
+        directions: File that `bolid identity directions` wrote with the same body encoder.
+        identities: Where identities are kept.
+        replace: Whether an identity of that name may be replaced.
+
+    Raises:
+        BolidError: If the identity or the directions are missing, or do not belong together.
+    """
+    from bolid.models.body_directions import load_directions
+
+    home = IdentityFolder(identities)
+    before = home.load(start)
+    if before.body is None:
+        raise BolidError(f"{start} has no body to move; create the identity from photos that show it")
+    body = before.body + strength * load_directions(directions, before.body_model)[direction]
+    moved = dataclasses.replace(before, body=body)
+    return f"{home.save(name, moved, replace)}: {describe(moved)}"
 
 
 def list_identities(identities: Path = HOME) -> str:

@@ -1,18 +1,24 @@
-"""The text prior on the command line: fitted on a folder, drawn from, refused for other networks."""
+"""The text prior and directions on the command line: learned from a folder, used, refused for other networks."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
+from bolid.core.identity import Identity
+from bolid.core.identity_file import IdentityFolder
 from bolid.core.safe_io import sha256
 from bolid.models.attention import install_branches
 from bolid.models.backbones import StableDiffusion
 from bolid.models.body_prior import load_body_prior
 from bolid.models.branches import BodyBranch
 from bolid.pipelines.bolid import BoLIDPipeline
-from tests.data.fabricate import fabricate
+from tests.data.fabricate import fabricate, fabricate_bodies
 
+HOME = IdentityFolder(Path("data/identities"))
 SHORT = ["--steps", 2, "--size", 48, 32]
 
 
@@ -64,3 +70,30 @@ def test_too_few_photos_are_one_clear_line(run, tmp_path):
     status, _, err = run("identity", "prior", "--folder", "few")
     assert status == 1
     assert err.splitlines()[-1] == "bolid: 6 captions are too few for a prior over 8 numbers"
+
+
+def test_a_person_is_moved_along_a_proportion(run, tmp_path):
+    records = fabricate(tmp_path / "photos", {"train": 24, "test": 1}, photos=3)
+    fabricate_bodies(tmp_path / "photos", sorted({r.identity for r in records}))
+    status, out, _ = run("identity", "directions", "--folder", "photos")
+    assert status == 0
+    assert out.startswith("data/directions.safetensors: waist, hip, shoulder, torso, leg, arm, build, which explain ")
+    assert out.endswith("% of c_body's variance over 24 people\n")
+    assert run("identity", "create", "--name", "ann", "--folder", "photos", "--person", records[0].identity)[0] == 0
+    words = ["identity", "move", "--name", "heavy", "--start", "ann", "--direction"]
+    assert run(*words, "build", "--strength", -1.5)[0] == 0
+    ann, moved = (HOME.load(name) for name in ("ann", "heavy"))
+    directions = load_file("data/directions.safetensors")
+    torch.testing.assert_close(moved.body, ann.body - 1.5 * directions["build"])
+    assert torch.equal(moved.face, ann.face)
+    assert "one of 'waist'" in run(*words, "nose")[2]
+    assert "heavy.safetensors exists" in run(*words, "build")[2]
+    HOME.save("faces", Identity(face=ann.face))
+    assert "faces has no body to move" in run(*words[:3], "x", "--start", "faces", "--direction", "leg")[2]
+    HOME.save("other", Identity(body=ann.body, body_model="c" * 64))
+    assert "another body encoder" in run(*words[:3], "x", "--start", "other", "--direction", "leg")[2]
+
+
+def test_photos_of_unknown_proportions_have_no_directions(run, tmp_path):
+    fabricate(tmp_path / "photos", {"train": 2, "test": 1})
+    assert "only folders of rendered people" in run("identity", "directions", "--folder", "photos")[2]

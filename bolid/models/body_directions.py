@@ -1,0 +1,65 @@
+"""Directions of c_body along which a body changes in one proportion and stays as it is in the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bolid.core.errors import BolidError
+from bolid.core.measures import RATIOS
+from bolid.core.safe_io import atomic_path, load_safetensors, safetensors_metadata
+
+FORMAT = "bolid-directions-1"
+
+
+def fit_body_directions(codes: Tensor, deviations: Tensor) -> tuple[dict[str, Tensor], float]:
+    """Least squares of codes on proportions: c = c_0 + Σ_r deviation_r · direction_r.
+
+    Args:
+        codes: (N, d).
+        deviations: (N, 7) of `bolid.core.measures.standardise`.
+
+    Returns:
+        Ratio -> (d,) for one standard deviation more of it, and the share of the codes' variance that is explained.
+
+    Raises:
+        BolidError: If there are too few codes.
+    """
+    if len(codes) < 10 * len(RATIOS):
+        raise BolidError(f"{len(codes)} photos are too few to tell {len(RATIOS)} directions; render more people")
+    x, y = (values.double() - values.double().mean(0) for values in (deviations, codes))
+    found = torch.linalg.lstsq(x, y).solution  # (7, d)
+    explained = 1 - (y - x @ found).square().sum() / y.square().sum()
+    return dict(zip(RATIOS, found.float(), strict=True)), explained.item()
+
+
+def save_directions(directions: dict[str, Tensor], path: Path, body_model: str) -> None:
+    """Writes directions of the encoder with that fingerprint, atomically."""
+    with atomic_path(path) as part:
+        save_file(
+            {k: v.contiguous() for k, v in directions.items()}, part, {"format": FORMAT, "body_model": body_model}
+        )
+
+
+def load_directions(path: Path, body_model: str) -> dict[str, Tensor]:
+    """Reads what `save_directions` wrote.
+
+    Args:
+        path: The file.
+        body_model: SHA-256 of the encoder whose codes are to be moved; empty for any.
+
+    Raises:
+        BolidError: If there is no such file, or it is of another encoder or of something else.
+    """
+    remedy = "find them with `bolid identity directions`"
+    if not Path(path).is_file():
+        raise BolidError(f"{path}: no such file of directions; {remedy}")
+    metadata = safetensors_metadata(path)
+    if metadata.get("format") != FORMAT:
+        raise BolidError(f"{path} holds no directions; {remedy}")
+    if body_model and metadata.get("body_model", body_model) != body_model:
+        raise BolidError(f"{path} holds directions of another body encoder; {remedy} anew")
+    return load_safetensors(path)
