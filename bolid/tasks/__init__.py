@@ -1,7 +1,8 @@
 """The LightningModules."""
 
-from bolid.tasks.adapter import AdapterTask, Column, Sampling
+from bolid.tasks.adapter import AdapterTask
 from bolid.tasks.base import BaseTask
 from bolid.tasks.body_vae import BodyVAETask
+from bolid.tasks.drawing import Column, Sampling
 
 __all__ = ["AdapterTask", "BaseTask", "BodyVAETask", "Column", "Sampling"]

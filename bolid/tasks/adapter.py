@@ -1,71 +1,22 @@
-"""Stage 2: trains the identity branches of a frozen diffusion backbone, and measures what they draw."""
+"""Stage 2: trains the identity branches of a frozen diffusion backbone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bolid.core.errors import BolidError
-from bolid.core.ranks import gather
-from bolid.core.results import Report, SheetRow
 from bolid.core.schema import PersonBatch
 from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, regression_target
-from bolid.metrics.base import PictureMetric
-from bolid.metrics.interval import PersonScores, gap_closed, intervals, with_bounds
-from bolid.models.attention import install_branches
 from bolid.models.backbones import Backbone, TextCondition
 from bolid.models.branches import FaceBranch, IdentityBranch
-from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.tasks.base import BaseTask
-
-GRID_PHOTOS = 4
-SHAPE_ERROR = "body_shape_error"
-SHEET_PEOPLE = 64  # kept for the picture sheet: a test of thousands would not fit into memory
+from bolid.tasks.drawing import DrawingTask
 
 
-@dataclass
-class Column:
-    """One way of drawing the test's prompts.
-
-    Attributes:
-        name: Heading in the report and on the sheet.
-        branches: Names of the branches that are on.
-        other: Take the embeddings of another person, of the same gender where the batch has one.
-        floor: Draw nothing, but show the batch's own photos after a round trip through the backbone's autoencoder: what
-            pictures could be at best.
-    """
-
-    name: str
-    branches: list[str] = field(default_factory=list)
-    other: bool = False
-    floor: bool = False
-
-    def __post_init__(self) -> None:
-        if self.floor and (self.branches or self.other):
-            raise BolidError(f"column {self.name}: a floor shows photos, so it takes neither branches nor `other`")
-
-
-@dataclass
-class Sampling:
-    """How pictures are drawn in tests and sample grids.
-
-    Attributes:
-        steps: Denoising steps.
-        guidance_scale: 1 is off.
-    """
-
-    steps: int = 20
-    guidance_scale: float = 3.0
-
-
-class AdapterTask(BaseTask):
+class AdapterTask(DrawingTask):
     """L_diff on the target photo, told its caption and who it is by the branches.
 
     Args:
@@ -74,15 +25,8 @@ class AdapterTask(BaseTask):
         text_dropout: Share of samples in which only the caption is dropped.
         all_dropout: Share of samples in which everything is dropped.
         min_snr_gamma: γ of min-SNR weighting, None for none.
-        columns: What a test draws.
-        metrics: What a test measures, once per column.
-        sampling: How it draws.
-        kwargs: See `BaseTask`.
+        kwargs: See `DrawingTask`.
     """
-
-    # Containers of branches and metrics, whose members mypy would take for mere Modules.
-    branches: Any
-    metrics: Any
 
     def __init__(
         self,
@@ -91,23 +35,11 @@ class AdapterTask(BaseTask):
         text_dropout: float = 0.05,
         all_dropout: float = 0.05,
         min_snr_gamma: float | None = None,
-        columns: list[Column] | None = None,
-        metrics: list[PictureMetric] | None = None,
-        sampling: Sampling | None = None,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self.backbone, self.branches = backbone, nn.ModuleList(branches)
-        install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
+        super().__init__(backbone, branches, **kwargs)
         self.dropouts = [text_dropout, all_dropout, *(b.dropout for b in branches)]
         self.min_snr_gamma = min_snr_gamma
-        self.columns = columns or [Column("text")]
-        self.metrics = nn.ModuleDict({c.name: nn.ModuleList(m.clone() for m in metrics or []) for c in self.columns})
-        self.sampling = sampling or Sampling()
-        self.grid_batch: PersonBatch | None = None
-        self.recent: dict[str, list[Tensor]] = {}  # identity -> embeddings of the two people seen last
-        self.drawn = 0  # photos this rank's test has drawn
-        self.sheet: dict[str, SheetRow] = {}  # identity -> row
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -119,10 +51,7 @@ class AdapterTask(BaseTask):
         """The same loss with noise, timesteps and drops that depend only on the batch's number."""
         loss = self.denoising_loss(batch, self.generator(0, batch_idx))
         self.log("val/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
-        if batch_idx == 0:
-            self.grid_batch = batch[:GRID_PHOTOS]
-        elif self.grid_batch is not None and len(self.grid_batch) < GRID_PHOTOS:
-            self.grid_batch = PersonBatch.cat([self.grid_batch, batch])[:GRID_PHOTOS]
+        self.keep_for_grid(batch, batch_idx)
 
     def denoising_loss(self, batch: PersonBatch, generator: torch.Generator) -> Tensor:
         """L_diff with condition dropout: scalar."""
@@ -145,185 +74,9 @@ class AdapterTask(BaseTask):
         embeds = [branch.embed(batch, generator) for branch in self.branches]
         return text, [(e * ~(drop[1] | d)[:, None])[:, None] for e, d in zip(embeds, drop[2:], strict=True)]
 
-    def draw(self, batch: PersonBatch, column: Column) -> Tensor:
-        """The captions drawn the column's way: (B, 3, H, W) in 0..1; a photo's seed is the same in all columns."""
-        if column.floor:
-            return self.round_trip(batch.pictures)
-        embeds = [branch.embed(batch) for branch in self.branches]
-        if column.other:
-            embeds = self.of_others(batch, embeds)
-        seeds = [self.seed + crc32(name.encode()) for name in batch.file_names]
-        return self.pipeline.draw(
-            batch.captions,
-            embeds,
-            [float(b.name in column.branches) for b in self.branches],
-            seeds,
-            num_inference_steps=self.sampling.steps,
-            guidance_scale=self.sampling.guidance_scale,
-            height=batch.pictures.shape[-2],
-            width=batch.pictures.shape[-1],
-        ).float()
-
-    @torch.no_grad()
-    def round_trip(self, pictures: Tensor) -> Tensor:
-        """Photos (B, 3, H, W) in -1..1 through the autoencoder, as drawn pictures are decoded: the same in 0..1."""
-        decoded = self.backbone.decode_latents(self.backbone.encode_pictures(pictures))
-        return (decoded.float() * 0.5 + 0.5).clamp(0, 1)
-
-    def of_others(self, batch: PersonBatch, embeds: list[Tensor]) -> list[Tensor]:
-        """For each sample the embeddings of another person: of the batch or, if it shows only one, of those before it.
-
-        Raises:
-            BolidError: If nobody else has been seen.
-        """
-        people = {identity: [e[i] for e in embeds] for i, identity in enumerate(batch.identities)}
-        before = [e for identity, e in self.recent.items() if identity not in people]
-        self.recent = dict([*((k, v) for k, v in self.recent.items() if k not in people), *people.items()][-2:])
-        if len(people) > 1:
-            rows = other_people(batch)
-            return [e[rows] for e in embeds]
-        if not before:
-            raise BolidError(
-                f"the `other` column needs another person, and the first batch shows only {batch.identities[0]}: "
-                "raise data.batch_size to 2 or more, or leave columns with `other: true` out"
-            )
-        return [e.expand(len(batch), *e.shape) for e in before[-1]]
-
-    @property
-    def pipeline(self) -> BoLIDPipeline:
-        """The networks of this task as a pipeline."""
-        return BoLIDPipeline(self.backbone, list(self.branches))
-
-    def test_step(self, batch: PersonBatch, batch_idx: int) -> None:
-        """Draws every column and measures it."""
-        drawn = {column.name: self.draw(batch, column) for column in self.columns}
-        for name, pictures in drawn.items():
-            for metric in self.metrics[name]:
-                metric.update(pictures, batch)
-        self.drawn += len(batch)
-        for identity, row in zip(batch.identities, sheet_rows(batch, drawn), strict=True):
-            if len(self.sheet) < SHEET_PEOPLE:
-                self.sheet.setdefault(identity, row)
-
-    def on_test_start(self) -> None:
-        """A new test starts afresh."""
-        super().on_test_start()
-        self.drawn, self.sheet, self.recent = 0, {}, {}
-        for metric in chain.from_iterable(self.metrics.values()):
-            metric.reset()
-
-    def on_test_epoch_end(self) -> None:
-        """Logs every metric as test/<metric>/<column>."""
-        self.log_dict({f"test/{k}": v for k, v in self.report().metrics.items()})
-
-    def report(self) -> Report:
-        """What the test measured so far, on all ranks together; every rank must ask."""
-        values = {
-            f"{key}/{name}": float(value)
-            for name, metrics in self.metrics.items()
-            for metric in metrics
-            for key, value in metric.compute().items()
-        }
-        people = {
-            name: {k: v for m in metrics for k, v in m.person_scores().items()}
-            for name, metrics in self.metrics.items()
-        }
-        values |= intervals(people, comparisons(self.columns)) | body_gaps(people, self.columns)
-        pictures = self.trainer.strategy.reduce(torch.tensor(self.drawn, device=self.device), reduce_op="sum")
-        return Report(metrics=values, pictures=int(pictures), seed=self.seed, rows=list(self.sheet.values()))
-
-    @torch.no_grad()
-    def sample_grid(self) -> list[SheetRow]:
-        """The first validation photos drawn in every column, always from the same noise; every rank must ask.
-
-        Ranks share out the columns: drawn from the same batch everywhere, a picture does not depend on their number.
-        """
-        photos = first_photos(gather(self.grid_batch and self.grid_batch.to("cpu")))
-        if photos is None:
-            return []
-        batch, alone = photos.to(self.device), len(set(photos.identities)) == 1  # no reason to end a fit
-        columns = [c for c in self.columns if not (c.other and alone)]
-        mine = columns[self.global_rank :: self.trainer.world_size]
-        shares = gather({c.name: self.draw(batch, c).cpu() for c in mine})
-        drawn = {name: pictures for share in shares for name, pictures in share.items()}
-        return sheet_rows(photos, {c.name: drawn[c.name] for c in columns})
-
-    def predict_step(self, batch: PersonBatch, batch_idx: int) -> list[SheetRow]:
-        """Draws the batch in every column."""
-        return sheet_rows(batch, {c.name: self.draw(batch, c) for c in self.columns})
-
     def export(self, folder: Path) -> None:
         """Writes one safetensors file per branch and the card `BoLIDPipeline.from_pretrained` reads."""
         for branch in self.branches:
             if isinstance(branch, FaceBranch):  # only the photos' manifest tells what embedded the faces
                 branch.fingerprint = self.of_data("face_model", "") or branch.fingerprint
         self.pipeline.save_pretrained(folder)
-
-
-def comparisons(columns: list[Column]) -> list[tuple[str, str]]:
-    """Pairs of columns whose difference is what being told about the person does.
-
-    Each column that is told who it is, less those that are told nothing, or no more than it of somebody else. A floor
-    is neither: nobody drew it.
-    """
-    controls = [c for c in columns if (c.other or not c.branches) and not c.floor]
-    own = [c for c in columns if c.branches and not c.other]
-    return [(o.name, c.name) for o in own for c in controls if set(c.branches) <= set(o.branches)]
-
-
-def body_gaps(scores: Mapping[str, Mapping[str, PersonScores]], columns: list[Column]) -> dict[str, float]:
-    """`body_gap_closed/<column>` and its bounds, of the columns with branches: body shape's error from text to floor.
-
-    Args:
-        scores: Column -> metric -> its scores.
-        columns: Without one for text only, a floor and body shape's error in `scores` there are no gaps.
-    """
-    errors = {name: metrics[SHAPE_ERROR] for name, metrics in scores.items() if SHAPE_ERROR in metrics}
-    text = next((c.name for c in columns if not c.branches and not c.floor), None)
-    floor = next((c.name for c in columns if c.floor), None)
-    if text not in errors or floor not in errors:
-        return {}
-    found: dict[str, float] = {}
-    for column in columns:
-        if column.branches and (gap := gap_closed(errors[text], errors[column.name], errors[floor])):
-            found |= with_bounds(f"body_gap_closed/{column.name}", gap)
-    return found
-
-
-def first_photos(shares: list[PersonBatch | None]) -> PersonBatch | None:
-    """The first photos of a data set that was dealt out to the ranks one photo each in turn; None if there are none."""
-    dealt = [share[k : k + 1] for k in range(GRID_PHOTOS) for share in shares if share is not None and k < len(share)]
-    return PersonBatch.cat(dealt[:GRID_PHOTOS]) if dealt else None
-
-
-def other_people(batch: PersonBatch) -> list[int]:
-    """For each sample the next one of another person, of the same gender phrase where there is one.
-
-    The batch must show two people at least.
-    """
-    count = len(batch)
-    genders = [caption.split(",")[0] for caption in batch.full_captions]
-
-    def stranger(row: int) -> int:
-        others = [
-            (row + k) % count for k in range(1, count) if batch.identities[(row + k) % count] != batch.identities[row]
-        ]
-        return next((o for o in others if genders[o] == genders[row]), others[0])
-
-    return [stranger(row) for row in range(count)]
-
-
-def sheet_rows(batch: PersonBatch, drawn: dict[str, Tensor]) -> list[SheetRow]:
-    """One row per sample: its references and the columns' pictures, all (3, H, W) in 0..1 on the CPU."""
-    return [
-        SheetRow(
-            references=[
-                (p * 0.5 + 0.5).cpu()
-                for p, m in zip(batch.reference_pictures[i], batch.reference_mask[i], strict=True)
-                if m
-            ],
-            columns={name: pictures[i].cpu() for name, pictures in drawn.items()},
-            caption=batch.captions[i],
-        )
-        for i in range(len(batch))
-    ]

@@ -19,7 +19,8 @@ from bolid.metrics.interval import PersonScores
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.models.branches import BodyBranch, FaceBranch
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.tasks.adapter import AdapterTask, Column, Sampling, body_gaps, comparisons, other_people
+from bolid.tasks.adapter import AdapterTask
+from bolid.tasks.drawing import Column, Sampling, body_gaps, comparisons, other_people
 from tests import miniature
 from tests.quiet import quiet_trainer as trainer
 
