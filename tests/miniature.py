@@ -138,7 +138,8 @@ def save_bundle(folder: Path) -> Path:
     BodyVAE(latent_dim=8, text_dim=16, channels=(8, 8), width=16, heads=2).save_pretrained(folder / "body_vae")
     save_pose_model(new_pose_model(0.33, 0.0625), folder / "pose", 96)
     config = ClipSize(patch_size=16, width=32, vision_layers=1, text_layers=1).open_clip(49408)
-    save_clip_model(open_clip.CLIP(**config), config, folder / "clip_score")
+    for name in ("clip_score", "clip_loss"):
+        save_clip_model(open_clip.CLIP(**config), config, folder / name)
     export_face(FaceNetwork((8, 8, 8, 8)), folder / "face")
     AttributeNetwork(channels=(8, 8), width=16).save_pretrained(folder / "attributes")
     AnthropometerNetwork(channels=(8, 8), fine=8, width=16).save_pretrained(folder / "anthropometer")

@@ -157,7 +157,10 @@ def test_fit_then_test_leave_checkpoint_adapter_report_and_sheet(run, photos, tm
     assert "|" in (folder / "report.md").read_text()
 
 
-@pytest.mark.parametrize("overlay", ["backbone/sd15.yaml", "backbone/sdxl.yaml", "trainer/cuda.yaml"])
+@pytest.mark.parametrize(
+    "overlay",
+    ["backbone/sd15.yaml", "backbone/sdxl.yaml", "trainer/cuda.yaml", "losses/one_step.yaml", "losses/few_step.yaml"],
+)
 def test_every_overlay_runs_with_a_miniature_in_place_of_the_weights(run, photos, tmp_path, overlay):
     from tests import miniature
 
@@ -170,7 +173,14 @@ def test_every_overlay_runs_with_a_miniature_in_place_of_the_weights(run, photos
             "--data.init_args.size",
             "[96,64]",
         ]
+    if "losses" in overlay:  # from the first step on
+        words += ["--model.losses", yaml.safe_dump(started(ROOT / "configs" / overlay), default_flow_style=True)]
     assert run("fit", *words, "--trainer.fast_dev_run", "true")[0] == 0
+
+
+def started(overlay):
+    losses = yaml.safe_load(overlay.read_text())["model"]["init_args"]["losses"]
+    return [loss | {"init_args": loss["init_args"] | {"start": 0}} for loss in losses]
 
 
 def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, photos, tmp_path):

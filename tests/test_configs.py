@@ -34,6 +34,8 @@ REAL = [
     ["adapter.yaml", "data/folder.yaml"],
     ["adapter.yaml", "metrics/inception.yaml"],
     ["adapter.yaml", "trainer/cuda.yaml"],
+    ["adapter.yaml", "losses/one_step.yaml"],
+    ["adapter.yaml", "losses/few_step.yaml"],
     ["adapter.yaml", "backbone/sdxl.yaml", "data/folder.yaml", "trainer/cuda.yaml"],
     ["body_vae.yaml"],
     ["body_vae.yaml", "trainer/cuda.yaml"],

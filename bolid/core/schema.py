@@ -135,6 +135,14 @@ class PersonBatch:
         """Pins every tensor (the DataLoader calls this)."""
         return self._map(Tensor.pin_memory)
 
+    def take(self, rows: Tensor) -> PersonBatch:
+        """The samples of these rows (n,)."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        taken: dict[str, Any] = {
+            k: v[rows] if isinstance(v, Tensor) else [v[i] for i in rows.tolist()] for k, v in values.items()
+        }
+        return PersonBatch(**taken)
+
     def __getitem__(self, rows: slice) -> PersonBatch:
         """The samples of a slice."""
         return PersonBatch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})

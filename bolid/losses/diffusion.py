@@ -52,15 +52,19 @@ def person_weight(batch: PersonBatch, latents: Tensor, extra: float) -> Tensor:
 
 
 def noised(
-    scheduler: SchedulerMixin, latents: Tensor, generator: torch.Generator, shift: float = 1.0
+    scheduler: SchedulerMixin, latents: Tensor, generator: torch.Generator, shift: float = 1.0, offset: float = 0.0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draws noise and timesteps and mixes them in: returns z_t (B, C, h, w), the noise, the timesteps (B,).
 
     Each timestep is uniform; a batch has one of every B-th part of them, which makes the loss vary less (Kingma et al.
     2021, appendix I.1). A `shift` s above 1 moves a share u of them to s·u / (1 + (s - 1)·u), towards pure noise (Esser
-    et al. 2024, equation 23), where nothing but the caption tells what the picture shows.
+    et al. 2024, equation 23), where nothing but the caption tells what the picture shows. An `offset` adds noise of
+    that standard deviation that is the same all over a channel, so that pictures' mean brightness is learned too.
     """
     noise = torch.randn(latents.shape, generator=generator, device=latents.device, dtype=latents.dtype)
+    if offset:
+        channels = (*latents.shape[:2], 1, 1)
+        noise = noise + offset * torch.randn(channels, generator=generator, device=latents.device, dtype=latents.dtype)
     size, steps = len(latents), scheduler.config.num_train_timesteps
     parts = torch.randperm(size, generator=generator, device=latents.device)
     share = (parts + torch.rand(size, generator=generator, device=latents.device)) / size

@@ -4,20 +4,50 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
+from bolid.losses.alignment import AlignmentLoss, attended
 from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, regression_target
+from bolid.losses.picture import PictureLoss
+from bolid.losses.x_gen import Denoising, Estimator
 from bolid.models.backbones import Backbone, TextCondition
 from bolid.models.branches import FaceBranch, IdentityBranch
 from bolid.tasks.drawing import DrawingTask
 
 
+class Conditions(NamedTuple):
+    """What the UNet may be told of B samples, and what is dropped.
+
+    Attributes:
+        text: Captions.
+        embeds: Per branch (B, 1, E).
+        drop_text: (B,) bool.
+        drop: Per branch (B,) bool.
+    """
+
+    text: TextCondition
+    embeds: list[Tensor]
+    drop_text: Tensor
+    drop: list[Tensor]
+
+    def kept(self, nothing: TextCondition) -> tuple[TextCondition, list[Tensor]]:
+        """What is left: `nothing` in place of dropped captions, zeros in place of dropped embeddings."""
+        left = [e * ~d[:, None, None] for e, d in zip(self.embeds, self.drop, strict=True)]
+        return self.text.where(~self.drop_text, nothing), left
+
+    @property
+    def complete(self) -> Tensor:
+        """(B,) bool, of which samples nothing is dropped."""
+        return ~torch.stack([self.drop_text, *self.drop]).any(0)
+
+
 class AdapterTask(DrawingTask):
-    """L_diff on the target photo, told its caption and who it is by the branches.
+    """L = L_diff + Σ_i w_i · L_i on the target photo, told its caption and who it is by the branches.
 
     Args:
         backbone: The frozen model.
@@ -25,8 +55,17 @@ class AdapterTask(DrawingTask):
         text_dropout: Share of samples in which only the caption is dropped.
         all_dropout: Share of samples in which everything is dropped.
         min_snr_gamma: γ of min-SNR weighting, None for none.
+        noise_offset: See `noised`.
+        x_gen: Makes the pictures that `losses` look at.
+        losses: Terms that look at x_gen, such as L_id and L_CLIP.
+        alignment: Term that keeps the branches from changing what the caption asks for; costs another UNet pass.
         kwargs: See `DrawingTask`.
+
+    Raises:
+        BolidError: If losses lack an `x_gen`, or compare pictures of another pose than the photo's.
     """
+
+    losses: Any
 
     def __init__(
         self,
@@ -35,44 +74,93 @@ class AdapterTask(DrawingTask):
         text_dropout: float = 0.05,
         all_dropout: float = 0.05,
         min_snr_gamma: float | None = None,
+        noise_offset: float = 0.0,
+        x_gen: Estimator | None = None,
+        losses: list[PictureLoss] | None = None,
+        alignment: AlignmentLoss | None = None,
         **kwargs: Any,
     ):
         super().__init__(backbone, branches, **kwargs)
         self.dropouts = [text_dropout, all_dropout, *(b.dropout for b in branches)]
-        self.min_snr_gamma = min_snr_gamma
+        self.min_snr_gamma, self.noise_offset = min_snr_gamma, noise_offset
+        self.x_gen, self.losses, self.alignment = x_gen, nn.ModuleList(losses or []), alignment
+        for loss in self.losses:
+            if x_gen is None:
+                raise BolidError(f"{type(loss).__name__} looks at pictures: set x_gen to OneStep or FewStep")
+            if loss.needs_pose and not x_gen.shares_pose:
+                raise BolidError(
+                    f"{type(loss).__name__} compares with the photo, and {type(x_gen).__name__} draws other poses: set "
+                    "x_gen to OneStep"
+                )
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
-        loss = self.denoising_loss(batch, self.step_generator())
-        self.log("train/loss", loss, prog_bar=True)
+        terms = self.terms(batch, self.step_generator())
+        loss = self.total(terms)
+        self.log_dict({f"train/{name}": term for name, term in terms.items()} | {"train/loss": loss}, prog_bar=True)
         return loss
 
     def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
-        """The same loss with noise, timesteps and drops that depend only on the batch's number."""
-        loss = self.denoising_loss(batch, self.generator(0, batch_idx))
-        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
+        """The same terms with noise, timesteps and drops that depend only on the batch's number."""
+        with torch.no_grad():
+            terms = self.terms(batch, self.generator(0, batch_idx))
+        logged = {f"val/{name}": term for name, term in terms.items()} | {"val/loss": self.total(terms)}
+        self.log_dict(logged, prog_bar=True, batch_size=len(batch), sync_dist=True)
         self.keep_for_grid(batch, batch_idx)
 
-    def denoising_loss(self, batch: PersonBatch, generator: torch.Generator) -> Tensor:
-        """L_diff with condition dropout: scalar."""
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """L: the terms, each by its weight in this step."""
+        weights = {term.name: term.weight_at(self.global_step) for term in self.scheduled()}
+        return sum((weights.get(name, 1.0) * term for name, term in terms.items()), torch.zeros((), device=self.device))
+
+    def scheduled(self) -> list[Any]:
+        """The terms beside L_diff that weigh something in this step."""
+        candidates = [*self.losses, *([self.alignment] if self.alignment is not None else [])]
+        return [term for term in candidates if term.weight_at(self.global_step) > 0]
+
+    def terms(self, batch: PersonBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        """L_diff with condition dropout, and what else weighs something in this step, each a scalar."""
         scheduler = self.backbone.noise_scheduler
         latents = self.backbone.encode_pictures(batch.pictures)
-        noisy, noise, timesteps = noised(scheduler, latents, generator)
-        text, embeds = self.conditions(batch, generator)
-        predicted = self.backbone.predict(noisy, timesteps, text, embeds, batch.time_ids)
+        noisy, noise, timesteps = noised(scheduler, latents, generator, offset=self.noise_offset)
+        conditions = self.conditions(batch, generator)
+        predicted, alignment = self.predict(noisy, timesteps, conditions, batch.time_ids)
         target = regression_target(scheduler, latents, noise, timesteps)
         weight = None if self.min_snr_gamma is None else min_snr_weight(scheduler, timesteps, self.min_snr_gamma)
-        return diffusion_loss(predicted, target, weight)
+        known = conditions.complete, conditions.text, conditions.embeds, batch.time_ids
+        pictures = self.picture_terms(batch, Denoising(noisy, timesteps, predicted, *known), generator)
+        return {"diffusion": diffusion_loss(predicted, target, weight)} | alignment | pictures
 
-    def conditions(self, batch: PersonBatch, generator: torch.Generator) -> tuple[TextCondition, list[Tensor]]:
-        """Captions and embeddings, some dropped: exclusive, per sample. Embeddings (B, 1, E), zero where dropped."""
+    def predict(
+        self, noisy: Tensor, timesteps: Tensor, conditions: Conditions, time_ids: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The UNet's answer (B, C, h, w), and the alignment term if it weighs something in this step."""
+        text, embeds = conditions.kept(self.backbone.encode_nothing())
+        if self.alignment is None or self.alignment not in self.scheduled():
+            return self.backbone.predict(noisy, timesteps, text, embeds, time_ids), {}
+        with attended(self.backbone.unet) as told:
+            predicted = self.backbone.predict(noisy, timesteps, text, embeds, time_ids)
+        with torch.no_grad(), attended(self.backbone.unet) as plain:
+            self.backbone.predict(noisy, timesteps, text, [torch.zeros_like(e) for e in embeds], time_ids)
+        return predicted, {self.alignment.name: self.alignment(told, plain)}
+
+    def picture_terms(self, batch: PersonBatch, state: Denoising, generator: torch.Generator) -> dict[str, Tensor]:
+        """What losses say of x_gen, each a scalar; nothing where no picture of the batch can be made."""
+        looking = [term for term in self.scheduled() if isinstance(term, PictureLoss)]
+        if not looking or self.x_gen is None:
+            return {}
+        pictures, rows = self.x_gen(self.backbone, state, generator)
+        part = batch.take(rows)
+        return {term.name: term(pictures, part).mean() for term in looking} if len(rows) else {}
+
+    def conditions(self, batch: PersonBatch, generator: torch.Generator) -> Conditions:
+        """Captions and embeddings, and which are dropped: exclusive, per sample."""
         lot = torch.rand(len(batch), generator=generator, device=self.device)
         edges = torch.tensor([0.0, *self.dropouts], device=self.device).cumsum(0)
-        drop = [(lot >= low) & (lot < high) for low, high in pairwise(edges)]
+        alone, together, *drop = [(lot >= low) & (lot < high) for low, high in pairwise(edges)]
         text = self.backbone.encode_prompt(batch.captions)
-        text = text.where(~(drop[0] | drop[1]), self.backbone.encode_nothing())
-        embeds = [branch.embed(batch, generator) for branch in self.branches]
-        return text, [(e * ~(drop[1] | d)[:, None])[:, None] for e, d in zip(embeds, drop[2:], strict=True)]
+        embeds = [branch.embed(batch, generator)[:, None] for branch in self.branches]
+        return Conditions(text, embeds, alone | together, [together | d for d in drop])
 
     def export(self, folder: Path) -> None:
         """Writes one safetensors file per branch and the card `BoLIDPipeline.from_pretrained` reads."""

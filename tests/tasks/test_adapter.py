@@ -14,6 +14,10 @@ from torchmetrics.utilities import dim_zero_cat
 from bolid.callbacks.report import WriteReport
 from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
+from bolid.losses.alignment import AlignmentLoss
+from bolid.losses.diffusion import noised
+from bolid.losses.picture import PictureLoss, PixelLoss
+from bolid.losses.x_gen import FewStep, OneStep
 from bolid.metrics.base import PictureMetric, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
@@ -23,6 +27,17 @@ from bolid.tasks.adapter import AdapterTask
 from bolid.tasks.drawing import Column, Sampling, body_gaps, comparisons, other_people
 from tests import miniature
 from tests.quiet import quiet_trainer as trainer
+
+
+class Red(PictureLoss):
+    """Wants red pictures."""
+
+    name = "red"
+
+    def forward(self, pictures, batch):
+        assert len(pictures) == len(batch)
+        return 1 - pictures[:, 0].mean((1, 2))
+
 
 COLUMNS = [Column("text"), Column("face", ["face"]), Column("both", ["face", "body"]), Column("other", ["body"], True)]
 
@@ -83,17 +98,69 @@ def test_drops_are_exclusive_zero_and_as_frequent_as_asked(folders):
     t = task(folders)
     big = miniature.batch(400)
     t.dropouts = [0.1, 0.2, 0.3, 0.15]
-    text, (face, body) = t.conditions(big, torch.Generator().manual_seed(0))
+    conditions = t.conditions(big, torch.Generator().manual_seed(0))
     empty = t.backbone.encode_nothing().hidden
+    text, (face, body) = conditions.kept(t.backbone.encode_nothing())
     no_text = (text.hidden == empty).all((1, 2))
     no_face, no_body = (face == 0).all((1, 2)), (body == 0).all((1, 2))
     everything = no_text & no_face & no_body
+    assert torch.equal(conditions.complete, ~(no_text | no_face | no_body))
     assert not ((no_text ^ everything) & (no_face ^ everything)).any()
     assert not ((no_face ^ everything) & (no_body ^ everything)).any()
     shares = [
         s.float().mean().item() for s in (no_text ^ everything, everything, no_face ^ everything, no_body ^ everything)
     ]
     assert shares == pytest.approx([0.1, 0.2, 0.3, 0.15], abs=0.06)
+
+
+@pytest.mark.parametrize("estimator", [OneStep(below=1000), FewStep(2, 1, most=2)])
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_every_term_is_logged_weighed_and_trains(folders, tmp_path, family, estimator):
+    terms = {"losses": [Red(weight=0.5)], "alignment": AlignmentLoss(weight=2.0), "x_gen": estimator}
+    t = task(folders, family, **terms)
+    before = trained(t)
+    tr = trainer(tmp_path)
+    tr.fit(t, batches(2), batches(1))
+    logged = {k: float(v) for k, v in tr.callback_metrics.items()}
+    assert logged["train/loss"] == pytest.approx(
+        logged["train/diffusion"] + 0.5 * logged["train/red"] + 2 * logged["train/alignment"], rel=1e-5
+    )
+    assert {"val/diffusion", "val/red", "val/alignment", "val/loss"} <= logged.keys()
+    assert all(not torch.equal(p, before[n]) for n, p in trained(t).items())
+
+
+def test_a_term_that_weighs_nothing_yet_costs_nothing(folders):
+    t = task(folders, losses=[Red(weight=1.0, start=5)], alignment=AlignmentLoss(start=5), x_gen=OneStep())
+    t.losses[0].forward = t.alignment.forward = None  # calling them would fail
+    generator = torch.Generator().manual_seed(0)
+    assert t.terms(miniature.batch(), generator).keys() == {"diffusion"}
+
+
+def test_terms_beside_leave_the_diffusion_loss_as_it_is(folders):
+    alone, more = (
+        task(folders, **terms).terms(miniature.batch(), torch.Generator().manual_seed(0))["diffusion"]
+        for terms in ({}, {"losses": [Red(1.0)], "alignment": AlignmentLoss(), "x_gen": OneStep()})
+    )
+    assert torch.equal(alone, more)
+
+
+def test_losses_that_no_picture_suits_are_refused(folders):
+    with pytest.raises(BolidError, match="Red looks at pictures: set x_gen"):
+        task(folders, losses=[Red(1.0)])
+    with pytest.raises(BolidError, match="PixelLoss compares with the photo, and FewStep draws other poses"):
+        task(folders, losses=[PixelLoss()], x_gen=FewStep())
+
+
+def test_noise_offset_moves_whole_channels():
+    from diffusers import DDPMScheduler
+
+    def noise(offset):
+        return noised(DDPMScheduler(), torch.zeros(400, 4, 6, 6), torch.Generator().manual_seed(0), offset=offset)[1]
+
+    assert noise(0.0).mean((2, 3)).std() == pytest.approx(1 / 6, rel=0.1)
+    assert noise(0.5).mean((2, 3)).std() == pytest.approx((1 / 36 + 0.25) ** 0.5, rel=0.1)
+    moved = noise(0.5) - noise(0.0)
+    torch.testing.assert_close(moved, moved[..., :1, :1].expand_as(moved), atol=1e-5, rtol=0)
 
 
 def test_training_samples_the_body_and_inference_takes_its_mean(folders):

@@ -30,6 +30,10 @@ class TextCondition(NamedTuple):
     hidden: Tensor
     pooled: Tensor | None = None
 
+    def take(self, rows: slice) -> TextCondition:
+        """Some of the captions."""
+        return TextCondition(self.hidden[rows], None if self.pooled is None else self.pooled[rows])
+
     def where(self, keep: Tensor, other: TextCondition) -> TextCondition:
         """Row by row: this condition where `keep` (B,) bool, else `other` (of one row or B rows)."""
         hidden = torch.where(keep[:, None, None], self.hidden, other.hidden)

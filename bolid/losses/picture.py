@@ -1,0 +1,129 @@
+"""Losses that look at x_gen, the picture that a training step would draw."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bolid.core.schema import PersonBatch
+from bolid.experts.clip import ClipModel
+from bolid.experts.pose import PoseEstimator
+from bolid.losses.schedule import ScheduledTerm
+from bolid.models.gaussian import person_height
+
+POINTS = {"body12": tuple(range(5, 17)), "coco17": tuple(range(17))}
+FAR = 1.0  # of a squared distance in heights: a picture without a person must not outweigh the others
+
+
+class PictureLoss(ScheduledTerm, ABC):
+    """A term of L that looks at x_gen. See `ScheduledTerm` for the arguments."""
+
+    needs_pose = False  # whether the picture must share the target photo's pose
+
+    @abstractmethod
+    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+        """Loss of each picture.
+
+        Args:
+            pictures: (n, 3, H, W) in 0..1.
+            batch: The n samples that they are of.
+
+        Returns:
+            (n,); zero where it cannot be told.
+        """
+
+
+class KeypointLoss(PictureLoss):
+    """L_id = Σ_k ‖p_gen,k − p_k‖² / h² over the keypoints that the photo shows, h the person's height in it.
+
+    Args:
+        pose: A differentiable pose network; it should not be the one that scores.
+        points: `body12` (shoulders to ankles) or all of `coco17`: the papers use both.
+        weight: See `ScheduledTerm`, as the rest.
+    """
+
+    name = "id"
+    needs_pose = True
+
+    def __init__(
+        self,
+        pose: PoseEstimator,
+        points: Literal["body12", "coco17"] = "body12",
+        weight: float = 0.1,
+        start: int = 0,
+        ramp: int = 0,
+    ):
+        super().__init__(weight, start, ramp)
+        self.pose, self.points = pose, POINTS[points]
+
+    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+        """See `PictureLoss.forward`; a mean over the keypoints, so that photos that show few count as much."""
+        found = self.pose(pictures).keypoints[:, self.points, :2]  # (n, K, 2)
+        truth, seen = batch.keypoints[:, self.points, :2], (batch.keypoints[:, self.points, 2] > 0).float()
+        away = (found - truth).square().sum(-1) / person_height(batch.keypoints)[:, None].square()  # (n, K)
+        return (away.clamp_max(FAR) * seen).sum(1) / seen.sum(1).clamp_min(1)
+
+
+class ClipLoss(PictureLoss):
+    """L_CLIP = 1 − cos(CLIP(x_gen), CLIP(τ)), τ the caption that the UNet got.
+
+    Args:
+        clip: Any open_clip model; it should not be the one that scores.
+        weight: See `ScheduledTerm`, as the rest.
+    """
+
+    name = "clip"
+
+    def __init__(self, clip: ClipModel, weight: float = 0.1, start: int = 0, ramp: int = 0):
+        super().__init__(weight, start, ramp)
+        self.clip = clip
+
+    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+        """See `PictureLoss.forward`."""
+        return 1 - (self.clip.encode_images(pictures) * self.clip.encode_texts(batch.captions)).sum(1)
+
+
+class ReferenceStyleLoss(PictureLoss):
+    """1 − cos(CLIP(x_gen), CLIP(reference)), the mean over the references: closer in style, and in clothes.
+
+    Args:
+        clip: Any open_clip model.
+        weight: See `ScheduledTerm`, as the rest.
+    """
+
+    name = "style"
+
+    def __init__(self, clip: ClipModel, weight: float = 0.05, start: int = 0, ramp: int = 0):
+        super().__init__(weight, start, ramp)
+        self.clip = clip
+
+    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+        """See `PictureLoss.forward`."""
+        with torch.no_grad():
+            shown = batch.reference_pictures.flatten(0, 1) * 0.5 + 0.5
+            references = self.clip.encode_images(shown).unflatten(0, batch.reference_mask.shape)  # (n, M, D)
+        cosine = (self.clip.encode_images(pictures)[:, None] * references).sum(-1)
+        there = batch.reference_mask.float()
+        return ((1 - cosine) * there).sum(1) / there.sum(1).clamp_min(1)
+
+
+class PixelLoss(PictureLoss):
+    """‖x_gen − x‖², the mean over the pixels of the target photo x (first draft of the paper).
+
+    Args:
+        weight: See `ScheduledTerm`, as the rest.
+    """
+
+    name = "pixel"
+    needs_pose = True
+
+    def __init__(self, weight: float = 0.1, start: int = 0, ramp: int = 0):
+        super().__init__(weight, start, ramp)
+
+    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+        """See `PictureLoss.forward`."""
+        return F.mse_loss(pictures, batch.pictures * 0.5 + 0.5, reduction="none").mean((1, 2, 3))

@@ -1,0 +1,116 @@
+"""Losses on pictures, by hand, with a pose network and a CLIP whose answers are known."""
+
+import pytest
+import torch
+from torch import nn
+
+from bolid.experts.pose import Pose
+from bolid.losses.picture import ClipLoss, KeypointLoss, PixelLoss, ReferenceStyleLoss
+from tests import miniature
+
+
+class FakePose(nn.Module):
+    """Sees every keypoint as far right of its place as the picture's mean is bright, in pixels."""
+
+    def __init__(self, truth):
+        super().__init__()
+        self.truth = truth
+
+    def forward(self, pictures):
+        away = torch.zeros(len(pictures), 17, 3)
+        away[..., 0] = 1.0
+        return Pose(self.truth + away * pictures.mean((1, 2, 3))[:, None, None], None, None)
+
+
+class FakeClip(nn.Module):
+    """A picture's embedding is its mean colour, a text's is red."""
+
+    def encode_images(self, pictures):
+        return nn.functional.normalize(pictures.mean((2, 3)), dim=1)
+
+    def encode_texts(self, texts):
+        return torch.tensor([[1.0, 0.0, 0.0]]).expand(len(texts), -1)
+
+
+def batch(count=3):
+    found = miniature.batch(count=count)
+    found.keypoints[..., 2] = 1.0
+    found.keypoints[..., 1] = torch.linspace(4, 44, 17)  # the person is 40 pixels tall
+    return found
+
+
+def coloured(*colours):
+    return torch.tensor(colours)[:, :, None, None].expand(-1, -1, *miniature.SIZE).clone()
+
+
+def test_keypoints_are_compared_in_heights_of_the_person():
+    b = batch(2)
+    loss = KeypointLoss(FakePose(b.keypoints))
+    pictures = coloured([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
+    torch.testing.assert_close(loss(pictures, b), torch.tensor([0.0, (1 / 40) ** 2]))
+
+
+@pytest.mark.parametrize(("points", "own"), [("body12", range(5, 17)), ("coco17", range(17))])
+def test_only_points_of_the_set_that_the_photo_shows_count(points, own):
+    b = batch(1)
+    loss, pictures = KeypointLoss(FakePose(b.keypoints.clone()), points), coloured([1.0, 1.0, 1.0])
+    for k in range(17):
+        moved = b.keypoints.clone()
+        moved[0, k, 0] += 5
+        loss.pose.truth = moved
+        assert (loss(pictures, b)[0] > (1.5 / 40) ** 2) == (k in own)
+    loss.pose.truth = b.keypoints + 5  # everything is off, but nothing of it is seen
+    b.keypoints[..., 2] = 0
+    assert loss(pictures, b).tolist() == [0.0]
+
+
+def test_a_picture_without_a_person_does_not_outweigh_the_others():
+    b = batch(1)
+    loss = KeypointLoss(FakePose(b.keypoints + 1e4))
+    assert loss(coloured([0.0, 0.0, 0.0]), b).tolist() == [1.0]
+
+
+def test_clip_compares_with_the_caption():
+    b = batch(3)
+    found = ClipLoss(FakeClip())(coloured([0.5, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]), b)
+    torch.testing.assert_close(found, torch.tensor([0.0, 1.0, 1 - 0.5**0.5]))
+
+
+def test_style_is_the_mean_over_the_references_that_exist():
+    b = batch(2)
+    b.reference_pictures[:, 0] = coloured([1.0, -1.0, -1.0])  # red in -1..1
+    b.reference_pictures[:, 1] = coloured([-1.0, 1.0, -1.0])
+    b.reference_mask[:] = torch.tensor([[True, True], [True, False]])
+    found = ReferenceStyleLoss(FakeClip())(coloured([1.0, 0.0, 0.0], [1.0, 0.0, 0.0]), b)
+    torch.testing.assert_close(found, torch.tensor([0.5, 0.0]))
+    b.reference_mask[:] = False
+    assert ReferenceStyleLoss(FakeClip())(coloured([1.0, 0.0, 0.0], [1.0, 0.0, 0.0]), b).tolist() == [0.0, 0.0]
+
+
+def test_pixels_are_compared_with_the_target():
+    b = batch(2)
+    pictures = b.pictures * 0.5 + 0.5
+    assert PixelLoss()(pictures, b).tolist() == [0.0, 0.0]
+    torch.testing.assert_close(PixelLoss()(pictures + 0.1, b), torch.tensor([0.01, 0.01]))
+
+
+def test_gradients_reach_the_pictures():
+    b = batch(2)
+    for loss in (
+        KeypointLoss(FakePose(b.keypoints)),
+        ClipLoss(FakeClip()),
+        ReferenceStyleLoss(FakeClip()),
+        PixelLoss(),
+    ):
+        pictures = coloured([0.3, 0.2, 0.1], [0.1, 0.5, 0.9]).requires_grad_()
+        loss(pictures, b).sum().backward()
+        assert (pictures.grad.flatten(1).abs().sum(1) > 0).all(), loss.name
+
+
+@pytest.mark.parametrize(
+    ("start", "ramp", "weights"),
+    [(0, 0, [2, 2, 2, 2]), (2, 0, [0, 0, 2, 2]), (0, 4, [0.5, 1, 1.5, 2]), (1, 2, [0, 1, 2, 2])],
+)
+def test_a_weight_begins_and_grows(start, ramp, weights):
+    loss = PixelLoss(weight=2.0, start=start, ramp=ramp)
+    assert [loss.weight_at(step) for step in range(4)] == weights
