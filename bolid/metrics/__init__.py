@@ -5,11 +5,13 @@ from bolid.metrics.base import PictureMetric
 from bolid.metrics.body import BodySimilarity
 from bolid.metrics.body_shape import BodyShape
 from bolid.metrics.clip import ClipScore
+from bolid.metrics.face_similarity import FaceSimilarity
 from bolid.metrics.fid import FID
 from bolid.metrics.graded_words import GradedWords
 from bolid.metrics.inception_score import InceptionScore
 from bolid.metrics.kid import KID
 from bolid.metrics.person_found import PersonFound
+from bolid.metrics.pose_error import PoseError
 
 __all__ = [
     "FID",
@@ -17,9 +19,11 @@ __all__ = [
     "BodyShape",
     "BodySimilarity",
     "ClipScore",
+    "FaceSimilarity",
     "GradedWords",
     "InceptionScore",
     "PersonFound",
     "PictureMetric",
+    "PoseError",
     "PromptAdherence",
 ]

@@ -1,0 +1,68 @@
+"""Face similarity: is the face in the picture the reference's?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.utilities import dim_zero_cat
+
+from bolid.core.pictures import to_uint8
+from bolid.core.schema import PersonBatch
+from bolid.experts.face import MIN_FACE, FaceEmbedder
+from bolid.experts.pose import PoseEstimator
+from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.interval import PersonScores
+
+
+class FaceSimilarity(PictureMetric):
+    """Mean cosine of the face in the picture and the mean of the references', -1..1, where both are known.
+
+    A face that is smaller than `min_face` or turned away is not known; the share of the others is told beside it. The
+    recogniser also conditions, so this says less than a judge of its own would.
+
+    Args:
+        pose: Finds eyes and nose.
+        face: The recogniser that embedded the references' faces.
+        min_face: In pixels.
+    """
+
+    higher_is_better = True
+    cosines: list[Tensor]
+    people: list[Tensor]
+    asked: Tensor
+
+    def __init__(self, pose: PoseEstimator, face: Path, min_face: float = MIN_FACE) -> None:
+        super().__init__()
+        self.pose, self.embedder = pose, FaceEmbedder(face, min_face)
+        self.add_rows("cosines")
+        self.add_rows("people", dtype=torch.int64)
+        self.add_sum("asked")
+
+    @full_precision
+    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+        """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's references."""
+        known = batch.face_mask.float()[..., None]  # (B, M, 1)
+        theirs = F.normalize((batch.reference_faces * known).sum(1), dim=1)  # (B, 512)
+        there = batch.face_mask.any(1)
+        keypoints = self.pose.estimate(pictures).keypoints.cpu().numpy()
+        photos, people = to_uint8(pictures), numbered(batch.identities).to(self.device)
+        for row in torch.nonzero(there)[:, 0].tolist():
+            embedding = self.embedder.embed(photos[row], keypoints[row])
+            if embedding is not None:
+                ours = torch.from_numpy(embedding).to(theirs)
+                self.cosines.append((ours @ theirs[row])[None])
+                self.people.append(people[row][None])
+        self.asked += there.sum()
+
+    def compute(self) -> dict[str, Tensor]:
+        """`face_similarity`, and `face_found`, the share of pictures with a face of those whose references show one."""
+        cosines = dim_zero_cat(self.cosines)
+        return {"face_similarity": cosines.mean(), "face_found": (len(cosines) / self.asked).float()}
+
+    def person_scores(self) -> dict[str, PersonScores]:
+        """See `PictureMetric`."""
+        with self.sync_context():
+            return {"face_similarity": PersonScores(dim_zero_cat(self.cosines), dim_zero_cat(self.people))}

@@ -1,0 +1,90 @@
+"""Pose: does the person in the picture stand as in the photo whose caption it was drawn from?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
+
+from bolid.core.schema import PersonBatch
+from bolid.experts.pose import PoseEstimator
+from bolid.experts.yolo import import_ultralytics
+from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.interval import PersonScores
+from bolid.metrics.pose import FILLED
+from bolid.models.gaussian import SEEN
+
+BODY = slice(5, 17)  # shoulders to ankles, COCO's numbers
+
+
+class PoseError(PictureMetric):
+    """Mean distance of the 12 body points from the photo's, in heights of the photo's person, and their OKS.
+
+    Only points that the photo shows count. Where nobody is found, the object keypoint similarity is 0 and there is no
+    distance.
+
+    Args:
+        pose: Finds the keypoints in the pictures.
+    """
+
+    higher_is_better = None
+    distances: list[Tensor]
+    similarities: list[Tensor]
+    people: list[Tensor]
+
+    def __init__(self, pose: PoseEstimator) -> None:
+        super().__init__()
+        self.pose = pose
+        self.add_rows("distances")  # not a number where nobody is found
+        self.add_rows("similarities")
+        self.add_rows("people", dtype=torch.int64)
+
+    @full_precision
+    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+        """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's keypoints, in pixels of H x W."""
+        found = self.pose(pictures)
+        ours, truth = found.keypoints[:, BODY], batch.keypoints[:, BODY]  # (B, 12, 3)
+        seen = truth[..., 2] > SEEN
+        shown = seen.any(1)  # a photo without any of them asks for nothing
+        size = extent(batch.keypoints)  # (B, 2)
+        away = (ours[..., :2] - truth[..., :2]).norm(dim=-1) / size[:, 1:]  # (B, 12)
+        distance = (away * seen).sum(1) / seen.sum(1).clamp_min(1)
+        nobody = found.score < self.pose.min_score
+        self.distances.append(distance.masked_fill(nobody, torch.nan)[shown])
+        self.similarities.append(keypoint_similarity(ours, truth, size.prod(1)).masked_fill(nobody, 0.0)[shown])
+        self.people.append(numbered(batch.identities).to(distance.device)[shown])
+
+    def compute(self) -> dict[str, Tensor]:
+        """`pose_error` in heights of the person, 0 is best; `oks` in 0..1, 1 is best."""
+        distances, similarities = dim_zero_cat(self.distances), dim_zero_cat(self.similarities)
+        return {"pose_error": distances.nanmean(), "oks": similarities.mean()}
+
+    def person_scores(self) -> dict[str, PersonScores]:
+        """See `PictureMetric`."""
+        with self.sync_context():
+            people, distances = dim_zero_cat(self.people), dim_zero_cat(self.distances)
+            known = distances.isfinite()
+            return {
+                "pose_error": PersonScores(distances[known], people[known]),
+                "oks": PersonScores(dim_zero_cat(self.similarities), people),
+            }
+
+
+def extent(keypoints: Tensor) -> Tensor:
+    """Width and height in pixels of the box around the points that are seen, at least 1: (B, 17, 3) -> (B, 2)."""
+    seen = keypoints[..., 2:] > SEEN
+    places = keypoints[..., :2]
+    low, high = torch.where(seen, places, torch.inf).amin(1), torch.where(seen, places, -torch.inf).amax(1)
+    return (high - low).nan_to_num(1.0, 1.0, 1.0).clamp_min(1.0)
+
+
+def keypoint_similarity(ours: Tensor, truth: Tensor, area: Tensor) -> Tensor:
+    """COCO's OKS of the 12 body points, (B, 12, 3) each, of people whose boxes have this area (B,): (B,) in 0..1."""
+    import_ultralytics()
+    from ultralytics.utils.metrics import OKS_SIGMA, kpt_iou
+
+    rows = [
+        kpt_iou(t[None], o[None], FILLED * a[None], OKS_SIGMA[BODY])[0, 0]
+        for o, t, a in zip(ours.cpu(), truth.cpu(), area.cpu(), strict=True)
+    ]
+    return torch.stack(rows).to(ours.device)
