@@ -157,10 +157,11 @@ def test_fit_then_test_leave_checkpoint_adapter_report_and_sheet(run, photos, tm
     assert "|" in (folder / "report.md").read_text()
 
 
-@pytest.mark.parametrize(
-    "overlay",
-    ["backbone/sd15.yaml", "backbone/sdxl.yaml", "trainer/cuda.yaml", "losses/one_step.yaml", "losses/few_step.yaml"],
-)
+OVERLAYS = ["backbone/sd15", "backbone/sdxl", "trainer/cuda", "losses/one_step", "losses/few_step"]
+OVERLAYS += ["experiment/slides", "experiment/image_prompt"]
+
+
+@pytest.mark.parametrize("overlay", [f"{name}.yaml" for name in OVERLAYS])
 def test_every_overlay_runs_with_a_miniature_in_place_of_the_weights(run, photos, tmp_path, overlay):
     from tests import miniature
 

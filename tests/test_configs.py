@@ -36,6 +36,8 @@ REAL = [
     ["adapter.yaml", "trainer/cuda.yaml"],
     ["adapter.yaml", "losses/one_step.yaml"],
     ["adapter.yaml", "losses/few_step.yaml"],
+    ["adapter.yaml", "experiment/slides.yaml"],
+    ["adapter.yaml", "experiment/image_prompt.yaml"],
     ["adapter.yaml", "backbone/sdxl.yaml", "data/folder.yaml", "trainer/cuda.yaml"],
     ["body_vae.yaml"],
     ["body_vae.yaml", "trainer/cuda.yaml"],

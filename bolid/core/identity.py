@@ -8,6 +8,8 @@ from torch import Tensor
 
 from bolid.core.errors import BolidError
 
+PARTS = ("face", "body", "image")
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -16,18 +18,22 @@ class Identity:
     Attributes:
         face: (512,) mean of the L2-normalised face embeddings, or None if no photo showed a face.
         body: (d,) c_body, the posterior's mean, or None.
+        image: (D,) mean of the photos' CLIP embeddings, or None.
         face_model: SHA-256 of the recogniser that embedded the face; empty where it is not known.
         body_model: SHA-256 of the encoder that read the body; empty where it is not known.
+        image_model: SHA-256 of the CLIP's weights; empty where it is not known.
     """
 
     face: Tensor | None = None
     body: Tensor | None = None
+    image: Tensor | None = None
     face_model: str = ""
     body_model: str = ""
+    image_model: str = ""
 
 
 def mix(first: Identity, second: Identity, share: float = 0.5) -> Identity:
-    """Somebody between two people: (1 − share)·first + share·second, in face and body.
+    """Somebody between two people: (1 − share)·first + share·second, in all that is known of them.
 
     Args:
         first: What comes out at 0.
@@ -38,7 +44,7 @@ def mix(first: Identity, second: Identity, share: float = 0.5) -> Identity:
         BolidError: If they were read by different networks, or something is known of one of them only.
     """
     mixed: dict[str, Tensor | str | None] = {}
-    for part in ("face", "body"):
+    for part in PARTS:
         ours, theirs = getattr(first, part), getattr(second, part)
         model, other = getattr(first, f"{part}_model"), getattr(second, f"{part}_model")
         if model and other and model != other:

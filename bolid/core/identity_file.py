@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from bolid.core.errors import BolidError
-from bolid.core.identity import Identity
+from bolid.core.identity import PARTS, Identity
 from bolid.core.safe_io import atomic_path, load_safetensors, safetensors_metadata
 
 FORMAT = "bolid-identity-1"
@@ -79,8 +80,8 @@ class IdentityFolder:
 
 def save_identity(identity: Identity, path: Path) -> None:
     """Writes what is known of a person, atomically."""
-    parts = {"face": identity.face, "body": identity.body}
-    metadata = {"format": FORMAT, "face_model": identity.face_model, "body_model": identity.body_model}
+    parts = {part: getattr(identity, part) for part in PARTS}
+    metadata = {"format": FORMAT} | {f"{part}_model": getattr(identity, f"{part}_model") for part in PARTS}
     with atomic_path(path) as part:
         save_file({k: v.float().contiguous() for k, v in parts.items() if v is not None}, part, metadata)
 
@@ -98,9 +99,10 @@ def load_identity(path: Path) -> Identity:
     metadata, parts = safetensors_metadata(path), load_safetensors(path)
     if metadata.get("format") != FORMAT or not all(_is_embedding(k, v) for k, v in parts.items()):
         raise BolidError(f"{path}: a safetensors file, but none that `bolid identity create` wrote")
-    return Identity(**parts, face_model=metadata.get("face_model", ""), body_model=metadata.get("body_model", ""))
+    known: dict[str, Any] = {**parts, **{f"{part}_model": metadata.get(f"{part}_model", "") for part in PARTS}}
+    return Identity(**known)
 
 
 def _is_embedding(name: str, tensor: Tensor) -> bool:
     usual = tensor.ndim == 1 and tensor.dtype == torch.float32
-    return name in ("face", "body") and usual and bool(tensor.isfinite().all())
+    return name in PARTS and usual and bool(tensor.isfinite().all())

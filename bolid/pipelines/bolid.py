@@ -20,15 +20,16 @@ from bolid.core.paths import find_folder
 from bolid.core.pictures import to_image
 from bolid.core.safe_io import atomic_path, load_safetensors, write_text
 from bolid.experts.face import FaceEmbedder
+from bolid.experts.image_prompt import ImageBranch
 from bolid.experts.pose import PoseEstimator
 from bolid.models.attention import adapter_weights, install_branches, load_adapter_weights, set_scales
 from bolid.models.backbones import Backbone, Dtype, StableDiffusion, StableDiffusionXL
 from bolid.models.body_prior import load_body_prior
 from bolid.models.branches import BodyBranch, FaceBranch, IdentityBranch
-from bolid.pipelines.identify import identify
+from bolid.pipelines.identify import look_at, merge
 
 BACKBONES = {c.__name__: c for c in (StableDiffusion, StableDiffusionXL)}
-BRANCHES = {c.name: c for c in (FaceBranch, BodyBranch)}
+BRANCHES = {c.name: c for c in (FaceBranch, BodyBranch, ImageBranch)}
 CARD = "adapter.json"
 
 
@@ -108,9 +109,13 @@ class BoLIDPipeline:
             raise BolidError("this adapter has no body branch, so photos cannot be read; make an `Identity` yourself")
         photos = [photos] if isinstance(photos, str | Path) else photos
         recogniser = self._recogniser(face) if face else None
-        found = identify(photos, body.encoder, PoseEstimator(Path(pose)), recogniser)
-        face_model = recogniser.fingerprint if recogniser else ""
-        return replace(found, body_model=body.fingerprint, face_model=face_model)
+        looks = look_at(photos, tuple(body.encoder.config.size), PoseEstimator(Path(pose)), recogniser)
+        found = replace(merge(looks, body.encoder), body_model=body.fingerprint)
+        image = next((b for b in self.branches if isinstance(b, ImageBranch)), None)
+        if image is not None:
+            crops = torch.stack([look.crop for look in looks]).to(self.backbone.unet.device)
+            found = replace(found, image=image.read(crops).mean(0).cpu(), image_model=image.fingerprint)
+        return replace(found, face_model=recogniser.fingerprint) if recogniser else found
 
     @torch.no_grad()
     def imagine(self, prompt: str, prior: str = "data/body_prior", seed: int = 0) -> Identity:

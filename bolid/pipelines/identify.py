@@ -33,18 +33,24 @@ class Look(NamedTuple):
 
 
 def identify(photos: Sequence[str | Path], encoder: BodyVAE, pose: Estimator, face: FaceEmbedder | None) -> Identity:
-    """Reads a person off photos of them alone.
+    """Reads a person off photos of them alone; see `look_at`, of which `encoder` makes c_body."""
+    return merge(look_at(photos, tuple(encoder.config.size), pose, face), encoder)
+
+
+def look_at(
+    photos: Sequence[str | Path], size: tuple[int, int], pose: Estimator, face: FaceEmbedder | None
+) -> list[Look]:
+    """What photos of one person alone show.
 
     Args:
         photos: Files; one that is broken, or does not show one person, is left out with a warning.
-        encoder: Γ_body.
+        size: Height and width of the crops.
         pose: Finds the person and the keypoints.
         face: Embeds the face where it is seen; None leaves faces out.
 
     Raises:
         BolidError: If no photo can be used.
     """
-    size = tuple(encoder.config.size)
 
     def read(photo: str | Path) -> Look:
         picture = open_picture(Path(photo))
@@ -52,7 +58,7 @@ def identify(photos: Sequence[str | Path], encoder: BodyVAE, pose: Estimator, fa
         embedding = None if face is None else face.embed(np.asarray(picture), keypoints)
         return look(picture, keypoints, box, embedding, size)
 
-    return merge(usable(photos, read), encoder)
+    return usable(photos, read)
 
 
 def usable(photos: Sequence[T], read: Callable[[T], Look]) -> list[Look]:

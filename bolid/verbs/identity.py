@@ -172,7 +172,8 @@ def show_identity(name: str, identities: Path = HOME) -> str:
     home = IdentityFolder(identities)
     identity = home.load(name)
     lines = [f"file: {home.path(name)}", f"holds: {describe(identity)}"]
-    models = {"body encoder": identity.body_model, "face recogniser": identity.face_model}
+    names = {"body": "body encoder", "face": "face recogniser", "image": "CLIP"}
+    models = {what: getattr(identity, f"{part}_model") for part, what in names.items()}
     return "\n".join(lines + [f"{what}: SHA-256 {model}" for what, model in models.items() if model])
 
 
@@ -188,6 +189,6 @@ def delete_identity(name: str, identities: Path = HOME) -> str:
 
 def describe(identity: Identity) -> str:
     """In a few words what an identity holds."""
-    parts = {"body": identity.body, "face": identity.face}
+    parts = {part: getattr(identity, part) for part in ("body", "face", "image")}
     known = [f"{part} ({len(tensor)} numbers)" for part, tensor in parts.items() if tensor is not None]
     return " and ".join(known) or "nothing"

@@ -19,12 +19,15 @@ def home(tmp_path):
 def same(a, b):
     equal = [
         torch.equal(x, y) if x is not None and y is not None else x is y
-        for x, y in ((a.face, b.face), (a.body, b.body))
+        for x, y in ((a.face, b.face), (a.body, b.body), (a.image, b.image))
     ]
     return all(equal) and (a.face_model, a.body_model) == (b.face_model, b.body_model)
 
 
-@pytest.mark.parametrize("identity", [ANN, Identity(body=torch.ones(64)), Identity(face=torch.ones(512)), Identity()])
+SOME = [ANN, Identity(body=torch.ones(64)), Identity(torch.ones(512), image=torch.ones(4)), Identity()]
+
+
+@pytest.mark.parametrize("identity", SOME)
 def test_comes_back_as_it_was(home, identity):
     path = home.save("ann", identity)
     assert same(home.load("ann"), identity)
