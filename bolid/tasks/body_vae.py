@@ -18,7 +18,8 @@ from bolid.core.schema import PersonBatch
 from bolid.experts.pose import PoseEstimator
 from bolid.losses.contrastive import info_nce
 from bolid.losses.reconstruction import GaussianNLL, weighted_mse
-from bolid.metrics.body_probe import Looks, body_report
+from bolid.metrics.body_probe import body_report
+from bolid.metrics.looks import Looks
 from bolid.models.augment import ViewAugment
 from bolid.models.backbones import Backbone
 from bolid.models.body_vae import BodyVAE, Posterior

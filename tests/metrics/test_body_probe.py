@@ -6,7 +6,10 @@ import torch
 
 from bolid.core.measures import CALIBRATION, RATIOS, SHAPE, Body
 from bolid.core.wording import BUILD
-from bolid.metrics.body_probe import LIMBS, Looks, body_report, directions, posterior, r2, top1
+from bolid.metrics.body_probe import body_report, top1
+from bolid.metrics.leaks import LIMBS, directions
+from bolid.metrics.looks import Looks, posterior
+from bolid.metrics.shape_probe import r2
 from bolid.models.body_vae import BodyVAE, Posterior
 from tests import miniature
 

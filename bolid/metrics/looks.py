@@ -1,0 +1,72 @@
+"""What an encoder saw of people, photo by photo, and the codes of any set of their photos."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bolid.models.body_vae import BodyVAE, Posterior
+
+VIEWS = 4  # photos of a person in one set
+
+
+@dataclass
+class Looks:
+    """What an encoder saw of people, photo by photo.
+
+    Attributes:
+        features: (N, width) of `BodyVAE.look`, and `weight` (N,).
+        keypoints: (N, 17, 3) of the pose on the average body.
+        text: (N, D) features of the captions.
+        identities: N identities; `captions` N full captions; `names` N file names, which order a person's photos.
+    """
+
+    features: Tensor
+    weight: Tensor
+    keypoints: Tensor
+    text: Tensor
+    identities: list[str]
+    captions: list[str]
+    names: list[str]
+
+    @classmethod
+    def cat(cls, parts: Sequence[Looks]) -> Looks:
+        """Joins parts along N."""
+        joined: dict[str, Any] = {}
+        for field in fields(cls):
+            values = [getattr(p, field.name) for p in parts]
+            joined[field.name] = (
+                torch.cat(values) if isinstance(values[0], Tensor) else list(chain.from_iterable(values))
+            )
+        return cls(**joined)
+
+    def sets(self, first: int = 0) -> dict[str, list[int]]:
+        """Identity -> `VIEWS` of their photos from the `first` on; people without a photo there are absent."""
+        photos = defaultdict(list)
+        for row in sorted(range(len(self.names)), key=self.names.__getitem__):
+            photos[self.identities[row]].append(row)
+        return {who: rows[first : first + VIEWS] for who, rows in sorted(photos.items()) if len(rows) > first}
+
+
+def posterior(model: BodyVAE, looks: Looks, sets: Sequence[Sequence[int]]) -> Posterior:
+    """q(c_body | each set of photos), on the CPU: (B, d)."""
+    most = max(map(len, sets))
+    rows = torch.tensor([[*rows, *[rows[0]] * (most - len(rows))] for rows in sets])  # (B, M)
+    there = torch.tensor([[k < len(rows) for k in range(most)] for rows in sets])
+    place = next(model.parameters()).device
+    weight = looks.weight[rows] * there
+    with torch.no_grad():
+        found = model.merge(looks.features[rows].to(place), weight.to(place))
+    return Posterior(found.mean.cpu(), found.logvar.cpu())
+
+
+def single(model: BodyVAE, looks: Looks, generator: torch.Generator | None) -> Tensor:
+    """c_body of each photo alone, (N, d): a sample if a generator is given, else the mean."""
+    found = posterior(model, looks, [[row] for row in range(len(looks.names))])
+    return found.mean if generator is None else found.sample(generator)
