@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from PIL import Image
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
-from bolid.core.safe_io import PICTURE_SUFFIXES, open_picture, resolve_inside, sha256
+from bolid.core.safe_io import PICTURE_SUFFIXES, atomic_path, open_picture, resolve_inside, sha256
 from bolid.core.schema import ANYBODY, SPLITS, PersonRecord, Phrase
 from bolid.data.faces import Embedder
 from bolid.data.manifest import MANIFEST, read_manifest, write_manifest
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
     from bolid.experts.person import Estimator
 
 log = logging.getLogger(__name__)
+MASKS = "masks"  # the folder of silhouettes, in which nobody looks for photos
 MAX_CAPTION = 2000  # characters; text encoders read far less
+
+
+class Outliner(Protocol):
+    """What `bolid.experts.silhouette.PersonSegmenter` offers; tests bring their own."""
+
+    def silhouette(self, picture: Image.Image) -> np.ndarray:
+        """(H, W) uint8, 255 where the person is."""
+        ...
 
 
 @dataclass
@@ -44,7 +54,10 @@ class LabelSummary:
 
 
 def label_folder(
-    folder: Path, pose: Path = Path("data/tiny/pose"), face: Path | None = Path("data/tiny/face/face.onnx")
+    folder: Path,
+    pose: Path = Path("data/tiny/pose"),
+    face: Path | None = Path("data/tiny/face/face.onnx"),
+    segmenter: str | None = None,
 ) -> str:
     """Finds the person in every photo of a folder and writes the manifest that training reads.
 
@@ -55,21 +68,27 @@ def label_folder(
         folder: The folder of people's folders.
         pose: Folder of the pose network that finds people and their keypoints.
         face: The ONNX face recogniser; null for no face embeddings.
+        segmenter: Folder or hub id of a segmentation network of transformers that knows people, whose silhouettes stage
+            1 learns from; null for none.
 
     Returns:
         A line that counts photos, people, faces, and what was skipped.
     """
     from bolid.experts.face import FaceEmbedder
     from bolid.experts.pose import PoseEstimator
+    from bolid.experts.silhouette import PersonSegmenter
 
     folder = Path(folder)
     _check_folder(folder)
     embedder = None if face is None else FaceEmbedder(resolve(face))
-    summary = label_photos(folder, PoseEstimator(resolve(pose)), embedder)
+    outliner = None if segmenter is None else PersonSegmenter(segmenter)
+    summary = label_photos(folder, PoseEstimator(resolve(pose)), embedder, outliner)
     return f"{folder}: {summary}"
 
 
-def label_photos(folder: Path, estimator: Estimator, embedder: Embedder | None) -> LabelSummary:
+def label_photos(
+    folder: Path, estimator: Estimator, embedder: Embedder | None, outliner: Outliner | None = None
+) -> LabelSummary:
     """Labels all photos with the given networks and writes the manifest; an older one is replaced.
 
     Photos that are broken or huge, show nobody or several people, or are links to outside the folder are skipped with a
@@ -85,7 +104,7 @@ def label_photos(folder: Path, estimator: Estimator, embedder: Embedder | None) 
     photos = list(_photos(folder))
     for name, identity in tqdm(photos, f"labelling {folder.name}", unit="photo", disable=len(photos) < 20):
         try:
-            summary.records.append(_label(folder, name, identity, estimator, embedder))
+            summary.records.append(_label(folder, name, identity, estimator, embedder, outliner))
         except BolidError as error:
             log.warning("skipped %s", error)
             summary.skipped.append(str(error))
@@ -107,6 +126,8 @@ def _check_folder(folder: Path) -> None:
 def _photos(folder: Path) -> Iterator[tuple[str, str]]:
     """File name and identity of every photo, sorted. Links are listed like files; `_label` judges where they lead."""
     for top in _entries(folder):
+        if top == MASKS:
+            continue
         people = [f"{top}/{name}" for name in _entries(folder / top)] if top in SPLITS else [top]
         for person in people:
             for photo in _entries(folder / person):
@@ -121,7 +142,14 @@ def _entries(folder: Path) -> list[str]:
         raise BolidError(f"{folder}: cannot be listed ({error}).") from error
 
 
-def _label(folder: Path, name: str, identity: str, estimator: Estimator, embedder: Embedder | None) -> PersonRecord:
+def _label(
+    folder: Path,
+    name: str,
+    identity: str,
+    estimator: Estimator,
+    embedder: Embedder | None,
+    outliner: Outliner | None,
+) -> PersonRecord:
     if not name.isprintable():
         raise BolidError(f"{folder}: {name!r} has characters that no manifest can hold; rename it.")
     from bolid.experts.person import find_person
@@ -137,9 +165,18 @@ def _label(folder: Path, name: str, identity: str, estimator: Estimator, embedde
         box=box,
         face_embedding=embedder.embed(np.asarray(picture), keypoints) if embedder else None,
         face_model=embedder.fingerprint if embedder else "",
+        silhouette=None if outliner is None else _outline(folder, name, picture, outliner),
         source="own",
         sha256=sha256(path),
     )
+
+
+def _outline(folder: Path, name: str, picture: Image.Image, outliner: Outliner) -> str:
+    """Writes the photo's silhouette, and returns its path in the folder."""
+    path = f"{MASKS}/{name}.png"
+    with atomic_path(resolve_inside(folder, path)) as part:
+        Image.fromarray(outliner.silhouette(picture)).save(part)
+    return path
 
 
 def _caption(folder: Path, name: str) -> str:

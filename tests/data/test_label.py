@@ -144,3 +144,29 @@ def test_rendered_people_keep_their_exact_labels(tmp_path):
     write_manifest(tmp_path, records)
     with pytest.raises(BolidError, match="rendered"):
         label_photos(tmp_path, Finder(), None)
+
+
+class Outliner:
+    """Takes what is red for the person."""
+
+    def silhouette(self, picture):
+        return np.where(np.asarray(picture)[..., 0] > 150, 255, 0).astype(np.uint8)
+
+
+def test_silhouettes_are_written_beside_and_read_in_training(album):
+    for name in ("ann/1.jpg", "ann/1.png"):  # of one stem
+        photo(album / name)
+    label_photos(album, Finder(), None, Outliner())
+    summary = label_photos(album, Finder(), None, Outliner())  # which does not take masks for photos
+    assert len(summary.records) == 6
+    assert all(r.silhouette == f"masks/{r.file_name}.png" for r in read_manifest(album))
+    data = IdentityDataModule(album, batch_size=2, size=(96, 64), reference_size=(24, 16), flip=0.0)
+    data.prepare_data()
+    data.setup()
+    for split in ("train", "val", "test"):
+        for dataset in [d for (name, _), d in data._datasets.items() if name == split and len(d)]:
+            sample = dataset[0]
+            assert sample.silhouette_known.all()
+            red = sample.pictures[:, :1] > 0.2
+            assert ((sample.silhouettes > 0.5) == red).float().mean() > 0.97
+    assert label_photos(album, Finder(), None).records[0].silhouette is None
