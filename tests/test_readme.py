@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,9 @@ from PIL import Image
 
 from bolid.cli import main
 from bolid.core.safe_io import sha256
-from bolid.data.manifest import write_manifest
+from bolid.data.manifest import read_manifest, write_manifest
 from tests import miniature
-from tests.data.fabricate import fabricate
+from tests.data.fabricate import fabricate, fabricate_bodies
 
 ROOT = Path(__file__).parents[1]
 ADAPTER, FOLDER, INCEPTION = (f"{ROOT}/configs/{n}.yaml" for n in ("adapter", "data/folder", "metrics/inception"))
@@ -78,3 +79,27 @@ def test_inception_measures_beside_the_embedded_networks(demo, tmp_path):
     report = json.loads((RUN / "report.json").read_text())
     assert 1 <= report["inception_score/inceptionv3/text"] <= 2  # of two pictures
     assert {"fid/inceptionv3/text", "kid/inceptionv3/text", "fid/clip_score/text"} <= report.keys()
+
+
+def test_the_commands_about_people_by_name_run(demo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path("data/tiny").symlink_to(ROOT / "data/tiny")
+    Path("runs").symlink_to(demo / "runs")
+    Path("ann").mkdir()
+    for photo in (1, 2, 3):
+        Image.open(ROOT / "docs/person.png").convert("RGB").save(f"ann/{photo}.jpg")
+    records = fabricate(Path("data/people"), {"train": 50})
+    face = sha256(Path("data/tiny/face/face.onnx"))
+    renamed = [replace(r, identity=r.identity.replace("p00004", "p90000"), face_model=face) for r in records]
+    write_manifest(Path("data/people"), renamed)
+    fabricate_bodies(Path("data/people"), sorted({r.identity for r in read_manifest(Path("data/people"))}))
+    section = (ROOT / "README.md").read_text().split("### People by name")[1].split("\n### ")[0]
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
+    assert len(lines) == 8
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        assert words[0] == "bolid"
+        assert main(words[1:] + (["--steps", "1"] if words[1] == "generate" else [])) == 0, line
+    assert {p.stem for p in Path("data/identities").iterdir()} == {"ann", "ben", "cleo", "broad"}
+    assert len(list(Path("pictures").iterdir())) == 4

@@ -33,7 +33,7 @@ class Identity:
 
 
 def mix(first: Identity, second: Identity, share: float = 0.5) -> Identity:
-    """Somebody between two people: (1 − share)·first + share·second, in all that is known of them.
+    """Somebody between two people: (1 − share)·first + share·second, in all that is known of both.
 
     Args:
         first: What comes out at 0.
@@ -41,16 +41,15 @@ def mix(first: Identity, second: Identity, share: float = 0.5) -> Identity:
         share: Outside of 0..1 it exaggerates what one differs in from the other.
 
     Raises:
-        BolidError: If they were read by different networks, or something is known of one of them only.
+        BolidError: If they were read by different networks.
     """
     mixed: dict[str, Tensor | str | None] = {}
     for part in PARTS:
         ours, theirs = getattr(first, part), getattr(second, part)
+        if ours is None or theirs is None:
+            continue
         model, other = getattr(first, f"{part}_model"), getattr(second, f"{part}_model")
         if model and other and model != other:
             raise BolidError(f"their {part} was read by different networks; create both identities with the same one")
-        if (ours is None) != (theirs is None):
-            raise BolidError(f"the {part} of only one of them is known; create the other from photos that show it")
-        mixed[part] = None if ours is None else ours.lerp(theirs, share)
-        mixed[f"{part}_model"] = model or other
+        mixed |= {part: ours.lerp(theirs, share), f"{part}_model": model or other}
     return Identity(**mixed)  # type: ignore[arg-type]
