@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from bolid.data.caption_dropout import CaptionDropout, swap_sides
 from bolid.data.sampler import Draw
 
 log = logging.getLogger(__name__)
+OUTFIT = re.compile(r"(.*_\d+)[b-z]?\.png")
 
 
 @dataclass
@@ -40,8 +42,9 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
 
     In training an epoch goes through the identities in rounds, each in a new order; of the identity the target is
     uniform over its photos, the number of references uniform over what is allowed and possible, and the references are
-    drawn from its other photos. In evaluation every photo with enough others is a target once, in a fixed order in
-    which neighbours are different people, with as many references as there are, unflipped.
+    drawn from its other photos; the target in another outfit (see `render_people`) is none of them. In evaluation every
+    photo with enough others is a target once, in a fixed order in which neighbours are different people, with as many
+    references as there are, unflipped.
 
     Attributes:
         records: The photos in use.
@@ -96,9 +99,10 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         self._last_round: tuple[tuple[int, int], np.ndarray] = ((-1, -1), np.empty(0, int))
         self.skipped = list(dict.fromkeys(self._targets.skipped + self._people.skipped))
         self._records = list(records)
+        self._scenes = np.unique([scene(r) for r in records], return_inverse=True)[1]
         self._rows = self._group(np.flatnonzero(self._targets.good & self._people.good))
         self.records = [self._records[k] for k in sorted(np.concatenate([[], *self._rows.values()]).astype(int))]
-        self._identities = [i for i, rows in self._rows.items() if len(rows) > min_references]
+        self._identities = [i for i, rows in self._rows.items() if len(np.unique(self._scenes[rows])) > min_references]
         self._families = self._group_families(families or {})
         self._order = self._fixed_order()
 
@@ -151,7 +155,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
 
     def _choose(self, target: int, rng: np.random.Generator) -> np.ndarray:
         others = self._rows[self._records[target].identity]
-        others = others[others != target]
+        others = others[self._scenes[others] != self._scenes[target]]
         most = min(self.max_references, len(others))
         count = rng.integers(self.min_references, most + 1) if self.training else most
         return rng.permutation(others)[:count]
@@ -206,6 +210,12 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
             phrases = [Phrase(p.kind, swap_sides(p.text)) for p in phrases]
         dropped = self.caption_dropout.draw(rng, phrases) if self.caption_dropout else frozenset()
         return compose_caption(phrases, dropped), compose_caption(phrases)
+
+
+def scene(record: PersonRecord) -> str:
+    """What a rendered photo shows but for the outfit, `p000123_0` of `p000123_0b.png`; of others the photo itself."""
+    outfit = OUTFIT.fullmatch(record.file_name) if record.renderer else None
+    return outfit[1] if outfit else record.file_name
 
 
 def _batch(array: np.ndarray) -> Tensor:

@@ -92,6 +92,26 @@ def test_evaluation_takes_every_photo_once_and_neighbours_differ(photos):
         dataset[len(dataset)]
 
 
+def test_another_outfit_of_the_target_is_no_reference(photos):
+    folder, records = photos
+    names = [f"train/p000000_{k}{letter}.png" for k in range(3) for letter in ("", "b")]
+    for record, name in zip(records, names, strict=False):
+        (folder / name).write_bytes((folder / record.file_name).read_bytes())
+    outfits = [replace(r, file_name=n, renderer=2, silhouette=None) for r, n in zip(records, names, strict=False)]
+    for training in (True, False):
+        dataset = make((folder, outfits), training=training, name="outfits")
+        for k in range(6):
+            sample = dataset[k]
+            scenes = {name.split("_")[1][0] for name in sample.reference_names[0]}
+            assert sample.file_names[0].split("_")[1][0] not in scenes
+            assert scenes
+    drawn = make((folder, [replace(r, renderer=0) for r in outfits]), training=False, max_references=5, name="real")
+    assert len(drawn[0].reference_names[0]) == 5  # names of real photos mean nothing
+    two = make((folder, outfits[:2]), name="two")
+    with pytest.raises(IndexError):
+        two[0]
+
+
 def test_people_with_too_few_photos_are_no_targets(photos):
     records = photos[1][:6] + photos[1][6:7] + photos[1][12:14]  # six photos, one, and two
     assert {s.identities[0] for s in map(make(photos, records=records).__getitem__, range(20))} == {
