@@ -13,7 +13,8 @@ from bolid.core.results import SheetRow
 
 TILE = 288  # least height of a picture on the sheet, in pixels; small pictures are enlarged to it
 GAP, MARGIN = 10, 24
-HEADING, CAPTION = 20, 15  # font sizes
+HEADING, CAPTION, SMALL = 20, 15, 12  # font sizes
+ACROSS = 8  # pictures in a line of a gallery
 INK, FAINT, PAPER = (25, 25, 25), (95, 95, 95), (255, 255, 255)
 REFERENCES = "references"
 
@@ -21,20 +22,38 @@ REFERENCES = "references"
 def draw_sheet(rows: Sequence[SheetRow], title: str = "") -> Image.Image:
     """Draws the sheet: references | one column per heading, with the prompts under the rows.
 
+    Where nobody has references their column is left out; if one picture a person is left, several stand side by side.
+
     Args:
         rows: At least one; the headings are those of the first.
         title: A line above it all.
     """
-    headings = [REFERENCES, *rows[0].columns]
+    alone = not any(row.references for row in rows)
+    if alone and len(rows[0].columns) == 1:
+        return _gallery(rows, title)
+    headings = [*([] if alone else [REFERENCES]), *rows[0].columns]
     tile = _tile_size(rows[0])
-    width = 2 * MARGIN + len(headings) * tile[0] + (len(headings) - 1) * GAP
-    strips = [_text_strip(title, width - 2 * MARGIN, HEADING + 4, INK)] if title else []
+    width = len(headings) * tile[0] + (len(headings) - 1) * GAP
+    strips = [_text_strip(title, width, HEADING + 4, INK)] if title else []
     strips.append(_heading_strip(headings, tile[0]))
     for row in rows:
-        tiles = [_mosaic(row.references, tile), *(_to_tile(row.columns.get(h), tile) for h in headings[1:])]
-        caption = _text_strip(row.caption, width - 2 * MARGIN, CAPTION, FAINT)
+        tiles = [] if alone else [_mosaic(row.references, tile)]
+        tiles += [_to_tile(row.columns.get(heading), tile) for heading in rows[0].columns]
+        caption = _text_strip(row.caption, width, CAPTION, FAINT)
         strips += [_beside(tiles), caption, Image.new("RGB", (1, GAP), PAPER)]
-    return _below(strips, width)
+    return _framed(_below(strips))
+
+
+def _gallery(rows: Sequence[SheetRow], title: str) -> Image.Image:
+    """One picture a person, `ACROSS` beside each other, each with its prompt below."""
+    tile = _tile_size(rows[0])
+    cells = [
+        _below([_to_tile(next(iter(row.columns.values())), tile), _text_strip(row.caption, tile[0], SMALL, FAINT)])
+        for row in rows
+    ]
+    lines = [_beside(cells[start : start + ACROSS]) for start in range(0, len(cells), ACROSS)]
+    strips = [_text_strip(title, lines[0].width, HEADING + 4, INK)] if title else []
+    return _framed(_below([*strips, *lines]))
 
 
 def _tile_size(row: SheetRow) -> tuple[int, int]:
@@ -106,10 +125,18 @@ def _beside(tiles: Sequence[Image.Image]) -> Image.Image:
     return canvas
 
 
-def _below(strips: Sequence[Image.Image], width: int) -> Image.Image:
-    canvas = Image.new("RGB", (width, 2 * MARGIN + sum(s.height + GAP for s in strips) - GAP), PAPER)
-    top = MARGIN
+def _below(strips: Sequence[Image.Image]) -> Image.Image:
+    """Strips below each other, as wide as the widest."""
+    height = sum(strip.height + GAP for strip in strips) - GAP
+    canvas = Image.new("RGB", (max(strip.width for strip in strips), height), PAPER)
+    top = 0
     for strip in strips:
-        canvas.paste(strip, (MARGIN, top))
+        canvas.paste(strip, (0, top))
         top += strip.height + GAP
+    return canvas
+
+
+def _framed(sheet: Image.Image) -> Image.Image:
+    canvas = Image.new("RGB", (sheet.width + 2 * MARGIN, sheet.height + 2 * MARGIN), PAPER)
+    canvas.paste(sheet, (MARGIN, MARGIN))
     return canvas

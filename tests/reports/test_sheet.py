@@ -36,6 +36,23 @@ def test_references_share_a_tile(count):
     assert found.get((255, 0, 0), 0) / found[0, 0, 255] == pytest.approx(count / 4, abs=0.06)  # less the gaps
 
 
+def test_without_references_one_picture_a_person_stands_beside_the_next():
+    rows = [SheetRow([], {"text": plain(0, 0, 1.0)}, f"a photo of person {k}") for k in range(10)]
+    image = draw_sheet(rows)
+    assert image.width == 8 * 192 + 7 * 10 + 2 * 24
+    pixels = np.asarray(image)
+    blue = (pixels == (0, 0, 255)).all(-1)
+    assert blue.sum() == 10 * 288 * 192
+    lines = np.flatnonzero(np.diff(blue.any(1).astype(int)) == 1)
+    assert [blue[y + 1].sum() for y in lines] == [8 * 192, 2 * 192]
+
+
+def test_without_references_there_is_no_column_for_them():
+    row = SheetRow([], {"text": plain(0, 1.0, 0), "both": plain(0, 0, 1.0)}, "x")
+    assert draw_sheet([row]).width == 2 * 192 + 10 + 2 * 24
+    assert draw_sheet([row, SheetRow([plain(1.0, 0, 0)], row.columns)]).width == 3 * 192 + 2 * 10 + 2 * 24
+
+
 def test_large_pictures_stay_as_they_are():
     picture = torch.rand(3, 512, 340)
     image = np.asarray(draw_sheet([SheetRow([], {"both": picture})]))
