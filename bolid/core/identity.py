@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 from bolid.core.errors import BolidError
+
+
+class Look(NamedTuple):
+    """One photo of the person: a crop (3, h, w) in -1..1, its keypoints (17, 3), the face (512,) if it shows one."""
+
+    crop: Tensor
+    keypoints: Tensor
+    face: Tensor | None
+
 
 PARTS = ("face", "body", "image")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from itertools import chain
+from itertools import takewhile
 from types import UnionType
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
@@ -65,27 +66,30 @@ def gather(words: Sequence[str], function: Callable) -> list[str]:
 
     Args:
         words: As typed.
-        function: To be called; its parameters say which options take several values.
+        function: To be called; its parameters say which options take several values, and how many.
     """
-    several = {f"--{name}" for name, hint in get_type_hints(function).items() if takes_several(hint)}
-    groups: list[list[str]] = [[]]  # each an option with its values
-    for word in words:
-        if word.startswith("--"):
-            groups.append([])
-        groups[-1].append(word)
-    return list(chain.from_iterable(_as_list(g) if g and g[0] in several else g for g in groups))
+    several = {f"--{name}": count for name, hint in get_type_hints(function).items() if (count := values(hint)) > 1}
+    gathered: list[str] = []
+    rest = [part for word in words for part in (word.split("=", 1) if word.partition("=")[0] in several else [word])]
+    while rest:
+        option = rest.pop(0)
+        gathered.append(option)
+        taken = list(takewhile(lambda word: not word.startswith("--"), rest[: several.get(option, 0)]))
+        if taken and taken[0] != "null" and not taken[0].startswith("["):
+            gathered.append(json.dumps([_number(word) for word in taken]))
+            rest = rest[len(taken) :]
+    return gathered
 
 
-def _as_list(group: list[str]) -> list[str]:
-    option, *values = group
-    written = not values or values[0] == "null" or values[0].startswith("[")
-    return group if written else [option, json.dumps([_number(v) for v in values])]
-
-
-def takes_several(hint: Any) -> bool:
-    """Whether a parameter's type is a sequence (but no text), or may be one."""
-    kinds = [get_origin(t) or t for t in (get_args(hint) if get_origin(hint) in (Union, UnionType) else [hint])]
-    return any(isinstance(k, type) and issubclass(k, Sequence) and k is not str for k in kinds)
+def values(hint: Any) -> int:
+    """How many values a parameter of this type takes on the command line: of a list (but not of text) any number."""
+    for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else [hint]:
+        origin = get_origin(kind) or kind
+        if origin is tuple and get_args(kind)[1:] != (Ellipsis,):
+            return len(get_args(kind))
+        if isinstance(origin, type) and issubclass(origin, Sequence) and origin is not str:
+            return sys.maxsize
+    return 1
 
 
 def _number(word: str) -> str | float:

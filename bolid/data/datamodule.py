@@ -101,13 +101,17 @@ class IdentityDataModule(LightningDataModule):
             BolidError: if the folder or its manifest is missing or unfit.
         """
         for split in self.needed():
-            self._dataset(split, training=False)
+            self._dataset(split, training=split == "train" and self._verb() != "test")
         self._datasets.clear()
 
     def needed(self) -> Sequence[str]:
         """The splits that the trainer's verb needs; all without a trainer."""
+        return self.stage_splits(self._verb())
+
+    def _verb(self) -> str:
+        """fit, validate, test or predict; empty without a trainer."""
         verb = self.trainer.state.fn if self.trainer is not None else None
-        return self.stage_splits(verb.value) if verb else SPLITS
+        return verb.value if verb else ""
 
     def stage_splits(self, stage: str) -> Sequence[str]:
         """The splits that a verb needs; the first must hold people."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bolid.experts.person import Estimator
 
 log = logging.getLogger(__name__)
-MASKS = "masks"  # the folder of silhouettes, in which nobody looks for photos
+MASKS = ".masks"  # the folder of silhouettes, in which nobody looks for photos
 MAX_CAPTION = 2000  # characters; text encoders read far less
 
 
@@ -126,8 +126,6 @@ def _check_folder(folder: Path) -> None:
 def _photos(folder: Path) -> Iterator[tuple[str, str]]:
     """File name and identity of every photo, sorted. Links are listed like files; `_label` judges where they lead."""
     for top in _entries(folder):
-        if top == MASKS:
-            continue
         people = [f"{top}/{name}" for name in _entries(folder / top)] if top in SPLITS else [top]
         for person in people:
             for photo in _entries(folder / person):

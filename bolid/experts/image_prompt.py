@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from bolid.core.identity import Look
 from bolid.core.schema import PersonBatch
 from bolid.experts.clip import ClipModel
 from bolid.models.branches.base import IdentityBranch
@@ -18,7 +20,7 @@ class ImageBranch(IdentityBranch):
     Args:
         clip: The open_clip model, by the names that `ClipModel` takes.
         pretrained: See `ClipModel`.
-        size: Height and width of the references; what the data's `reference_size` says.
+        size: Height and width of the crops that photos are read at; what the data's `reference_size` was.
         num_tokens: See `IdentityBranch`, as the rest.
 
     Raises:
@@ -39,6 +41,7 @@ class ImageBranch(IdentityBranch):
     ):
         super().__init__(num_tokens, mult, dropout, fingerprint)
         self.source = {"clip": clip, "pretrained": pretrained, "size": list(size)}
+        self.crop_size = (size[0], size[1])
         self.clip = ClipModel(clip, pretrained)
         found = _fingerprint(self.clip.network)
         self.check_fingerprint(found, clip)
@@ -55,13 +58,17 @@ class ImageBranch(IdentityBranch):
     @torch.no_grad()
     def embed(self, batch: PersonBatch, generator: torch.Generator | None = None) -> Tensor:
         """Mean over the references that exist: (B, D), zero for a sample without any."""
-        features = self.read(batch.reference_pictures.flatten(0, 1)).unflatten(0, batch.reference_mask.shape)
+        features = self._encode(batch.reference_pictures.flatten(0, 1)).unflatten(0, batch.reference_mask.shape)
         there = batch.reference_mask.to(features.dtype)[..., None]
         return (features * there).sum(1) / there.sum(1).clamp_min(1)
 
     @torch.no_grad()
-    def read(self, crops: Tensor) -> Tensor:
-        """Embeddings (N, D) of crops (N, 3, h, w) in -1..1, of length √D as if their numbers were standard normal."""
+    def read(self, looks: Sequence[Look]) -> Tensor:
+        """The embedding (D,) of photos of one person, on the CPU."""
+        return self._encode(torch.stack([look.crop for look in looks]).to(self.clip.mean.device)).mean(0).cpu()
+
+    def _encode(self, crops: Tensor) -> Tensor:
+        """(N, 3, h, w) in -1..1 to (N, D) of length √D, as if their numbers were standard normal."""
         return self.clip.encode_images(crops * 0.5 + 0.5) * self.embed_dim**0.5
 
 

@@ -49,7 +49,8 @@ class AlignmentLoss(ScheduledTerm):
 def answers(layer: Attended) -> Tensor:
     """softmax(K Qᵀ/√d) Q: for each word the mean query of the places that answer it, (B, h, L, d)."""
     queries = layer.queries.float()
-    return F.scaled_dot_product_attention(layer.keys.float(), queries, queries)
+    with torch.autocast(queries.device.type, enabled=False):  # it is a difference of nearly equal numbers
+        return F.scaled_dot_product_attention(layer.keys.float(), queries, queries)
 
 
 @contextmanager

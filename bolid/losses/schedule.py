@@ -20,8 +20,8 @@ class ScheduledTerm(nn.Module):
         super().__init__()
         self.weight, self.start, self.ramp = weight, start, ramp
 
-    def weight_at(self, step: int) -> float:
-        """The weight in a step: 0 before `start`, then growing evenly over `ramp` steps."""
+    def weight_at(self, step: float) -> float:
+        """The weight in a step: 0 before `start`, then growing evenly over `ramp` steps; at infinity it has grown."""
         if step < self.start:
             return 0.0
         return self.weight * min(1.0, (step - self.start + 1) / max(1, self.ramp))

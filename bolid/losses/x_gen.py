@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from copy import deepcopy
 from typing import NamedTuple
 
 import torch
-from diffusers import SchedulerMixin
+from diffusers import DDIMScheduler, SchedulerMixin
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -115,7 +114,7 @@ class FewStep(Estimator):
     def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """See `Estimator.latents`."""
         told = slice(self.most)
-        scheduler = deepcopy(backbone.pipeline.scheduler)  # it counts its steps
+        scheduler = DDIMScheduler.from_config(backbone.pipeline.scheduler.config)  # deterministic, a UNet pass a step
         scheduler.set_timesteps(self.steps, device=state.noisy.device)
         text = state.text.take(told)
         embeds, time_ids = [e[told] for e in state.embeds], state.time_ids[told]

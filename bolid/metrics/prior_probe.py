@@ -28,7 +28,7 @@ def prior_scores(
         correlation of captions' words for the build with what the shape probe reads off the prior's samples.
     """
     ours, theirs = (caption_codes(model, looks, generator) for looks in (train, test))
-    prior, blind = fit_body_prior(ours, train.text), fit_body_prior(ours, torch.zeros(len(ours), 1))
+    prior, blind = (fit_body_prior(ours, text, train.identities) for text in (train.text, torch.zeros(len(ours), 1)))
     told = prior.log_prob(theirs, test.text).mean()
     others = test.text[torch.randperm(len(theirs), generator=generator)]
     report = {

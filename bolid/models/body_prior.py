@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -12,8 +13,8 @@ from torch import Tensor
 from bolid.core.errors import BolidError
 from bolid.core.paths import find_folder
 
-PENALTIES = torch.logspace(-3, 4, 15, dtype=torch.float64)  # of which a fit takes the best on captions left out
-LEFT_OUT = 5  # every fifth
+PENALTIES = torch.logspace(-3, 4, 15, dtype=torch.float64)  # of which a fit takes the best on people left out
+LEFT_OUT = 5  # every fifth person
 SMALLEST = 1e-6  # variance in any direction
 
 
@@ -53,12 +54,15 @@ class BodyPrior(ModelMixin, ConfigMixin):
         return -0.5 * (away.square().sum(0) + len(away) * math.log(2 * math.pi)) - self.factor.diagonal().log().sum()
 
 
-def fit_body_prior(codes: Tensor, features: Tensor, body_model: str = "", text_model: str = "") -> BodyPrior:
-    """The likeliest prior by ridge regression, its penalty the one under which captions left out are likeliest.
+def fit_body_prior(
+    codes: Tensor, features: Tensor, people: Sequence[str], body_model: str = "", text_model: str = ""
+) -> BodyPrior:
+    """The likeliest prior by ridge regression, its penalty the one under which people left out are likeliest.
 
     Args:
         codes: (N, d) samples of the posterior, one for each caption.
         features: (N, D) of the captions.
+        people: N identities: captions of one person are much alike.
         body_model: See `BodyPrior`, as `text_model`.
 
     Raises:
@@ -67,7 +71,8 @@ def fit_body_prior(codes: Tensor, features: Tensor, body_model: str = "", text_m
     if len(codes) <= 2 * codes.shape[1]:
         raise BolidError(f"{len(codes)} captions are too few for a prior over {codes.shape[1]} numbers")
     codes, features = codes.double(), features.double()
-    held = torch.arange(len(codes)) % LEFT_OUT == 0
+    number = {who: k for k, who in enumerate(dict.fromkeys(people))}
+    held = torch.tensor([number[who] % LEFT_OUT == 0 for who in people])
     tried = [_ridge(codes[~held], features[~held], p).log_prob(codes[held], features[held]).mean() for p in PENALTIES]
     found = _ridge(codes, features, PENALTIES[torch.stack(tried).argmax()])
     prior = BodyPrior(codes.shape[1], features.shape[1], body_model, text_model)

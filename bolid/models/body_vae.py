@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
+from bolid.core.identity import Look
 from bolid.core.paths import find_folder, resolve
 from bolid.core.safe_io import sha256
 from bolid.models.gaussian import SEEN, gaussian_maps
@@ -166,6 +168,12 @@ class BodyVAE(ModelMixin, ConfigMixin):
         """
         features, weight = self.look(pictures.flatten(0, 1), keypoints.flatten(0, 1))
         return self.merge(features.unflatten(0, mask.shape), weight.unflatten(0, mask.shape) * mask)
+
+    def encode_looks(self, looks: Sequence[Look]) -> Posterior:
+        """The posterior over (1, d) of the one person whom photos show."""
+        place = self.mean_code.device
+        crops, points = (torch.stack([getattr(v, k) for v in looks])[None].to(place) for k in ("crop", "keypoints"))
+        return self.encode(crops, points, torch.ones(1, len(looks), dtype=torch.bool, device=place))
 
     def look(self, pictures: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
         """What single views tell: features (N, width) and how much each counts (N,), its pose confidence.

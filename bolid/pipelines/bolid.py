@@ -26,7 +26,7 @@ from bolid.models.attention import adapter_weights, install_branches, load_adapt
 from bolid.models.backbones import Backbone, Dtype, StableDiffusion, StableDiffusionXL
 from bolid.models.body_prior import load_body_prior
 from bolid.models.branches import BodyBranch, FaceBranch, IdentityBranch
-from bolid.pipelines.identify import look_at, merge
+from bolid.pipelines.identify import look_at, mean_face
 
 BACKBONES = {c.__name__: c for c in (StableDiffusion, StableDiffusionXL)}
 BRANCHES = {c.name: c for c in (FaceBranch, BodyBranch, ImageBranch)}
@@ -104,36 +104,36 @@ class BoLIDPipeline:
         Raises:
             BolidError: If the recogniser is another one; see `identify` for the rest.
         """
-        body = next((b for b in self.branches if isinstance(b, BodyBranch)), None)
-        if body is None:
-            raise BolidError("this adapter has no body branch, so photos cannot be read; make an `Identity` yourself")
+        readers = [b for b in self.branches if isinstance(b, BodyBranch | ImageBranch)]
+        if not readers:
+            raise BolidError("this adapter has no branch that reads photos; make an `Identity` yourself")
         photos = [photos] if isinstance(photos, str | Path) else photos
-        recogniser = self._recogniser(face) if face else None
-        looks = look_at(photos, tuple(body.encoder.config.size), PoseEstimator(Path(pose)), recogniser)
-        found = replace(merge(looks, body.encoder), body_model=body.fingerprint)
-        image = next((b for b in self.branches if isinstance(b, ImageBranch)), None)
-        if image is not None:
-            crops = torch.stack([look.crop for look in looks]).to(self.backbone.unet.device)
-            found = replace(found, image=image.read(crops).mean(0).cpu(), image_model=image.fingerprint)
+        recogniser, estimator, found = self._recogniser(face) if face else None, PoseEstimator(Path(pose)), Identity()
+        for branch in readers:
+            looks = look_at(photos, branch.crop_size, estimator, recogniser)
+            read: dict[str, Any] = {branch.name: branch.read(looks), f"{branch.name}_model": branch.fingerprint}
+            found = replace(found, face=mean_face(looks), **read)
         return replace(found, face_model=recogniser.fingerprint) if recogniser else found
 
     @torch.no_grad()
-    def imagine(self, prompt: str, prior: str = "data/body_prior", seed: int = 0) -> Identity:
-        """Somebody whom the prompt may be about: a sample of c_body from the text prior, without a face.
+    def imagine(self, prompt: str, prior: str = "data/body_prior", seeds: Sequence[int] = (0,)) -> list[Identity]:
+        """People whom the prompt may be about: samples of c_body from the text prior, without a face.
 
         Args:
             prompt: The more it says of the body, the less is left to chance.
             prior: Folder that `bolid identity prior` wrote, with this adapter's body encoder and backbone.
-            seed: Of the sample.
+            seeds: Of the samples, one for each.
 
         Raises:
-            BolidError: If the prior is missing or belongs to another encoder or backbone.
+            BolidError: If the adapter has no body branch, or the prior is missing or of another encoder or backbone.
         """
         body = next((b for b in self.branches if isinstance(b, BodyBranch)), None)
-        found = load_body_prior(prior, body.fingerprint if body else "", self.backbone.text_model)
+        if body is None:
+            raise BolidError("this adapter has no body branch that could draw an imagined body")
+        found = load_body_prior(prior, body.fingerprint, self.backbone.text_model)
         features = self.backbone.text_features([prompt]).float().cpu()
-        code = found.sample(features, torch.Generator().manual_seed(seed))[0]
-        return Identity(body=code, body_model=found.config.body_model)
+        codes = [found.sample(features, torch.Generator().manual_seed(seed))[0] for seed in seeds]
+        return [Identity(body=code, body_model=body.fingerprint) for code in codes]
 
     def _recogniser(self, path: str) -> FaceEmbedder:
         embedder = FaceEmbedder(Path(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from bolid.core.errors import BolidError
-from bolid.core.identity import Identity
+from bolid.core.identity import Identity, Look
 from bolid.core.safe_io import PictureError, open_picture
 from bolid.experts.face import FaceEmbedder
 from bolid.experts.person import Estimator, find_person
@@ -22,14 +22,6 @@ from bolid.models.crop import crop_to_person
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-class Look(NamedTuple):
-    """One photo of the person: a crop (3, h, w) in -1..1, its keypoints (17, 3), the face (512,) if it shows one."""
-
-    crop: Tensor
-    keypoints: Tensor
-    face: Tensor | None
 
 
 def identify(photos: Sequence[str | Path], encoder: BodyVAE, pose: Estimator, face: FaceEmbedder | None) -> Identity:
@@ -92,8 +84,10 @@ def look(
 @torch.no_grad()
 def merge(looks: Sequence[Look], encoder: BodyVAE) -> Identity:
     """The person whom one or more looks show."""
-    place = next(encoder.parameters()).device
-    crops, points = (torch.stack([getattr(v, k) for v in looks])[None].to(place) for k in ("crop", "keypoints"))
-    posterior = encoder.encode(crops, points, torch.ones(1, len(looks), dtype=torch.bool, device=place))
-    faces = [v.face for v in looks if v.face is not None]
-    return Identity(face=torch.stack(faces).mean(0) if faces else None, body=posterior.mean[0].cpu())
+    return Identity(face=mean_face(looks), body=encoder.encode_looks(looks).mean[0].cpu())
+
+
+def mean_face(looks: Sequence[Look]) -> Tensor | None:
+    """Mean of the face embeddings (512,), None where no photo shows one."""
+    faces = [look.face for look in looks if look.face is not None]
+    return torch.stack(faces).mean(0) if faces else None

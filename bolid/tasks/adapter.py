@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,48 +96,49 @@ class AdapterTask(DrawingTask):
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
-        terms = self.terms(batch, self.step_generator())
-        loss = self.total(terms)
-        self.log_dict({f"train/{name}": term for name, term in terms.items()} | {"train/loss": loss}, prog_bar=True)
+        terms = self.terms(batch, self.step_generator(), self.global_step)
+        loss = self.total(terms, self.global_step)
+        self.log_dict({f"train/{name}": term for name, term in terms.items()})
+        self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
-        """The same terms with noise, timesteps and drops that depend only on the batch's number."""
-        with torch.no_grad():
-            terms = self.terms(batch, self.generator(0, batch_idx))
-        logged = {f"val/{name}": term for name, term in terms.items()} | {"val/loss": self.total(terms)}
-        self.log_dict(logged, prog_bar=True, batch_size=len(batch), sync_dist=True)
+        """The same terms, fully grown, with noise, timesteps and drops that depend only on the batch's number."""
+        terms = self.terms(batch, self.generator(0, batch_idx), inf)
+        logged = {f"val/{name}": term for name, term in terms.items()} | {"val/loss": self.total(terms, inf)}
+        self.log_dict(logged, batch_size=len(batch), sync_dist=True)
         self.keep_for_grid(batch, batch_idx)
 
-    def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """L: the terms, each by its weight in this step."""
-        weights = {term.name: term.weight_at(self.global_step) for term in self.scheduled()}
+    def total(self, terms: dict[str, Tensor], step: float) -> Tensor:
+        """L: the terms, each by its weight in a step."""
+        weights = {term.name: term.weight_at(step) for term in self.scheduled(step)}
         return sum((weights.get(name, 1.0) * term for name, term in terms.items()), torch.zeros((), device=self.device))
 
-    def scheduled(self) -> list[Any]:
-        """The terms beside L_diff that weigh something in this step."""
+    def scheduled(self, step: float) -> list[Any]:
+        """The terms beside L_diff that weigh something in a step."""
         candidates = [*self.losses, *([self.alignment] if self.alignment is not None else [])]
-        return [term for term in candidates if term.weight_at(self.global_step) > 0]
+        return [term for term in candidates if term.weight_at(step) > 0]
 
-    def terms(self, batch: PersonBatch, generator: torch.Generator) -> dict[str, Tensor]:
-        """L_diff with condition dropout, and what else weighs something in this step, each a scalar."""
-        scheduler = self.backbone.noise_scheduler
+    def terms(self, batch: PersonBatch, generator: torch.Generator, step: float) -> dict[str, Tensor]:
+        """L_diff with condition dropout, and what else weighs something in a step, each a scalar."""
+        scheduler, active = self.backbone.noise_scheduler, self.scheduled(step)
         latents = self.backbone.encode_pictures(batch.pictures)
         noisy, noise, timesteps = noised(scheduler, latents, generator, offset=self.noise_offset)
         conditions = self.conditions(batch, generator)
-        predicted, alignment = self.predict(noisy, timesteps, conditions, batch.time_ids)
+        predicted, alignment = self.predict(noisy, timesteps, conditions, batch.time_ids, self.alignment in active)
         target = regression_target(scheduler, latents, noise, timesteps)
         weight = None if self.min_snr_gamma is None else min_snr_weight(scheduler, timesteps, self.min_snr_gamma)
         known = conditions.complete, conditions.text, conditions.embeds, batch.time_ids
-        pictures = self.picture_terms(batch, Denoising(noisy, timesteps, predicted, *known), generator)
+        looking = [term for term in active if isinstance(term, PictureLoss)]
+        pictures = self.picture_terms(looking, batch, Denoising(noisy, timesteps, predicted, *known), generator)
         return {"diffusion": diffusion_loss(predicted, target, weight)} | alignment | pictures
 
     def predict(
-        self, noisy: Tensor, timesteps: Tensor, conditions: Conditions, time_ids: Tensor
+        self, noisy: Tensor, timesteps: Tensor, conditions: Conditions, time_ids: Tensor, align: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The UNet's answer (B, C, h, w), and the alignment term if it weighs something in this step."""
+        """The UNet's answer (B, C, h, w), and the alignment term if asked for."""
         text, embeds = conditions.kept(self.backbone.encode_nothing())
-        if self.alignment is None or self.alignment not in self.scheduled():
+        if self.alignment is None or not align:
             return self.backbone.predict(noisy, timesteps, text, embeds, time_ids), {}
         with attended(self.backbone.unet) as told:
             predicted = self.backbone.predict(noisy, timesteps, text, embeds, time_ids)
@@ -144,14 +146,18 @@ class AdapterTask(DrawingTask):
             self.backbone.predict(noisy, timesteps, text, [torch.zeros_like(e) for e in embeds], time_ids)
         return predicted, {self.alignment.name: self.alignment(told, plain)}
 
-    def picture_terms(self, batch: PersonBatch, state: Denoising, generator: torch.Generator) -> dict[str, Tensor]:
-        """What losses say of x_gen, each a scalar; nothing where no picture of the batch can be made."""
-        looking = [term for term in self.scheduled() if isinstance(term, PictureLoss)]
+    def picture_terms(
+        self, looking: list[PictureLoss], batch: PersonBatch, state: Denoising, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """What losses say of x_gen, each a scalar; 0 where no picture of the batch can be made.
+
+        They are the same terms in every batch: ranks add them up.
+        """
         if not looking or self.x_gen is None:
             return {}
         pictures, rows = self.x_gen(self.backbone, state, generator)
-        part = batch.take(rows)
-        return {term.name: term(pictures, part).mean() for term in looking} if len(rows) else {}
+        part, count = batch.take(rows), max(1, len(rows))
+        return {term.name: term(pictures, part).sum() / count for term in looking}
 
     def conditions(self, batch: PersonBatch, generator: torch.Generator) -> Conditions:
         """Captions and embeddings, and which are dropped: exclusive, per sample."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
-from bolid.core.measures import read_bodies
+from bolid.core.measures import Body, read_bodies
 from bolid.core.ranks import gather
 from bolid.core.results import Report
 from bolid.core.schema import PersonBatch
@@ -85,6 +86,8 @@ class BodyVAETask(BaseTask):
         self.people, self.pose = people, pose
         self.looks: list[list[Looks]] = [[], []]  # of a test: people who are tested, and people of the training
         self.measured: dict[str, float] = {}
+        self.tested = 0
+        self.bodies: Mapping[str, Body] | None = None
         self.picture_nll, self.silhouette_nll = GaussianNLL(picture_dims), GaussianNLL(silhouette_dims)
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
@@ -159,7 +162,10 @@ class BodyVAETask(BaseTask):
         super().on_test_start()
         if self.pose is None and self.of_data("test_target", "person") != "person":
             raise BolidError("nobody finds people in whole photos: set the task's pose, or data.test_target: person")
-        self.looks = [[], []]
+        self.looks, self.tested = [[], []], 0
+        self.bodies = None if self.people is None else read_bodies(self.people)
+        if len(self.of_data("test_splits", ("test", "train"))) < 2:
+            raise BolidError("probes are fitted on people of the training: set data.test_splits to [test, train]")
 
     def test_step(self, batch: PersonBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Looks at photos of people who are tested (loader 0) and of the training's (loader 1)."""
@@ -176,22 +182,21 @@ class BodyVAETask(BaseTask):
 
     def on_test_epoch_end(self) -> None:
         """Fits the probes on what all ranks saw, and logs every number as test/<name>."""
-        test, train = ([look for looks in gather(part) for look in looks] for part in self.looks)
-        if not train:
-            raise BolidError("probes are fitted on people of the training: set data.test_splits to [test, train]")
-        bodies = None if self.people is None else read_bodies(self.people)
-        families = self.of_data("families", dict)("test")
-        self.measured = body_report(self.model, Looks.cat(train), Looks.cat(test), bodies, families, self.seed)
+        test, train = (Looks.cat([look for looks in gather(part) for look in looks]) for part in self.looks)
+        families = self.of_data("families", lambda split: {})("test")
+        self.measured = body_report(self.model, train, test, self.bodies, families, self.seed)
+        self.tested = len(test.names)
         self.log_dict({f"test/{name}": value for name, value in self.measured.items()})
 
     def report(self) -> Report:
         """What the test measured."""
-        return Report(metrics=self.measured, pictures=sum(len(l.names) for l in self.looks[0]), seed=self.seed)
+        return Report(metrics=self.measured, pictures=self.tested, seed=self.seed)
 
     @torch.no_grad()
     def _track_mean(self, mean: Tensor) -> None:
         """c_body's mean over the training people, for centred cosines: of all steps at first, then a running one."""
-        self.model.mean_code.lerp_(mean.float().mean(0), max(0.01, 1 / (self.global_step + 1)))
+        if mean.isfinite().all():
+            self.model.mean_code.lerp_(mean.float().mean(0), max(0.01, 1 / (self.global_step + 1)))
 
     def export(self, folder: Path) -> None:
         """Writes the encoder and decoder as a diffusers-style folder."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bolid.core.errors import BolidError
 from bolid.verbs.identity import HOME
+
+if TYPE_CHECKING:
+    from bolid.core.identity import Identity
+    from bolid.models.branches import IdentityBranch
+
+log = logging.getLogger(__name__)
 
 
 def generate(
@@ -63,10 +71,13 @@ def generate(
         raise BolidError("give either an identity or a prior: the body is somebody's, or imagined")
     person = None if identity is None else IdentityFolder(identities).load(identity)
     pipe = BoLIDPipeline.from_pretrained(adapter).to(device)
+    if person is not None:
+        check_known(person, pipe.branches, str(identity))
+    imagined = None if prior is None else pipe.imagine(prompt, prior, range(seed, seed + count))
     scales = {"face": face_scale, "body": body_scale}
     height, width = size or (None, None)
     for number in trange(seed, seed + count, unit="picture"):
-        who = pipe.imagine(prompt, prior, number) if prior is not None else person
+        who = person if imagined is None else imagined[number - seed]
         picture: Any = pipe(
             prompt, who, negative_prompt, height, width, steps, guidance, seed=number,
             scale={b.name: scales.get(b.name, 1.0) for b in pipe.branches},
@@ -74,3 +85,19 @@ def generate(
         with atomic_path(out / f"{number}.png") as part:
             picture.save(part)
     return f"{count} pictures of {identity or 'nobody in particular'} in {out}"
+
+
+def check_known(person: Identity, branches: Sequence[IdentityBranch], name: str) -> None:
+    """Warns of what an adapter wants to know of a person and the identity does not hold.
+
+    Raises:
+        BolidError: If it holds nothing of it.
+    """
+    missing = [branch.name for branch in branches if getattr(person, branch.name, None) is None]
+    if len(missing) == len(branches):
+        raise BolidError(
+            f"{name} holds nothing that this adapter draws by ({', '.join(missing)}): create the identity anew; "
+            "an image branch needs `--clip`"
+        )
+    for part in missing:
+        log.warning("%s holds no %s: that branch of the adapter is off", name, part)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from bolid.core.errors import BolidError
-from bolid.core.identity import Identity, mix
+from bolid.core.identity import Identity, Look, mix
 from bolid.core.identity_file import IdentityFolder
 
 HOME = Path("data/identities")
@@ -22,6 +22,7 @@ def create_identity(
     encoder: str = "data/tiny/body_vae",
     pose: Path = Path("data/tiny/pose"),
     face: Path | None = Path("data/tiny/face/face.onnx"),
+    clip: str | None = None,
     identities: Path = HOME,
     replace: bool = False,
 ) -> str:
@@ -35,6 +36,7 @@ def create_identity(
         encoder: Folder of the body encoder that the adapter was trained with.
         pose: Folder of the pose network that finds the person in photos; a manifest has the keypoints.
         face: The face recogniser that the adapter was trained with; null for no face. A manifest has the faces.
+        clip: The CLIP of the adapter's image branch, if it has one: a folder or hub id, see `ClipModel`.
         identities: Where identities are kept.
         replace: Whether an identity of that name may be replaced.
 
@@ -49,51 +51,70 @@ def create_identity(
         raise BolidError(f"{home.path(name)} exists; choose another name, or give `--replace true`")
     if (folder is None) == (not photos) or (folder is None) != (person is None):
         raise BolidError("give either `--photos FILE …`, or `--folder FOLDER --person NAME` of a labelled folder")
-    if folder is not None and person is not None:
-        identity = from_manifest(folder, person, encoder)
-    else:
-        identity = from_photos(photos, encoder, pose, face)
+    identity = read_person(photos, folder, person, encoder, pose, face, clip)
     path = home.save(name, identity, replace)
     return f"{path}: {describe(identity)}"
 
 
-def from_photos(photos: Sequence[Path], encoder: str, pose: Path, face: Path | None) -> Identity:
+def read_person(
+    photos: Sequence[Path],
+    folder: Path | None,
+    person: str | None,
+    encoder: str,
+    pose: Path,
+    face: Path | None,
+    clip: str | None,
+) -> Identity:
     """See `create_identity`."""
+    from bolid.experts.image_prompt import ImageBranch
+    from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
+    from bolid.pipelines.identify import merge
+
+    network = load_body_vae(encoder).eval()
+    size = (network.config.size[0], network.config.size[1])
+    if folder is not None and person is not None:
+        looks, face_model = look_in_folder(folder, person, size)
+    else:
+        looks, face_model = look_in_photos(photos, pose, face, size)
+    found = merge(looks, network)
+    found = dataclasses.replace(found, face_model=face_model, body_model=body_vae_fingerprint(encoder))
+    if clip is None:
+        return found
+    branch = ImageBranch(clip, size=size)
+    return dataclasses.replace(found, image=branch.read(looks), image_model=branch.fingerprint)
+
+
+def look_in_photos(
+    photos: Sequence[Path], pose: Path, face: Path | None, size: tuple[int, int]
+) -> tuple[list[Look], str]:
+    """What photos show, and the SHA-256 of the recogniser, if one was asked."""
     from bolid.core.paths import resolve
     from bolid.experts.face import FaceEmbedder
     from bolid.experts.pose import PoseEstimator
-    from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
-    from bolid.pipelines.identify import identify
+    from bolid.pipelines.identify import look_at
 
     embedder = None if face is None else FaceEmbedder(resolve(face))
-    found = identify(photos, load_body_vae(encoder).eval(), PoseEstimator(pose), embedder)
-    face_model = embedder.fingerprint if embedder else ""
-    return dataclasses.replace(found, body_model=body_vae_fingerprint(encoder), face_model=face_model)
+    return look_at(photos, size, PoseEstimator(pose), embedder), embedder.fingerprint if embedder else ""
 
 
-def from_manifest(folder: Path, person: str, encoder: str) -> Identity:
-    """See `create_identity`; a person's keypoints, boxes and faces are those of the manifest."""
+def look_in_folder(folder: Path, person: str, size: tuple[int, int]) -> tuple[list[Look], str]:
+    """What a person's photos show by their manifest, and the SHA-256 of the recogniser that embedded the faces."""
     from bolid.core.safe_io import open_picture, resolve_inside
     from bolid.core.schema import PersonRecord
     from bolid.data.manifest import read_manifest
-    from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
-    from bolid.pipelines.identify import Look, look, merge, usable
+    from bolid.pipelines.identify import look, usable
 
     records = read_manifest(folder)
     shown = [r for r in records if r.identity == person]
     if not shown:
         some = ", ".join(sorted({r.identity for r in records})[:3])
         raise BolidError(f"{folder}: the manifest knows no {person!r}; it knows {some}, …")
-    network = load_body_vae(encoder).eval()
-    size = tuple(network.config.size)
 
     def read(record: PersonRecord) -> Look:
         picture = open_picture(resolve_inside(folder, record.file_name))
         return look(picture, record.keypoints, record.box, record.face_embedding, size)
 
-    found = merge(usable(shown, read), network)
-    face_model = next((r.face_model for r in shown if r.face_embedding is not None), "")
-    return dataclasses.replace(found, body_model=body_vae_fingerprint(encoder), face_model=face_model)
+    return usable(shown, read), next((r.face_model for r in shown if r.face_embedding is not None), "")
 
 
 def mix_identities(
@@ -158,8 +179,15 @@ def list_identities(identities: Path = HOME) -> str:
         identities: Where.
     """
     home = IdentityFolder(identities)
-    lines = [f"{name}: {describe(home.load(name))}" for name in home.names()]
+    lines = [f"{name}: {_told(home, name)}" for name in home.names()]
     return "\n".join(lines) or f"{identities}: nobody yet; see `bolid identity create --help`"
+
+
+def _told(home: IdentityFolder, name: str) -> str:
+    try:
+        return describe(home.load(name))
+    except BolidError as error:  # one broken file must not hide the others
+        return f"cannot be read: {error}"
 
 
 def show_identity(name: str, identities: Path = HOME) -> str:

@@ -51,11 +51,13 @@ def fit_prior(
 
     network = load_body_vae(encoder)
     base = BACKBONES[family](backbone).to(device)
-    generator, codes, features = torch.Generator(device).manual_seed(seed), [], []
+    generator, codes, features, people = torch.Generator(device).manual_seed(seed), [], [], []
     for batch, posterior in read_folder(folder, network, device):
         codes.append(posterior.sample(generator).cpu())
         features.append(base.text_features(batch.full_captions).detach().float().cpu())
-    prior = fit_body_prior(torch.cat(codes), torch.cat(features), body_vae_fingerprint(encoder), base.text_model)
+        people += batch.identities
+    models = body_vae_fingerprint(encoder), base.text_model
+    prior = fit_body_prior(torch.cat(codes), torch.cat(features), people, *models)
     prior.save_pretrained(out)
     return f"{out}: a prior over {prior.config.latent_dim} numbers, of {sum(map(len, codes))} captions"
 

@@ -159,7 +159,7 @@ def test_silhouettes_are_written_beside_and_read_in_training(album):
     label_photos(album, Finder(), None, Outliner())
     summary = label_photos(album, Finder(), None, Outliner())  # which does not take masks for photos
     assert len(summary.records) == 6
-    assert all(r.silhouette == f"masks/{r.file_name}.png" for r in read_manifest(album))
+    assert all(r.silhouette == f".masks/{r.file_name}.png" for r in read_manifest(album))
     data = IdentityDataModule(album, batch_size=2, size=(96, 64), reference_size=(24, 16), flip=0.0)
     data.prepare_data()
     data.setup()

@@ -71,3 +71,10 @@ def test_gradients_reach_the_branches_and_nothing_else(backbone):
 def test_identical_layers_align():
     layer = Attended(torch.randn(1, 2, 6, 4), torch.randn(1, 2, 3, 4))
     assert AlignmentLoss()({"x": layer}, {"x": layer}) == 0
+
+
+def test_half_precision_around_it_changes_no_answer(backbone):
+    layer = next(iter(watched(backbone, torch.ones(2, 1, 512)).values()))
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = answers(layer)
+    torch.testing.assert_close(inside, answers(layer))

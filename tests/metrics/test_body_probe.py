@@ -48,7 +48,7 @@ def looks(first, count, content, noise=0.0):
     table, deviation = bodies(first, count)
     rows = torch.arange(count).repeat_interleave(PHOTOS)
     colour = torch.randint(len(COLOURS), (len(rows),), generator=rng)
-    angle = 6.28 * torch.rand(len(rows), generator=rng)
+    angle = 1.6 + 0.6 * torch.randn(len(rows), generator=rng)  # limbs mostly hang down
     keypoints = torch.ones(len(rows), 17, 3)
     for start, end in LIMBS:  # parents first
         keypoints[:, end, :2] = keypoints[:, start, :2] + torch.stack([angle.cos(), angle.sin()], 1)

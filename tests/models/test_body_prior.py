@@ -10,6 +10,7 @@ from bolid.core.errors import BolidError
 from bolid.models.body_prior import BodyPrior, _ridge, fit_body_prior, load_body_prior
 
 D, TEXT = 3, 5
+PEOPLE = [f"p{k}" for k in range(20_000)]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_log_likelihood_is_that_of_scipy(truth):
 
 
 def test_a_fit_finds_the_gaussian_that_the_codes_are_from(truth):
-    found = fit_body_prior(*sampled(truth, 20_000))
+    found = fit_body_prior(*sampled(truth, 20_000), PEOPLE[:20_000])
     torch.testing.assert_close(found.weight, truth.weight, atol=0.03, rtol=0)
     torch.testing.assert_close(found.bias, truth.bias, atol=0.03, rtol=0)
     torch.testing.assert_close(found.factor @ found.factor.T, truth.factor @ truth.factor.T, atol=0.03, rtol=0)
@@ -57,24 +58,35 @@ def test_the_mean_is_ridge_regression(truth, penalty):
 def test_captions_that_tell_nothing_are_not_believed():
     rng = torch.Generator().manual_seed(0)
     codes, features = torch.randn(60, D, generator=rng), torch.randn(60, 40, generator=rng)
-    found = fit_body_prior(codes, features)
+    found = fit_body_prior(codes, features, PEOPLE[:60])
     assert found.mean(torch.randn(200, 40, generator=rng)).std(0).max() < 0.15
+
+
+def test_what_captions_say_of_known_people_is_not_believed_either():
+    rng = torch.Generator().manual_seed(0)
+    who = torch.arange(40).repeat_interleave(10)  # whose captions name them, so to speak
+    codes = torch.randn(40, D, generator=rng)[who] + 0.1 * torch.randn(400, D, generator=rng)
+    features = torch.randn(40, 60, generator=rng)[who]
+    found = fit_body_prior(codes, features, [str(k) for k in who.tolist()])
+    assert found.mean(torch.randn(200, 60, generator=rng)).std(0).max() < 0.3
+    leaked = fit_body_prior(codes, features, [str(k) for k in range(400)])
+    assert leaked.mean(torch.randn(200, 60, generator=rng)).std(0).min() > 0.5
 
 
 def test_features_that_are_constant_leave_the_plain_gaussian():
     codes = torch.randn(500, D, generator=torch.Generator().manual_seed(0)) + 3
-    found = fit_body_prior(codes, torch.zeros(500, 1))
+    found = fit_body_prior(codes, torch.zeros(500, 1), PEOPLE[:500])
     torch.testing.assert_close(found.mean(torch.zeros(1, 1))[0], codes.mean(0))
     torch.testing.assert_close(found.factor @ found.factor.T, codes.T.cov(), atol=1e-4, rtol=1e-4)
 
 
 def test_too_few_codes_are_refused():
     with pytest.raises(BolidError, match="6 captions are too few for a prior over 3 numbers"):
-        fit_body_prior(torch.randn(6, D), torch.randn(6, TEXT))
+        fit_body_prior(torch.randn(6, D), torch.randn(6, TEXT), PEOPLE[:6])
 
 
 def test_a_saved_prior_is_loaded_for_its_own_networks_only(truth, tmp_path):
-    prior = fit_body_prior(*sampled(truth, 100), body_model="b" * 64, text_model="t" * 64)
+    prior = fit_body_prior(*sampled(truth, 100), PEOPLE[:100], body_model="b" * 64, text_model="t" * 64)
     prior.save_pretrained(tmp_path)
     again = load_body_prior(str(tmp_path), "b" * 64, "t" * 64)
     codes, features = sampled(truth, 4)

@@ -105,5 +105,5 @@ def test_of_several_people_nobody_knows_who_is_meant(encoder, photos):
 
 
 def test_without_a_body_branch_photos_cannot_be_read():
-    with pytest.raises(BolidError, match="no body branch"):
+    with pytest.raises(BolidError, match="no branch that reads photos"):
         BoLIDPipeline(None, []).identity(["x.png"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+from math import inf
 from zlib import crc32
 
 import pytest
@@ -132,13 +133,22 @@ def test_every_term_is_logged_weighed_and_trains(folders, tmp_path, family, esti
 def test_a_term_that_weighs_nothing_yet_costs_nothing(folders):
     t = task(folders, losses=[Red(weight=1.0, start=5)], alignment=AlignmentLoss(start=5), x_gen=OneStep())
     t.losses[0].forward = t.alignment.forward = None  # calling them would fail
-    generator = torch.Generator().manual_seed(0)
-    assert t.terms(miniature.batch(), generator).keys() == {"diffusion"}
+    assert t.terms(miniature.batch(), torch.Generator().manual_seed(0), 4).keys() == {"diffusion"}
+
+
+def test_terms_are_the_same_in_every_batch_and_grown_in_validation(folders):
+    t = task(folders, losses=[Red(weight=2.0, start=5, ramp=10)], x_gen=OneStep(below=0))
+    for step in (6, inf):
+        terms = t.terms(miniature.batch(), torch.Generator().manual_seed(0), step)
+        assert terms["red"] == 0  # no picture can be made
+    terms = {"diffusion": torch.tensor(1.0), "red": torch.tensor(1.0)}
+    assert t.total(terms, inf) == 3
+    assert t.total(terms, 5) == pytest.approx(1.2)
 
 
 def test_terms_beside_leave_the_diffusion_loss_as_it_is(folders):
     alone, more = (
-        task(folders, **terms).terms(miniature.batch(), torch.Generator().manual_seed(0))["diffusion"]
+        task(folders, **terms).terms(miniature.batch(), torch.Generator().manual_seed(0), 0)["diffusion"]
         for terms in ({}, {"losses": [Red(1.0)], "alignment": AlignmentLoss(), "x_gen": OneStep()})
     )
     assert torch.equal(alone, more)

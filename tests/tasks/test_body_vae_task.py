@@ -225,3 +225,9 @@ def test_the_decoder_is_told_what_the_configuration_says(task):
     batch.full_captions[:] = batch.full_captions[::-1]
     assert picture()["picture"] == mute
     assert picture(silhouettes=False)["silhouette"] == 0 != usual["silhouette"]
+
+
+def test_one_bad_batch_does_not_spoil_the_mean(task):
+    task._track_mean(torch.ones(2, 8))
+    task._track_mean(torch.full((2, 8), torch.nan))
+    assert torch.equal(task.model.mean_code, torch.ones(8))

@@ -13,6 +13,7 @@ from bolid.core.identity import Identity
 from bolid.core.identity_file import IdentityFolder
 from bolid.core.safe_io import sha256
 from bolid.data.manifest import read_manifest, write_manifest
+from bolid.experts.image_prompt import ImageBranch
 from bolid.models.body_vae import load_body_vae
 from bolid.models.crop import crop_to_person
 from bolid.pipelines.bolid import BoLIDPipeline
@@ -133,3 +134,31 @@ def test_a_code_of_another_size_is_refused(run, adapter):
     status, _, err = run("generate", "a photo", "--adapter", adapter, "--identity", "ann", *SHORT)
     assert status == 1
     assert "5 numbers" in err
+
+
+def test_what_an_adapter_wants_to_know_must_be_known(run, adapter, caplog):
+    HOME.save("faceless", Identity(body=torch.ones(8)))
+    HOME.save("looks", Identity(image=torch.ones(4)))
+    words = ["generate", "a photo", "--adapter", adapter, "--count", 1, *SHORT, "--identity"]
+    assert run(*words, "faceless")[0] == 0
+    assert "faceless holds no face: that branch of the adapter is off" in caplog.text
+    status, _, err = run(*words, "looks")
+    assert (status, "looks holds nothing that this adapter draws by (face, body)" in err) == (1, True)
+
+
+def test_an_identity_for_an_image_branch_holds_the_clip_embedding(people, run, bundle):
+    words = ["identity", "create", "--folder", "photos", "--person", people[0], "--name", "seen"]
+    assert run(*words, "--clip", bundle / "clip_loss")[0] == 0
+    branch = ImageBranch(str(bundle / "clip_loss"))
+    seen, ann = HOME.load("seen"), HOME.load("ann")
+    assert seen.image.shape == (branch.embed_dim,)
+    assert seen.image_model == branch.fingerprint
+    assert torch.equal(seen.body, ann.body)
+
+
+def test_one_broken_file_does_not_hide_the_others(people, run):
+    HOME.path("broken").write_text("no identity")
+    status, out, _ = run("identity", "list")
+    assert status == 0
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["ann", "ben", "broken"]
+    assert "broken: cannot be read: " in out

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
 from bolid.core.identity_file import IdentityFolder
 from bolid.core.safe_io import sha256
@@ -50,7 +51,7 @@ def test_every_picture_has_a_body_of_its_own(prior, adapter, run):
         "generate", "a photo of a woman", "--adapter", "adapter", "--prior", prior, "--count", 2, *SHORT
     )
     assert (status, out) == (0, "2 pictures of nobody in particular in pictures\n")
-    people = [adapter.imagine("a photo of a woman", str(prior), seed) for seed in (0, 1)]
+    people = adapter.imagine("a photo of a woman", str(prior), (0, 1))
     assert not torch.equal(people[0].body, people[1].body)
     drawn = adapter("a photo of a woman", people[1], None, 48, 32, 2, seed=1).images[0]
     np.testing.assert_array_equal(np.asarray(Image.open("pictures/1.png")), np.asarray(drawn))
@@ -63,6 +64,12 @@ def test_it_is_refused_beside_an_identity_and_for_another_encoder(prior, adapter
     fingerprint = load_body_prior(str(prior)).config.body_model
     (prior / "config.json").write_text(config.replace(fingerprint, "c" * 64))
     assert "prior was fitted with another body_model (cccccccc" in run(*words)[2]
+
+
+def test_an_adapter_without_a_body_branch_imagines_nobody(prior, bundle):
+    pipe = BoLIDPipeline(StableDiffusion(str(bundle / "stable-diffusion")), [])
+    with pytest.raises(BolidError, match="no body branch that could draw an imagined body"):
+        pipe.imagine("a photo", str(prior))
 
 
 def test_too_few_photos_are_one_clear_line(run, tmp_path):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from bolid.core.identity import Look
 from bolid.core.schema import PersonBatch
 from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
 from bolid.models.branches.base import IdentityBranch
@@ -43,6 +46,17 @@ class BodyBranch(IdentityBranch):
     def train(self, mode: bool = True) -> BodyBranch:
         """Γ_body is frozen and stays as it is at inference."""
         return super().train(False)
+
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """Height and width of the crops that it reads."""
+        height, width = self.encoder.config.size
+        return height, width
+
+    @torch.no_grad()
+    def read(self, looks: Sequence[Look]) -> Tensor:
+        """c_body (d,) of photos of one person, on the CPU."""
+        return self.encoder.encode_looks(looks).mean[0].cpu()
 
     @torch.no_grad()
     def embed(self, batch: PersonBatch, generator: torch.Generator | None = None) -> Tensor:
