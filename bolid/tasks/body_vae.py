@@ -162,10 +162,10 @@ class BodyVAETask(BaseTask):
         super().on_test_start()
         if self.pose is None and self.of_data("test_target", "person") != "person":
             raise BolidError("nobody finds people in whole photos: set the task's pose, or data.test_target: person")
-        self.looks, self.tested = [[], []], 0
-        self.bodies = None if self.people is None else read_bodies(self.people)
         if len(self.of_data("test_splits", ("test", "train"))) < 2:
             raise BolidError("probes are fitted on people of the training: set data.test_splits to [test, train]")
+        self.looks, self.tested = [[], []], 0
+        self.bodies = None if self.people is None else read_bodies(self.people)
 
     def test_step(self, batch: PersonBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Looks at photos of people who are tested (loader 0) and of the training's (loader 1)."""
