@@ -9,7 +9,6 @@ from lightning.pytorch.cli import LightningArgumentParser
 from bolid.cli import main
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.render import RESERVED
-from bolid.models.perception.anthropometer import AnthropometerNetwork
 from bolid.tasks.base import BaseTask
 
 ROOT = Path(__file__).parents[1]
@@ -100,7 +99,6 @@ def test_what_the_bundle_is_trained_by_can_be_built(merged, chain, tmp_path, mon
     (tmp_path / "runs/tiny/vae").mkdir(parents=True)
     (tmp_path / "runs/tiny/new").symlink_to(ROOT / "data/tiny/stable-diffusion")  # of the same sizes, but trained
     (tmp_path / "runs/tiny/vae/vae").symlink_to(ROOT / "data/tiny/stable-diffusion/vae")
-    AnthropometerNetwork().save_pretrained(tmp_path / "data/tiny/anthropometer")  # of which none is shipped
     monkeypatch.chdir(tmp_path)
     parser = LightningArgumentParser()
     parser.add_lightning_class_args(BaseTask, "model", subclass_mode=True)

@@ -75,7 +75,7 @@ class Anthropometer(_Judge):
     """
 
     def __init__(self, weights: Path) -> None:
-        remedy = "train one with `bolid fit --config configs/tiny/anthropometer.yaml`."
+        remedy = "train one with `bolid fit --config configs/tiny/anthropometer.yaml`; data/tiny/anthropometer is one."
         super().__init__(AnthropometerNetwork, weights, remedy)
 
     @torch.no_grad()
