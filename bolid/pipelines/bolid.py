@@ -94,7 +94,7 @@ class BoLIDPipeline:
         pose: str = "data/tiny/pose",
         face: str | None = "data/tiny/face/face.onnx",
     ) -> Identity:
-        """Reads a person off photos of them alone, see `identify`.
+        """Reads a person off photos of them alone, see `look_at`.
 
         Args:
             photos: A file or several, the more the better.
@@ -102,17 +102,19 @@ class BoLIDPipeline:
             face: File or folder of the face recogniser that the adapter was trained with; None leaves faces out.
 
         Raises:
-            BolidError: If the recogniser is another one; see `identify` for the rest.
+            BolidError: If the recogniser is another one; see `look_at` for the rest.
         """
         readers = [b for b in self.branches if isinstance(b, BodyBranch | ImageBranch)]
         if not readers:
             raise BolidError("this adapter has no branch that reads photos; make an `Identity` yourself")
         photos = [photos] if isinstance(photos, str | Path) else photos
-        recogniser, estimator, found = self._recogniser(face) if face else None, PoseEstimator(Path(pose)), Identity()
+        recogniser, estimator = self._recogniser(face) if face else None, PoseEstimator(Path(pose))
+        looks = {size: look_at(photos, size, estimator, recogniser) for size in {b.crop_size for b in readers}}
+        found = Identity(face=mean_face(looks[readers[0].crop_size]))
         for branch in readers:
-            looks = look_at(photos, branch.crop_size, estimator, recogniser)
-            read: dict[str, Any] = {branch.name: branch.read(looks), f"{branch.name}_model": branch.fingerprint}
-            found = replace(found, face=mean_face(looks), **read)
+            code = branch.read(looks[branch.crop_size])
+            read: dict[str, Any] = {branch.name: code, f"{branch.name}_model": branch.fingerprint}
+            found = replace(found, **read)
         return replace(found, face_model=recogniser.fingerprint) if recogniser else found
 
     @torch.no_grad()

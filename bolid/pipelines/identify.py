@@ -24,11 +24,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def identify(photos: Sequence[str | Path], encoder: BodyVAE, pose: Estimator, face: FaceEmbedder | None) -> Identity:
-    """Reads a person off photos of them alone; see `look_at`, of which `encoder` makes c_body."""
-    return merge(look_at(photos, tuple(encoder.config.size), pose, face), encoder)
-
-
 def look_at(
     photos: Sequence[str | Path], size: tuple[int, int], pose: Estimator, face: FaceEmbedder | None
 ) -> list[Look]:

@@ -10,11 +10,15 @@ from bolid.experts.pose import Pose
 from bolid.models.body_vae import BodyVAE
 from bolid.models.crop import crop_to_person
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.pipelines.identify import identify
+from bolid.pipelines.identify import look_at, merge
 from tests import miniature
 
 KEYPOINTS = torch.tensor([[30.0 + 2 * k, 20.0 + 4 * k, 1.0] for k in range(17)])
 BOX = torch.tensor([25.0, 15.0, 70.0, 90.0])
+
+
+def identify(photos, encoder, pose, face):
+    return merge(look_at(photos, tuple(encoder.config.size), pose, face), encoder)
 
 
 class FakePose:
