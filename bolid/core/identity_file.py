@@ -59,8 +59,8 @@ class IdentityFolder:
         """Reads an identity; see `find` and `load_identity` for errors."""
         return load_identity(self.find(name))
 
-    def save(self, name: str, identity: Identity, replace: bool = False) -> Path:
-        """Writes an identity.
+    def check_free(self, name: str, replace: bool) -> Path:
+        """Where the identity of that name will be.
 
         Raises:
             BolidError: If there is one of that name, which `replace` does not allow to be replaced.
@@ -68,6 +68,11 @@ class IdentityFolder:
         path = self.path(name)
         if path.exists() and not replace:
             raise BolidError(f"{path} exists; choose another name, or replace it with `--replace true`")
+        return path
+
+    def save(self, name: str, identity: Identity, replace: bool = False) -> Path:
+        """Writes an identity; see `check_free` for errors."""
+        path = self.check_free(name, replace)
         save_identity(identity, path)
         return path
 

@@ -47,8 +47,7 @@ def create_identity(
         BolidError: If no photo can be used, the person is not in the folder, or the name is taken.
     """
     home = IdentityFolder(identities)
-    if home.path(name).exists() and not replace:
-        raise BolidError(f"{home.path(name)} exists; choose another name, or give `--replace true`")
+    home.check_free(name, replace)  # before anything is read
     if (folder is None) == (not photos) or (folder is None) != (person is None):
         raise BolidError("give either `--photos FILE …`, or `--folder FOLDER --person NAME` of a labelled folder")
     identity = read_person(photos, folder, person, encoder, pose, face, clip)
