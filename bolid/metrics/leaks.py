@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
@@ -40,8 +41,8 @@ def pose_leak(train: np.ndarray, train_pose: Tensor, test: np.ndarray, test_pose
     for limb in LIMBS:
         (ours, seen), (theirs, truly) = directions(train_pose, limb), directions(test_pose, limb)
         probe = RidgeCV(PENALTIES).fit(train[seen], ours)
-        missed = np.square(theirs - probe.predict(test[truly])).sum()
-        scores.append(max(0.0, float(1 - missed / np.square(theirs - theirs.mean(0)).sum())))
+        explained = r2_score(theirs, probe.predict(test[truly]), multioutput="variance_weighted")
+        scores.append(max(0.0, float(explained)))
     return float(np.mean(scores))
 
 

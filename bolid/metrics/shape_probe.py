@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn.linear_model import RidgeCV
+from sklearn.metrics import r2_score
 
 from bolid.core.measures import RATIOS, SHAPE, Body, standardise
 from bolid.metrics.looks import VIEWS, Looks, posterior
@@ -18,7 +19,7 @@ def shape_scores(model: BodyVAE, train: Looks, test: Looks, bodies: Mapping[str,
     """`shape_r2/<ratio>` of a linear probe from c_body of `VIEWS` photos, and `shape_r2`, the mean over `SHAPE`."""
     codes, truth = codes_and_shapes(model, test, bodies, (0, VIEWS))
     read = shape_probe(model, train, bodies).predict(codes)
-    scores = dict(zip(RATIOS, r2(truth, read), strict=True))
+    scores = dict(zip(RATIOS, r2_score(truth, read, multioutput="raw_values"), strict=True))
     return {f"shape_r2/{name}": float(v) for name, v in scores.items()} | {
         "shape_r2": float(np.mean([scores[name] for name in SHAPE]))
     }
@@ -35,8 +36,3 @@ def codes_and_shapes(
 def shape_probe(model: BodyVAE, train: Looks, bodies: Mapping[str, Body]) -> RidgeCV:
     """Reads the proportions (P, 7), in within-gender standard deviations, off codes (P, d)."""
     return RidgeCV(PENALTIES).fit(*codes_and_shapes(model, train, bodies))
-
-
-def r2(truth: np.ndarray, read: np.ndarray) -> np.ndarray:
-    """1 − squared error over variance, along the first axis."""
-    return 1 - ((truth - read) ** 2).mean(0) / truth.var(0)

@@ -9,7 +9,6 @@ from bolid.core.wording import BUILD
 from bolid.metrics.body_probe import body_report, top1
 from bolid.metrics.leaks import LIMBS, directions
 from bolid.metrics.looks import Looks, posterior
-from bolid.metrics.shape_probe import r2
 from bolid.models.body_vae import BodyVAE, Posterior
 from tests import miniature
 
@@ -188,11 +187,3 @@ def test_directions_are_only_of_limbs_seen_whole():
     along, seen = directions(points, (5, 7))
     assert seen.tolist() == [True, False]
     np.testing.assert_allclose(along, [[0.0, 1.0]], atol=1e-6)
-
-
-def test_r2_is_that_of_scikit_learn():
-    from sklearn.metrics import r2_score
-
-    rng = np.random.default_rng(0)
-    truth, read = rng.standard_normal((2, 50, 3))
-    np.testing.assert_allclose(r2(truth, read), r2_score(truth, read, multioutput="raw_values"))
