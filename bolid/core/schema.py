@@ -115,13 +115,7 @@ class PersonBatch:
     @classmethod
     def cat(cls, batches: Sequence[PersonBatch]) -> PersonBatch:
         """Joins batches along B (the DataLoader's collate function); the number of references M must agree."""
-        joined: dict[str, Any] = {}
-        for field in fields(cls):
-            values = [getattr(b, field.name) for b in batches]
-            joined[field.name] = (
-                torch.cat(values) if isinstance(values[0], Tensor) else list(chain.from_iterable(values))
-            )
-        return cls(**joined)
+        return cls(**joined_fields(batches))
 
     def _map(self, function) -> PersonBatch:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -146,3 +140,12 @@ class PersonBatch:
     def __getitem__(self, rows: slice) -> PersonBatch:
         """The samples of a slice."""
         return PersonBatch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+
+def joined_fields(parts: Sequence[Any]) -> dict[str, Any]:
+    """The fields of data classes of tensors and lists, each joined along the first axis."""
+    columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(parts[0])}
+    return {
+        name: torch.cat(values) if isinstance(values[0], Tensor) else list(chain.from_iterable(values))
+        for name, values in columns.items()
+    }

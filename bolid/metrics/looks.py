@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from itertools import chain
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from bolid.core.schema import joined_fields
 from bolid.models.body_vae import BodyVAE, Posterior
 
 VIEWS = 4  # photos of a person in one set
@@ -38,13 +37,7 @@ class Looks:
     @classmethod
     def cat(cls, parts: Sequence[Looks]) -> Looks:
         """Joins parts along N."""
-        joined: dict[str, Any] = {}
-        for field in fields(cls):
-            values = [getattr(p, field.name) for p in parts]
-            joined[field.name] = (
-                torch.cat(values) if isinstance(values[0], Tensor) else list(chain.from_iterable(values))
-            )
-        return cls(**joined)
+        return cls(**joined_fields(parts))
 
     def sets(self, first: int = 0) -> dict[str, list[int]]:
         """Identity -> `VIEWS` of their photos from the `first` on; people without a photo there are absent."""
