@@ -7,6 +7,7 @@ os.environ.setdefault("YOLO_OFFLINE", "1")
 
 import pytest
 
+from bolid.cli import main
 from tests import miniature
 
 
@@ -14,3 +15,17 @@ from tests import miniature
 def bundle(tmp_path_factory):
     """A random bundle in place of `data/tiny`."""
     return miniature.save_bundle(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def run(tmp_path, bundle, monkeypatch, capsys):
+    """Runs the command line in an empty folder with the random bundle; returns status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOLID_TINY", str(bundle))
+
+    def call(*words):
+        status = main([str(w) for w in words])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call

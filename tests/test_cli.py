@@ -10,26 +10,12 @@ import pytest
 import torch
 import yaml
 
-from bolid.cli import FUNCTIONS, TRAINING, main
+from bolid.cli import FUNCTIONS, TRAINING
 from bolid.core.schema import Phrase
 from tests.data.fabricate import fabricate, fabricate_bodies
 
 ROOT = Path(__file__).parents[1]
 ADAPTER = ROOT / "configs" / "adapter.yaml"
-
-
-@pytest.fixture
-def run(tmp_path, bundle, monkeypatch, capsys):
-    """Runs the command line in an empty folder with the random bundle; returns status, output and errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BOLID_TINY", str(bundle))
-
-    def call(*words):
-        status = main([str(w) for w in words])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
 
 
 @pytest.fixture
