@@ -60,7 +60,6 @@ class RoundTripPSNR(PictureMetric):
 
 @torch.no_grad()
 def round_trip(autoencoder: Frozen, pictures: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) in 0..1 through the autoencoder's mode and back, in full precision."""
-    with torch.autocast(pictures.device.type, enabled=False):
-        latents = autoencoder.network.encode(pictures.float() * 2 - 1).latent_dist.mode()
-        return (autoencoder.network.decode(latents).sample * 0.5 + 0.5).clamp(0, 1)
+    """Pictures (B, 3, H, W) in 0..1 through the autoencoder's mode and back, in the precision that is set."""
+    latents = autoencoder.network.encode(pictures * 2 - 1).latent_dist.mode()
+    return (autoencoder.network.decode(latents).sample.float() * 0.5 + 0.5).clamp(0, 1)

@@ -18,7 +18,7 @@ from bolid.core.safe_io import write_bytes
 from bolid.core.schema import SPLITS, PersonRecord, Phrase
 
 RENDERER_VERSION = 2
-FRAMINGS = ("mixed", "full length", "three-quarter length", "head and shoulders")
+FRAMINGS = ("mixed", "figure", "full length", "three-quarter length", "head and shoulders")
 LICENCE = "CC0-1.0"
 ROWS = ".rows"  # one file per finished person, so that a kill loses at most the person in hand
 
@@ -63,8 +63,8 @@ def render_people(
         photos: Photos of each person.
         height, width: Pixels.
         split: "train", "val" or "test".
-        framing: "mixed" (half full length, a third head and shoulders) or one of `FRAMINGS` for all
-            (underscores count as spaces).
+        framing: "mixed" (half full length, a third head and shoulders), "figure" (full length, every fourth
+            three-quarter length) or one of the other `FRAMINGS` for all (underscores count as spaces).
         outfits: 2 draws every photo in a second outfit too (`p000123_0b.png`), pose, camera and background alike.
         families: How many consecutive seeds share head, skin and hair (2: twins); 0: nobody.
         workers: Processes.

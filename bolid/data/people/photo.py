@@ -18,7 +18,7 @@ from bolid.data.people.mesh import Piece, compact, join, normals
 from bolid.data.people.outfit import Outfit, draw_outfit, wear
 from bolid.data.people.pose import CLOSE_ODDS, ODDS, POSES, draw_pose
 from bolid.data.people.raster import Raster
-from bolid.data.people.scene import CYCLE, Camera, Scene, aim_at, draw_scene, place_camera
+from bolid.data.people.scene import CYCLES, Camera, Scene, aim_at, draw_scene, place_camera
 
 AVERAGE = {"gender": 0.5, "age": ADULT, "height": 0.335, "muscle": 0.5, "weight": 0.6, "proportions": 0.5}
 # How far inside the visible surface a joint may lie and still count as seen, in metres (17 COCO points).
@@ -57,7 +57,8 @@ class Plan:
 def plan_photo(person: Person, index: int, seed: int, framing: str = "mixed") -> Plan:
     """Draws scene and pose of a photo."""
     rng = np.random.default_rng([seed, person.seed, index, 3])
-    chosen = CYCLE[(index + person.seed) % len(CYCLE)] if framing == "mixed" else framing
+    cycle = CYCLES.get(framing, (framing,))
+    chosen = cycle[(index + person.seed) % len(cycle)]
     scene = draw_scene(rng, chosen)
     odds = CLOSE_ODDS if chosen == "head and shoulders" else ODDS
     pose = str(rng.choice(list(odds), p=np.array(list(odds.values())) / sum(odds.values())))

@@ -14,15 +14,19 @@ VIEW_ODDS = {"full length": (0.40, 0.34, 0.13, 0.13), "three-quarter length": (0
 VIEW_ODDS["head and shoulders"] = (0.55, 0.42, 0.03, 0.0)
 # Metres of the world that the picture's height shows at the person.
 SHOWN = {"full length": 2.24, "three-quarter length": 1.32, "head and shoulders": 0.60}
-# Any four neighbours hold two of full length and at least one of head and shoulders.
-CYCLE = (
-    "full length",
-    "head and shoulders",
-    "full length",
-    "three-quarter length",
-    "full length",
-    "head and shoulders",
-)
+# Framings that take turns over a person's photos.
+CYCLES = {
+    # Any four neighbours hold two of full length and at least one of head and shoulders.
+    "mixed": (
+        "full length",
+        "head and shoulders",
+        "full length",
+        "three-quarter length",
+        "full length",
+        "head and shoulders",
+    ),
+    "figure": ("full length", "three-quarter length", "full length", "full length"),
+}
 
 WALLS = {
     "white": (0.90, 0.90, 0.88),

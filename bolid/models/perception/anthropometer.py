@@ -58,14 +58,14 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
     def __init__(
         self,
         size: tuple[int, int] = (96, 64),
-        channels: tuple[int, ...] = (24, 48, 96, 128),
-        fine: int = 24,
+        channels: tuple[int, ...] = (32, 64, 96, 160),
+        fine: int = 32,
         width: int = 256,
     ):
         super().__init__()
         self.pyramid = Pyramid((size[0], size[1]), tuple(channels), fine)
         self.maps = nn.Conv2d(fine, KEYPOINTS + 1, 1)
-        self.window = nn.Sequential(Residual(fine + 1, 48, 2), Residual(48, 32, 2), nn.Flatten())
+        self.window = nn.Sequential(Residual(fine + 1, 48, 1), Residual(48, 48, 2), Residual(48, 32, 2), nn.Flatten())
         inputs = 32 * (WINDOW[0] // 4) * (WINDOW[1] // 4) + 2 * KEYPOINTS + len(BONES) + 1 + channels[-1]
         self.head = nn.Sequential(
             nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.1),

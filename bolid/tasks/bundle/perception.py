@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from bolid.core.pictures import to_bytes
 from bolid.core.schema import PersonBatch
 from bolid.experts.base import Frozen
-from bolid.metrics.base import PictureMetric, real_pictures
+from bolid.metrics.base import PictureMetric, full_precision, real_pictures
 from bolid.metrics.psnr import round_trip
 from bolid.tasks.bundle.autoencoder import load_vae
 from bolid.tasks.bundle.member import MemberTask
@@ -113,6 +113,7 @@ class RawAndRoundTrip(PictureMetric):
         super().__init__()
         self.trips, self.photos, self.vae = metric, metric.clone(), vae
 
+    @full_precision
     def update(self, pictures: Tensor, batch: PersonBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1."""
         self.photos.update(pictures, batch)

@@ -137,6 +137,9 @@ def test_framing_mix():
         four = names[start : start + 4]
         assert four.count("full length") == 2
         assert "head and shoulders" in four
+    figures = [plan_photo(Someone, i, 0, "figure").scene.framing for i in range(8)]
+    assert figures.count("full length") == 6
+    assert figures.count("three-quarter length") == 2
 
 
 def test_version_1_draws_what_it_drew(shots):
