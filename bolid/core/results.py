@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from torch import Tensor
+
+from bolid.core.errors import BolidError
 
 
 @dataclass
@@ -40,3 +44,15 @@ class Report:
     seed: int
     rows: list[SheetRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def read_metric(path: Path, name: str) -> float:
+    """A number of a `report.json`.
+
+    Raises:
+        BolidError: If the file cannot be read, or has no such number.
+    """
+    try:
+        return float(json.loads(Path(path).read_text())[name])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BolidError(f"{path} tells no {name} ({error}): name the report.json that a test wrote.") from error

@@ -87,6 +87,8 @@ class PersonBatch:
         reference_pictures: (B, M, 3, h, w) in -1..1, cropped to the person.
         reference_keypoints: (B, M, 17, 3) pixels of the h x w crop, confidence.
         reference_mask: (B, M) bool, which references exist.
+        outfit_pictures: (B, K, 3, h, w) the target's scene in another outfit, cropped to the person; K is 1 where
+            the data asks for it, else 0. `outfit_keypoints` (B, K, 17, 3), `outfit_mask` (B, K) bool likewise.
         reference_faces: (B, M, 512) L2-normalised, zero where `face_mask` (B, M) bool is False.
         identities: B identity keys.
         file_names: B file names of the targets; `reference_names` B lists of file names.
@@ -103,6 +105,9 @@ class PersonBatch:
     reference_pictures: Tensor
     reference_keypoints: Tensor
     reference_mask: Tensor
+    outfit_pictures: Tensor
+    outfit_keypoints: Tensor
+    outfit_mask: Tensor
     reference_faces: Tensor
     face_mask: Tensor
     identities: list[str]

@@ -54,6 +54,7 @@ class IdentityDataModule(LightningDataModule):
         seed: int = 0,
         test_splits: tuple[Split, ...] = ("test",),
         test_target: View | None = None,
+        other_outfits: bool = False,
     ) -> None:
         """See the class.
 
@@ -74,13 +75,14 @@ class IdentityDataModule(LightningDataModule):
             test_splits: Whom `bolid test` is shown, a loader each; first those who are tested. A probe is fitted on the
                 training people, and wants [test, train].
             test_target: As `target`, in tests; null: the same.
+            other_outfits: Whether samples show the target in another outfit too (of folders rendered with two outfits).
         """
         super().__init__()
         self.folder, self.batch_size, self.size, self.reference_size = Path(folder), batch_size, size, reference_size
         self.target, self.min_references, self.max_references = target, min_references, max_references
         self.caption_dropout, self.eval_dropout = caption_dropout, eval_dropout or caption_dropout
         self.flip, self.samples_per_epoch, self.num_workers, self.seed = flip, samples_per_epoch, num_workers, seed
-        self.test_splits, self.test_target = test_splits, test_target or target
+        self.test_splits, self.test_target, self.other_outfits = test_splits, test_target or target, other_outfits
         self._datasets: dict[tuple[str, bool], LeaveOneOutDataset] = {}  # (split, whether to train on it)
 
     def require(self, stage: str) -> None:
@@ -211,6 +213,7 @@ class IdentityDataModule(LightningDataModule):
             self.seed,
             name=split,
             families=self.families() if training else None,
+            other_outfits=self.other_outfits,
         )
 
     def _report(self, split: str, training: bool) -> None:

@@ -27,7 +27,7 @@ OUTFIT = re.compile(r"(.*_\d+)[b-z]?\.png")
 
 @dataclass
 class References:
-    """Up to M reference photos of one person, padded; shapes as in `PersonBatch`, without B."""
+    """Up to M photos of one person, padded; shapes as in `PersonBatch`, without B."""
 
     pictures: np.ndarray
     keypoints: np.ndarray
@@ -66,6 +66,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         seed: int = 0,
         name: str = "photos",
         families: Mapping[str, object] | None = None,
+        other_outfits: bool = False,
     ) -> None:
         """Makes the working-size copies that are missing, and sorts the photos by identity.
 
@@ -84,6 +85,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
             name: Of the working copies on disk, see `ViewCache`.
             families: Of identities that look alike in all but the body; in training, members of one family follow each
                 other, so that a batch holds them together. Others are a family of their own.
+            other_outfits: Whether a sample shows the target's scene in another outfit too, where there is one.
 
         Raises:
             BolidError: if the numbers of references contradict each other.
@@ -93,6 +95,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         self.size, self.reference_size, self.seed, self.training = size, reference_size, seed, training
         self.min_references, self.max_references = min_references, max_references
         self.caption_dropout, self.flip = caption_dropout, flip if training else 0.0
+        self.other_outfits = other_outfits
         self._targets = ViewCache(records, folder, target, size, name)
         same = not max_references or (target == "person" and size == reference_size)
         self._people = self._targets if same else ViewCache(records, folder, "person", reference_size, name)
@@ -135,8 +138,9 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
             raise IndexError(index)
         rng = np.random.default_rng([self.seed, 1, epoch, index])
         row = self._target(epoch, index, rng)
-        references = self._references(self._choose(row, rng), rng)
-        return self._sample(row, references, rng)
+        references = self._references(self._choose(row, rng), self.max_references, rng)
+        outfit = self._references(self._other_outfit(row, rng), int(self.other_outfits), rng)
+        return self._sample(row, references, outfit, rng)
 
     def _target(self, epoch: int, index: int, rng: np.random.Generator) -> int:
         if not self.training:
@@ -160,8 +164,14 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         count = rng.integers(self.min_references, most + 1) if self.training else most
         return rng.permutation(others)[:count]
 
-    def _references(self, rows: np.ndarray, rng: np.random.Generator) -> References:
-        most, (height, width) = self.max_references, self.reference_size
+    def _other_outfit(self, target: int, rng: np.random.Generator) -> np.ndarray:
+        if not self.other_outfits:
+            return np.empty(0, int)
+        rows = self._rows[self._records[target].identity]
+        return rng.permutation(rows[(self._scenes[rows] == self._scenes[target]) & (rows != target)])[:1]
+
+    def _references(self, rows: np.ndarray, most: int, rng: np.random.Generator) -> References:
+        height, width = self.reference_size
         found = References(
             pictures=np.zeros((most, 3, height, width), np.float32),
             keypoints=np.zeros((most, 17, 3), np.float32),
@@ -178,7 +188,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
                 found.faces[slot], found.face_mask[slot] = record.face_embedding, True
         return found
 
-    def _sample(self, row: int, references: References, rng: np.random.Generator) -> PersonBatch:
+    def _sample(self, row: int, references: References, outfit: References, rng: np.random.Generator) -> PersonBatch:
         record, flipped = self._records[row], rng.random() < self.flip
         geometry = Geometry(*self._targets.geometry[row])
         caption, full_caption = self._captions(record.phrases, flipped, rng)
@@ -198,6 +208,9 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
             reference_pictures=_batch(references.pictures),
             reference_keypoints=_batch(references.keypoints),
             reference_mask=_batch(references.mask),
+            outfit_pictures=_batch(outfit.pictures),
+            outfit_keypoints=_batch(outfit.keypoints),
+            outfit_mask=_batch(outfit.mask),
             reference_faces=_batch(references.faces),
             face_mask=_batch(references.face_mask),
             identities=[record.identity],

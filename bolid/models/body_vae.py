@@ -36,6 +36,11 @@ class Posterior(NamedTuple):
         """KL(q ‖ N(0, I)) in nats: (B,)."""
         return 0.5 * (self.mean**2 + self.logvar.exp() - 1 - self.logvar).sum(1)
 
+    def divergence(self, other: Posterior) -> Tensor:
+        """½·(KL(q ‖ other) + KL(other ‖ q)) in nats (Jeffreys, halved): (B,), 0 where both are the same."""
+        square, mine, theirs = (self.mean - other.mean) ** 2, self.logvar.exp(), other.logvar.exp()
+        return 0.25 * ((square + mine) / theirs + (square + theirs) / mine - 2).sum(1)
+
 
 class Reconstruction(NamedTuple):
     """What the decoder draws: the picture (B, 3, H, W) in -1..1 and the silhouette (B, 1, H, W) in 0..1."""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from bolid.core.errors import BolidError
 from bolid.core.measures import Body, read_bodies
 from bolid.core.ranks import gather
-from bolid.core.results import Report
+from bolid.core.results import Report, read_metric
 from bolid.core.schema import PersonBatch
 from bolid.experts.pose import PoseEstimator
 from bolid.losses.contrastive import info_nce
@@ -30,7 +30,9 @@ from bolid.tasks.base import BaseTask
 
 
 class BodyVAETask(BaseTask):
-    """−log p(photo, silhouette | c, pose, caption) + β·KL + contrast·InfoNCE, c ~ q(c | the other photos).
+    """−log p(photo, silhouette | c, pose, caption) + β·KL + contrast·InfoNCE + consistency·J, c ~ q(c | other photos).
+
+    J is the divergence of what a photo tells of the person from what the same photo in another outfit tells.
 
     Args:
         model: Encoder and decoder.
@@ -38,6 +40,7 @@ class BodyVAETask(BaseTask):
         beta: Weight of the KL term once warmed up.
         beta_warmup: Steps over which β rises from zero.
         contrast: Weight of InfoNCE between the references and the held-out photo.
+        consistency: Weight of J; it needs `data.outfits: 2` and `data.other_outfits: true`.
         picture_dims: Independent values in a picture (see `GaussianNLL`).
         silhouette_dims: Independent values in a silhouette.
         told_pose: What the decoder is told of the held-out photo's pose: on the `average` body, or the person's `own`
@@ -46,6 +49,7 @@ class BodyVAETask(BaseTask):
         silhouettes: Whether the decoder draws silhouettes too.
         augment: What the references look like in training; null: as they are.
         people: Folder of rendered people, whose true proportions a test's probes are told; null for photos.
+        supervised: report.json of a `SupervisedBodyTask` tested on the same people, for `shape_r2_ratio`.
         pose: Finds people and keypoints for tests, as photos of users are read (then set data.test_target to frame);
             null: those of the data are taken.
         kwargs: See `BaseTask`.
@@ -63,6 +67,7 @@ class BodyVAETask(BaseTask):
         beta: float = 1.0,
         beta_warmup: int = 500,
         contrast: float = 10.0,
+        consistency: float = 0.0,
         picture_dims: float = 500.0,
         silhouette_dims: float = 500.0,
         told_pose: Literal["average", "own"] = "average",
@@ -70,6 +75,7 @@ class BodyVAETask(BaseTask):
         silhouettes: bool = True,
         augment: ViewAugment | None = None,
         people: Path | None = None,
+        supervised: Path | None = None,
         pose: PoseEstimator | None = None,
         **kwargs: Any,
     ):
@@ -80,15 +86,26 @@ class BodyVAETask(BaseTask):
                 f"{backbone.text_dim}: set the model's text_dim to {backbone.text_dim}"
             )
         self.model, self.backbone = model, backbone
-        self.beta, self.beta_warmup, self.contrast = beta, beta_warmup, contrast
+        self.beta, self.beta_warmup, self.contrast, self.consistency = beta, beta_warmup, contrast, consistency
         self.told_pose, self.told_caption, self.silhouettes = told_pose, told_caption, silhouettes
         self.augment = augment
-        self.people, self.pose = people, pose
+        self.people, self.supervised, self.pose = people, supervised, pose
         self.looks: list[list[Looks]] = [[], []]  # of a test: people who are tested, and people of the training
         self.measured: dict[str, float] = {}
         self.tested = 0
         self.bodies: Mapping[str, Body] | None = None
+        self.ceiling: float | None = None
         self.picture_nll, self.silhouette_nll = GaussianNLL(picture_dims), GaussianNLL(silhouette_dims)
+
+    def on_fit_start(self) -> None:
+        """Refuses a term that the data do not feed.
+
+        Raises:
+            BolidError: If nobody is shown in another outfit.
+        """
+        super().on_fit_start()
+        if self.consistency and not self.of_data("other_outfits", True):
+            raise BolidError("consistency compares outfits: set data.outfits: 2 and data.other_outfits: true")
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -123,7 +140,8 @@ class BodyVAETask(BaseTask):
     def total(self, terms: dict[str, Tensor], warm: float = 1.0) -> Tensor:
         """The loss: scalar; `warm` in 0..1 is how far β has risen."""
         kl = warm * self.beta * terms["kl"]
-        return terms["picture"] + terms["silhouette"] + kl + self.contrast * terms["contrast"]
+        same = self.contrast * terms["contrast"] + self.consistency * terms["consistency"]
+        return terms["picture"] + terms["silhouette"] + kl + same
 
     def _encode(self, batch: PersonBatch) -> Posterior:
         size = tuple(self.model.config.size)
@@ -136,7 +154,7 @@ class BodyVAETask(BaseTask):
         return self.model.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
 
     def losses(self, batch: PersonBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
-        """The terms, each a scalar in nats a sample: picture, silhouette, kl, contrast."""
+        """The terms, each a scalar in nats a sample: picture, silhouette, kl, contrast, consistency."""
         text = self.backbone.text_features(batch.full_captions) * self.told_caption
         pose = batch.keypoints if self.told_pose == "own" else batch.keypoints_canonical
         drawn = self.model.decode(posterior.sample(generator), pose, text)
@@ -151,7 +169,16 @@ class BodyVAETask(BaseTask):
             "silhouette": self.silhouette_nll(outline, batch.silhouette_known) * self.silhouettes,
             "kl": posterior.kl().mean(),
             "contrast": info_nce(posterior.sample(generator), held_out.sample(generator), batch.identities),
+            "consistency": self.outfit_divergence(batch, held_out),
         }
+
+    def outfit_divergence(self, batch: PersonBatch, held_out: Posterior) -> Tensor:
+        """J, the mean over the samples that show another outfit: scalar."""
+        shown = batch.outfit_mask.any(1)
+        if not shown.any():
+            return held_out.mean.new_zeros(())
+        other = self.model.encode(batch.outfit_pictures, batch.outfit_keypoints, batch.outfit_mask)
+        return held_out.divergence(other)[shown].mean()
 
     def on_test_start(self) -> None:
         """A new test starts afresh.
@@ -166,6 +193,7 @@ class BodyVAETask(BaseTask):
             raise BolidError("probes are fitted on people of the training: set data.test_splits to [test, train]")
         self.looks, self.tested = [[], []], 0
         self.bodies = None if self.people is None else read_bodies(self.people)
+        self.ceiling = None if self.supervised is None else read_metric(self.supervised, "shape_r2")
 
     def test_step(self, batch: PersonBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Looks at photos of people who are tested (loader 0) and of the training's (loader 1)."""
@@ -185,6 +213,8 @@ class BodyVAETask(BaseTask):
         test, train = (Looks.cat([look for looks in gather(part) for look in looks]) for part in self.looks)
         families = self.of_data("families", lambda split: {})("test")
         self.measured = body_report(self.model, train, test, self.bodies, families, self.seed)
+        if self.ceiling is not None and "shape_r2" in self.measured:
+            self.measured["shape_r2_ratio"] = self.measured["shape_r2"] / self.ceiling
         self.tested = len(test.names)
         self.log_dict({f"test/{name}": value for name, value in self.measured.items()})
 

@@ -105,11 +105,28 @@ def test_another_outfit_of_the_target_is_no_reference(photos):
             scenes = {name.split("_")[1][0] for name in sample.reference_names[0]}
             assert sample.file_names[0].split("_")[1][0] not in scenes
             assert scenes
+            assert sample.outfit_mask.shape == (1, 0)
     drawn = make((folder, [replace(r, renderer=0) for r in outfits]), training=False, max_references=5, name="real")
     assert len(drawn[0].reference_names[0]) == 5  # names of real photos mean nothing
     two = make((folder, outfits[:2]), name="two")
     with pytest.raises(IndexError):
         two[0]
+
+
+def test_the_targets_other_outfit_is_shown_where_asked_for_and_there(photos):
+    folder, records = photos
+    names = [f"train/p000000_{k}{letter}.png" for k in range(3) for letter in ("", "b")][:5]  # the last has no twin
+    for record, name in zip(records, names, strict=False):
+        (folder / name).write_bytes((folder / record.file_name).read_bytes())
+    outfits = [replace(r, file_name=n, renderer=2, silhouette=None) for r, n in zip(records, names, strict=False)]
+    dataset = make((folder, outfits), training=False, target="person", size=(96, 64), name="pairs", other_outfits=True)
+    samples = {sample.file_names[0]: sample for sample in map(dataset.__getitem__, range(len(dataset)))}
+    for name, sample in samples.items():
+        twin = samples.get(name.replace("b.", ".") if "b." in name else name.replace(".", "b."))
+        assert sample.outfit_mask.tolist() == [[twin is not None]]
+        assert torch.equal(sample.outfit_pictures[0, 0], torch.zeros(3, 96, 64) if twin is None else twin.pictures[0])
+        assert torch.equal(sample.outfit_keypoints[0, 0], torch.zeros(17, 3) if twin is None else twin.keypoints[0])
+    assert len(samples) == 5
 
 
 def test_people_with_too_few_photos_are_no_targets(photos):

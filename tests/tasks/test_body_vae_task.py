@@ -4,6 +4,8 @@ from dataclasses import fields
 
 import pytest
 import torch
+from lightning.pytorch import LightningDataModule
+from torch.distributions import Normal, kl_divergence
 from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
@@ -14,7 +16,7 @@ from bolid.tasks.body_vae import BodyVAETask
 from tests import miniature
 from tests.quiet import quiet_trainer
 
-TERMS = {"picture", "silhouette", "kl", "contrast"}
+TERMS = {"picture", "silhouette", "kl", "contrast", "consistency"}
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +83,11 @@ def test_fitting_one_batch_lowers_the_loss(task):
         ("silhouette", {"encoder", "decoder", "silhouette_nll"}),
         ("kl", {"encoder"}),
         ("contrast", {"encoder"}),
+        ("consistency", {"encoder"}),
     ],
 )
 def test_each_term_teaches_its_parts_and_no_other(task, term, parts):
-    value = terms(task, miniature.batch())[term]
+    value = terms(task, in_other_outfits(miniature.batch()))[term]
     assert value.shape == ()
     assert torch.isfinite(value)
     value.backward()
@@ -106,11 +109,48 @@ def test_beta_rises_to_its_value_and_stays(task, tmp_path):
 
 
 def test_the_loss_is_the_sum_its_docstring_says(task):
-    values = {
-        k: torch.tensor(v) for k, v in {"picture": 1.0, "silhouette": 10.0, "kl": 100.0, "contrast": 1000.0}.items()
-    }
-    assert task.total(values) == 1 + 10 + 2 * 100 + 10 * 1000
-    assert task.total(values, 0.5) == 1 + 10 + 100 + 10 * 1000
+    task.consistency = 3.0
+    numbers = {"picture": 1.0, "silhouette": 10.0, "kl": 100.0, "contrast": 1000.0, "consistency": 10_000.0}
+    values = {k: torch.tensor(v) for k, v in numbers.items()}
+    assert task.total(values) == 1 + 10 + 2 * 100 + 10 * 1000 + 3 * 10_000
+    assert task.total(values, 0.5) == 1 + 10 + 100 + 10 * 1000 + 3 * 10_000
+
+
+def in_other_outfits(batch, shown=None):
+    """The batch with another picture of everybody, or of those `shown`, in the place of another outfit."""
+    batch.outfit_pictures = batch.reference_pictures[:, :1].flip(-2)
+    batch.outfit_keypoints = batch.reference_keypoints[:, :1]
+    batch.outfit_mask = torch.ones(len(batch), 1, dtype=torch.bool) if shown is None else shown[:, None]
+    return batch
+
+
+def test_what_another_outfit_tells_is_compared_where_it_is_shown(task):
+    batch = in_other_outfits(miniature.batch())
+    everybody = terms(task, batch)["consistency"]
+    views = ((batch.pictures, batch.keypoints), (batch.outfit_pictures[:, 0], batch.outfit_keypoints[:, 0]))
+    ones = torch.ones(len(batch), 1, dtype=torch.bool)
+    one, two = (
+        Normal(found.mean, (0.5 * found.logvar).exp())
+        for found in (task.model.encode(pictures[:, None], points[:, None], ones) for pictures, points in views)
+    )
+    each = ((kl_divergence(one, two) + kl_divergence(two, one)) / 2).sum(1)  # (B,)
+    assert everybody > 0
+    torch.testing.assert_close(everybody, each.mean())
+    shown = torch.arange(len(batch)) == 1
+    torch.testing.assert_close(terms(task, in_other_outfits(batch, shown))["consistency"], each[1])
+    assert terms(task, in_other_outfits(batch, ~(shown | ~shown)))["consistency"] == 0
+    assert terms(task, miniature.batch())["consistency"] == 0
+
+
+def test_consistency_asks_for_outfits_to_compare(task, tmp_path):
+    task.consistency = 1.0
+    data = LightningDataModule()
+    data.other_outfits = False
+    data.train_dataloader = lambda: DataLoader([miniature.batch()], batch_size=None)
+    with pytest.raises(BolidError, match=r"data\.other_outfits: true"):
+        quiet_trainer(tmp_path).fit(task, datamodule=data)
+    data.other_outfits = True
+    quiet_trainer(tmp_path).fit(task, datamodule=data)
 
 
 def test_the_held_out_photo_decides_neither_the_code_nor_what_is_decoded(task, monkeypatch):
