@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bolid.core.errors import BolidError
-from bolid.core.measures import RATIOS, read_bodies, standardise
+from bolid.core.measures import RATIOS, Body, read_bodies, standardise
 from bolid.core.schema import PersonBatch
-from bolid.models.body_vae import BodyVAE
+from bolid.models.body_vae import BodyVAE, Posterior
 from bolid.tasks.body_vae import BodyVAETask
 
 
@@ -22,33 +23,25 @@ class SupervisedBodyTask(BodyVAETask):
 
     Args:
         model: The encoder, and a decoder that is left alone.
-        kwargs: See `BodyVAETask`; `people` is needed.
-
-    Raises:
-        BolidError: If no `people` are named.
+        people: Folder of the rendered people.
+        kwargs: See `BodyVAETask`.
     """
 
-    def __init__(self, model: BodyVAE, **kwargs: Any):
-        super().__init__(model=model, **kwargs)
-        if self.people is None:
-            raise BolidError("true proportions are taught, so set the task's people to the folder of rendered people")
+    def __init__(self, model: BodyVAE, people: Path, **kwargs: Any):
+        super().__init__(model=model, people=people, **kwargs)
+        self.folder = people
         self.shape = nn.Linear(model.config.latent_dim, len(RATIOS))
         for unused in (model.decoder, self.picture_nll, self.silhouette_nll):
             unused.requires_grad_(False)
 
-    def on_fit_start(self) -> None:
-        """Reads the bodies of the people to train on."""
-        super().on_fit_start()
-        self.bodies = read_bodies(self.people)
+    @cached_property
+    def truth(self) -> dict[str, Body]:
+        """Everybody's body by identity, once there are people."""
+        return dict(read_bodies(self.folder))
 
-    def on_validation_start(self) -> None:
-        """As `on_fit_start`."""
-        super().on_validation_start()
-        self.bodies = read_bodies(self.people)
-
-    def losses(self, batch: PersonBatch, posterior: Any, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: PersonBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
         """The one term, a scalar in within-gender variances."""
-        truth = standardise([self.bodies[who] for who in batch.identities]).to(self.device)  # (B, 7)
+        truth = standardise([self.truth[who] for who in batch.identities]).to(self.device)  # (B, 7)
         return {"shape": F.mse_loss(self.shape(posterior.mean).float(), truth)}
 
     def total(self, terms: dict[str, Tensor], warm: float = 1.0) -> Tensor:

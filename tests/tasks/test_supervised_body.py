@@ -52,11 +52,6 @@ def test_one_reading_a_proportion(task):
     assert task.shape.out_features == len(RATIOS)
 
 
-def test_without_people_there_is_nothing_to_teach(task):
-    with pytest.raises(BolidError, match="people"):
-        SupervisedBodyTask(task.model, backbone=task.backbone)
-
-
 def test_a_number_of_a_report_is_read_and_its_absence_named(tmp_path):
     (tmp_path / "report.json").write_text(json.dumps({"shape_r2": 0.5}))
     assert read_metric(tmp_path / "report.json", "shape_r2") == 0.5
