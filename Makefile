@@ -5,7 +5,7 @@ DEMO := runs/adapter/demo
 T := runs/tiny
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-all lint tiny clean check
+.PHONY: help setup demo test test-all lint tiny ablation clean check
 
 # A fit that goes on from its last checkpoint: arguments, run's folder.
 fit = $(RUN)/bolid fit $(1) $(if $(wildcard $(2)/checkpoints/last.ckpt),--ckpt_path $(2)/checkpoints/last.ckpt)
@@ -79,6 +79,25 @@ $(T)/body_vae_first/body_vae: $(T)/new
 
 $(T)/body_vae/body_vae: $(T)/body_vae_first/body_vae
 	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml,$(@D))
+
+# Every choice of stage 1 undone in turn, with the same steps and seed.
+A := runs/body_ablation
+STEPS ?= 1500
+ABLATED := body_vae $(basename $(notdir $(filter-out %/body_supervised.yaml,$(wildcard configs/experiment/body_*.yaml))))
+BODY = --config configs/body_vae.yaml $(if $(wildcard configs/experiment/$(1).yaml),--config configs/experiment/$(1).yaml) \
+  --trainer.logger.init_args.name body_ablation --trainer.logger.init_args.version $(1) \
+  --trainer.max_steps $(STEPS) --model.init_args.scheduler.init_args.T_max $(STEPS)
+
+ablation: check setup $(ABLATED:%=$(A)/%/report.json)  ## Measure what each choice of the body encoder buys (hours; resumes)
+	$(RUN)/bolid compare --runs $(ABLATED:%=$(A)/%) --out benchmarks/results/body_ablation.json --metrics \
+	  retrieval_top1_4view retrieval_top1_1view twin_top1 shape_r2 shape_r2_ratio clothes_leak pose_leak kl_nats
+
+$(A)/body_supervised/report.json:
+	$(call member,$(call BODY,body_supervised),$(@D))
+
+$(A)/%/report.json: | $(A)/body_supervised/report.json
+	$(call fit,$(call BODY,$*),$(@D))
+	$(RUN)/bolid test $(call BODY,$*) --model.init_args.supervised $| --ckpt_path $(@D)/checkpoints/last.ckpt
 
 clean:  ## Remove the environment and caches, not runs or data
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -15,6 +15,7 @@ TRAINING = {
     "predict": "Draw the prompts of the test photos with a checkpoint, in every column.",
 }
 FUNCTIONS = {
+    "compare": ("bolid.verbs.compare:compare", "Put the numbers of several tests side by side."),
     "generate": ("bolid.verbs.generate:generate", "Draw pictures of a person from a prompt."),
     "identity create": ("bolid.verbs.identity:create_identity", "Read a person off photos, and store them by name."),
     "identity mix": ("bolid.verbs.identity:mix_identities", "Store somebody between two people."),
@@ -93,8 +94,9 @@ def call(verb: str, argv: list[str]) -> None:
 
     module, _, name = FUNCTIONS[verb][0].partition(":")
     function = getattr(import_module(module), name)
+    positional = not verb.startswith(("identity", "compare"))
     result = auto_cli(
-        function, args=gather(argv, function), as_positional=not verb.startswith("identity"), prog=f"bolid {verb}",
+        function, args=gather(argv, function), as_positional=positional, prog=f"bolid {verb}",
         parser_class=OneLineParser, allow_abbrev=False,
     )  # fmt: skip
     if result is not None:

@@ -46,13 +46,25 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
+def read_report(path: Path) -> dict[str, float]:
+    """The numbers of a `report.json` by name.
+
+    Raises:
+        BolidError: If the file cannot be read.
+    """
+    try:
+        return {str(name): float(value) for name, value in json.loads(Path(path).read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise BolidError(f"{path} is no report ({error}): name one that `bolid test` wrote.") from error
+
+
 def read_metric(path: Path, name: str) -> float:
     """A number of a `report.json`.
 
     Raises:
         BolidError: If the file cannot be read, or has no such number.
     """
-    try:
-        return float(json.loads(Path(path).read_text())[name])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BolidError(f"{path} tells no {name} ({error}): name the report.json that a test wrote.") from error
+    report = read_report(path)
+    if name not in report:
+        raise BolidError(f"{path} tells no {name}: name the report of another test.")
+    return report[name]

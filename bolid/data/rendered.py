@@ -60,7 +60,7 @@ class RenderedPeople(IdentityDataModule):
             eval_photos: Photos of each person to validate and test on; null: as many.
             photo_size: Height and width of the photos in pixels.
             framing: Which part of the person photos show, as the renderer calls it.
-            outfits: 2 draws every photo in a second outfit too.
+            outfits: 2 draws every photo to train on in a second outfit too.
             families: How many consecutive people to train on share head, skin and hair (2: twins); 0: nobody. Batches
                 hold them together.
             test_families: The same of the people to test on.
@@ -82,7 +82,8 @@ class RenderedPeople(IdentityDataModule):
         self.photos = {"train": photos} | dict.fromkeys(("val", "test"), eval_photos or photos)
         self.photo_size, self.face_embedder = photo_size, face_embedder
         self.render_workers = render_workers
-        self._how: dict[str, Any] = {"framing": framing, "outfits": outfits, "seed": render_seed}
+        self._how: dict[str, Any] = {"framing": framing, "seed": render_seed}
+        self._outfits = {"train": outfits, "val": 1, "test": 1}
         self._families = {"train": families, "val": 0, "test": test_families}
         self._check_people()
 
@@ -149,7 +150,7 @@ class RenderedPeople(IdentityDataModule):
 
     def _lacks(self, split: str, records: Sequence[PersonRecord]) -> bool:
         counts = Counter(r.identity for r in records if split_of(r.file_name) == split)
-        return any(counts[person_name(p)] < self.photos[split] * self._how["outfits"] for p in self.people[split])
+        return any(counts[person_name(p)] < self.photos[split] * self._outfits[split] for p in self.people[split])
 
     def _check_photos(self, records: Sequence[PersonRecord]) -> None:
         """A folder made with another configuration must not pass for this one's."""
@@ -185,7 +186,8 @@ class RenderedPeople(IdentityDataModule):
 
             render_people(
                 self.folder, people, self.photos[split], height, width,
-                split=split, families=self._families[split], workers=self.render_workers, **self._how,
+                split=split, families=self._families[split], outfits=self._outfits[split], workers=self.render_workers,
+                **self._how,
             )  # fmt: skip
         except ImportError as error:
             raise BolidError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
@@ -111,17 +111,22 @@ def table(metrics: dict[str, float], columns: Sequence[str]) -> list[str]:
         (beside.setdefault(metric, {}) if column in columns else alone)[column if column in columns else name] = cell
     headings = [c for c in columns if any(c in line for line in beside.values())]
     rows = {metric: [cells.get(heading, "–") for heading in headings] for metric, cells in beside.items()}
-    parts = [_table(headings, rows)] if rows else []
-    parts += [_table(["value"], {name: [cell] for name, cell in alone.items()})] if alone else []
+    parts = [_lines("metric", headings, rows)] if rows else []
+    parts += [_lines("metric", ["value"], {name: [cell] for name, cell in alone.items()})] if alone else []
     return [line for number, part in enumerate(parts) for line in ([""] if number else []) + part]
 
 
-def _table(headings: Sequence[str], rows: dict[str, list[str]]) -> list[str]:
-    lines = [f"| metric | {' | '.join(headings)} |", "|---|" + "---:|" * len(headings)]
+def grid(corner: str, headings: Sequence[str], rows: Mapping[str, Sequence[float]]) -> list[str]:
+    """A Markdown table of numbers, a line per row; what is not a number is a dash."""
+    return _lines(corner, headings, {name: [_cell(value) for value in values] for name, values in rows.items()})
+
+
+def _lines(corner: str, headings: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
+    lines = [f"| {corner} | {' | '.join(headings)} |", "|---|" + "---:|" * len(headings)]
     return lines + [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
 
 
-def _cell(value: float, low: float | None, high: float | None) -> str:
+def _cell(value: float, low: float | None = None, high: float | None = None) -> str:
     if not isfinite(value):
         return "–"
     known = low is not None and high is not None and isfinite(low) and isfinite(high)

@@ -57,5 +57,5 @@ def test_a_number_of_a_report_is_read_and_its_absence_named(tmp_path):
     assert read_metric(tmp_path / "report.json", "shape_r2") == 0.5
     with pytest.raises(BolidError, match="tells no twin_top1"):
         read_metric(tmp_path / "report.json", "twin_top1")
-    with pytest.raises(BolidError, match="name the report"):
+    with pytest.raises(BolidError, match="is no report"):
         read_metric(tmp_path / "none.json", "shape_r2")

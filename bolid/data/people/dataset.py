@@ -205,10 +205,10 @@ def _finished(job: Job, number: int) -> bool:
 
 
 def _check_others(job: Job) -> None:
-    """Refuses to mix photos: all of a folder are rendered alike, but for how many there are, and families by split."""
+    """Refuses to mix photos: all of a folder are alike, but for how many there are; families and outfits by split."""
     now = _fingerprint(job)
     for file in sorted((job.folder / ROWS).glob("*/p*.json")):
-        free = {"photos"} if file.parent.name == job.split else {"photos", "families"}
+        free = {"photos"} if file.parent.name == job.split else {"photos", "families", "outfits"}
         _compare(job, file, {key: value for key, value in now.items() if key not in free})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -52,6 +53,7 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         channels: After each halving.
         fine: Channels of the maps at half the picture's size.
         width: Of the features that proportions are read from.
+        near: Channels of the blocks that look at the window; the last two halve it.
     """
 
     @register_to_config
@@ -61,12 +63,15 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         channels: tuple[int, ...] = (32, 64, 96, 160),
         fine: int = 32,
         width: int = 256,
+        near: tuple[int, ...] = (48, 32),
     ):
         super().__init__()
         self.pyramid = Pyramid((size[0], size[1]), tuple(channels), fine)
         self.maps = nn.Conv2d(fine, KEYPOINTS + 1, 1)
-        self.window = nn.Sequential(Residual(fine + 1, 48, 1), Residual(48, 48, 2), Residual(48, 32, 2), nn.Flatten())
-        inputs = 32 * (WINDOW[0] // 4) * (WINDOW[1] // 4) + 2 * KEYPOINTS + len(BONES) + 1 + channels[-1]
+        strides = [1] * (len(near) - 2) + [2, 2]
+        blocks = (Residual(a, b, n) for (a, b), n in zip(pairwise([fine + 1, *near]), strides, strict=True))
+        self.window = nn.Sequential(*blocks, nn.Flatten())
+        inputs = near[-1] * (WINDOW[0] // 4) * (WINDOW[1] // 4) + 2 * KEYPOINTS + len(BONES) + 1 + channels[-1]
         self.head = nn.Sequential(
             nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.1),
             nn.Linear(width, len(RATIOS)),

@@ -108,12 +108,13 @@ def test_other_people_rendered_otherwise_are_refused(finished, monkeypatch, chan
         render_people(finished, [5], **(SMALL | change))
 
 
-def test_splits_may_differ_in_families_and_people_in_photos(finished, monkeypatch):
+def test_splits_may_differ_in_families_and_outfits_and_people_in_photos(finished, monkeypatch):
     asked = []
     monkeypatch.setattr(dataset, "_render", lambda job, *_: asked.append(job.photos))
     render_people(finished, [5], split="val", families=2, **SMALL)
+    render_people(finished, [5], **(SMALL | {"split": "val", "outfits": 2}))
     render_people(finished, [5], **(SMALL | {"photos": 1}))
-    assert asked == [2, 1]
+    assert asked == [2, 2, 1]
 
 
 def test_photos_of_another_version_keep_it_and_are_not_extended(finished, monkeypatch):
