@@ -48,6 +48,8 @@ class BodyVAETask(BaseTask):
         told_caption: Whether the decoder is told the caption, so that the code need not hold clothes and background.
         silhouettes: Whether the decoder draws silhouettes too.
         augment: What the references look like in training; null: as they are.
+        keypoints: What the encoder is told of the pose in training: the keypoints of the `data`, or those that `pose`
+            finds in the crops as they are augmented.
         people: Folder of rendered people, whose true proportions a test's probes are told; null for photos.
         supervised: report.json of a `SupervisedBodyTask` tested on the same people, for `shape_r2_ratio`.
         pose: Finds people and keypoints for tests, as photos of users are read (then set data.test_target to frame);
@@ -55,7 +57,7 @@ class BodyVAETask(BaseTask):
         kwargs: See `BaseTask`.
 
     Raises:
-        BolidError: If the decoder reads caption features of another size than the backbone's.
+        BolidError: If the decoder reads caption features of another size than the backbone's, or `pose` lacks.
     """
 
     trained_buffers = ("model.mean_code",)
@@ -74,6 +76,7 @@ class BodyVAETask(BaseTask):
         told_caption: bool = True,
         silhouettes: bool = True,
         augment: ViewAugment | None = None,
+        keypoints: Literal["data", "pose"] = "data",
         people: Path | None = None,
         supervised: Path | None = None,
         pose: PoseEstimator | None = None,
@@ -85,7 +88,9 @@ class BodyVAETask(BaseTask):
                 f"the decoder reads {model.config.text_dim} numbers a caption, but {backbone.path} gives "
                 f"{backbone.text_dim}: set the model's text_dim to {backbone.text_dim}"
             )
-        self.model, self.backbone = model, backbone
+        if keypoints == "pose" and pose is None:
+            raise BolidError("keypoints: pose asks a pose network; set the task's pose, or keypoints: data")
+        self.model, self.backbone, self.keypoints = model, backbone, keypoints
         self.beta, self.beta_warmup, self.contrast, self.consistency = beta, beta_warmup, contrast, consistency
         self.told_pose, self.told_caption, self.silhouettes = told_pose, told_caption, silhouettes
         self.augment = augment
@@ -151,7 +156,14 @@ class BodyVAETask(BaseTask):
                     f"the data's pictures have height and width {list(pictures.shape[-2:])}, the body encoder's "
                     f"{list(size)}: set data.{name} and the model's size to the same"
                 )
-        return self.model.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
+        return self.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
+
+    def encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Posterior:
+        """As the model's, with the keypoints that the task's `keypoints` asks for."""
+        if self.keypoints == "pose" and self.pose is not None:
+            found = self.pose.estimate(pictures.flatten(0, 1) * 0.5 + 0.5)
+            keypoints = found.keypoints.unflatten(0, mask.shape)
+        return self.model.encode(pictures, keypoints, mask)
 
     def losses(self, batch: PersonBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
         """The terms, each a scalar in nats a sample: picture, silhouette, kl, contrast, consistency."""
@@ -161,7 +173,7 @@ class BodyVAETask(BaseTask):
         weight = gaussian_weight(batch.keypoints, batch.pictures.shape[-2:], self.model.config.sigma)
         picture = weighted_mse(drawn.picture, batch.pictures, weight)
         outline = F.mse_loss(drawn.silhouette, batch.silhouettes, reduction="none").mean((1, 2, 3))
-        held_out = self.model.encode(
+        held_out = self.encode(
             batch.pictures[:, None], batch.keypoints[:, None], torch.ones_like(batch.reference_mask[:, :1])
         )
         return {
@@ -177,7 +189,7 @@ class BodyVAETask(BaseTask):
         shown = batch.outfit_mask.any(1)
         if not shown.any():
             return held_out.mean.new_zeros(())
-        other = self.model.encode(batch.outfit_pictures, batch.outfit_keypoints, batch.outfit_mask)
+        other = self.encode(batch.outfit_pictures, batch.outfit_keypoints, batch.outfit_mask)
         return held_out.divergence(other)[shown].mean()
 
     def on_test_start(self) -> None:

@@ -9,6 +9,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
+from bolid.experts.pose import Pose
 from bolid.models.augment import ViewAugment
 from bolid.models.backbones import StableDiffusion
 from bolid.models.body_vae import BodyVAE
@@ -173,6 +174,32 @@ def test_the_decoder_sees_the_average_body_and_the_caption(task, monkeypatch):
     assert code.shape == (4, 8)
     assert torch.equal(keypoints, batch.keypoints_canonical)
     assert torch.equal(text, task.backbone.text_features(batch.full_captions))
+
+
+def test_keypoints_are_the_datas_or_what_the_pose_network_finds_in_the_crops(task, monkeypatch):
+    batch, told, encode = in_other_outfits(miniature.batch()), [], task.model.encode
+    monkeypatch.setattr(
+        task.model, "encode", lambda pictures, points, mask: told.append(points) or encode(pictures, points, mask)
+    )
+    terms(task, batch)
+    views = batch.reference_keypoints, batch.keypoints[:, None], batch.outfit_keypoints
+    assert all(torch.equal(a, b) for a, b in zip(told, views, strict=True))
+    task.keypoints, task.pose = "pose", FakePose()
+    told.clear()
+    terms(task, batch)
+    views = batch.reference_pictures, batch.pictures[:, None], batch.outfit_pictures
+    for points, pictures in zip(told, views, strict=True):
+        torch.testing.assert_close(points[..., 0, 0], pictures.mean((2, 3, 4)) * 0.5 + 0.5)
+    with pytest.raises(BolidError, match="set the task's pose"):
+        BodyVAETask(task.model, task.backbone, keypoints="pose")
+
+
+class FakePose:
+    def estimate(self, pictures):
+        assert pictures.min() >= 0
+        assert pictures.max() <= 1
+        points = pictures.mean((1, 2, 3))[:, None, None].expand(-1, 17, 3)
+        return Pose(points, torch.zeros(len(pictures), 4), torch.ones(len(pictures)), torch.zeros(len(pictures)))
 
 
 def test_unknown_silhouettes_are_ignored(task):
