@@ -144,7 +144,7 @@ def test_fit_then_test_leave_checkpoint_adapter_report_and_sheet(run, photos, tm
 
 
 OVERLAYS = ["backbone/sd15", "backbone/sdxl", "trainer/cuda", "losses/one_step", "losses/few_step"]
-OVERLAYS += ["experiment/slides", "experiment/image_prompt"]
+OVERLAYS += ["experiment/slides", "experiment/image_prompt", "experiment/pose"]
 
 
 @pytest.mark.parametrize("overlay", [f"{name}.yaml" for name in OVERLAYS])

@@ -37,6 +37,7 @@ REAL = [
     ["adapter.yaml", "losses/few_step.yaml"],
     ["adapter.yaml", "experiment/slides.yaml"],
     ["adapter.yaml", "experiment/image_prompt.yaml"],
+    ["adapter.yaml", "experiment/pose.yaml"],
     ["adapter.yaml", "backbone/sdxl.yaml", "data/folder.yaml", "trainer/cuda.yaml"],
     ["body_vae.yaml"],
     ["body_vae.yaml", "trainer/cuda.yaml"],

@@ -25,11 +25,12 @@ from bolid.experts.pose import PoseEstimator
 from bolid.models.attention import adapter_weights, install_branches, load_adapter_weights, set_scales
 from bolid.models.backbones import Backbone, Dtype, StableDiffusion, StableDiffusionXL
 from bolid.models.body_prior import load_body_prior
-from bolid.models.branches import BodyBranch, FaceBranch, IdentityBranch
+from bolid.models.branches import BodyBranch, FaceBranch, IdentityBranch, PoseBranch
+from bolid.models.branches.pose import pose_numbers
 from bolid.pipelines.identify import look_at, mean_face
 
 BACKBONES = {c.__name__: c for c in (StableDiffusion, StableDiffusionXL)}
-BRANCHES = {c.name: c for c in (FaceBranch, BodyBranch, ImageBranch)}
+BRANCHES = {c.name: c for c in (FaceBranch, BodyBranch, ImageBranch, PoseBranch)}
 CARD = "adapter.json"
 
 
@@ -164,6 +165,7 @@ class BoLIDPipeline:
         scale: float | Mapping[str, float] = 1.0,
         seed: int = 0,
         output_type: str = "pil",
+        pose: Tensor | None = None,
     ) -> PictureOutput:
         """Draws `num_images_per_prompt` pictures per prompt, those of one prompt side by side.
 
@@ -179,6 +181,8 @@ class BoLIDPipeline:
             scale: λ, for every branch or by a branch's name (a missing name means 1).
             seed: Picture number i is drawn from seed + i, whatever the batch.
             output_type: `pil`, or `pt` for a tensor (N, 3, H, W) in 0..1.
+            pose: In which pose, if the adapter has a pose branch: (17, 3) COCO keypoints, x and y as shares of the
+                picture's width and height, and confidence, 0 for unknown.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         people = list(identity) if isinstance(identity, Sequence) else [identity] * len(prompts)
@@ -186,10 +190,11 @@ class BoLIDPipeline:
             raise BolidError(f"{len(people)} identities for {len(prompts)} prompts: give one, or one per prompt")
         rows = [i for i in range(len(prompts)) for _ in range(num_images_per_prompt)]
         scales = self._scales(scale)
+        nothing = identity is None and pose is None
         pictures = self.draw(
             [prompts[i] for i in rows],
-            self.embeds([people[i] for i in rows]),
-            [0.0] * len(scales) if identity is None else scales,
+            self.embeds([people[i] for i in rows], pose),
+            [0.0] * len(scales) if nothing else scales,
             [seed + i for i in range(len(rows))],
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
@@ -207,16 +212,22 @@ class BoLIDPipeline:
             raise BolidError(f"scale: no branch is called {', '.join(unknown)}; there are {', '.join(names)}")
         return [float(scale.get(name, 1.0)) for name in names]
 
-    def embeds(self, people: Sequence[Identity | None]) -> list[Tensor]:
-        """Per branch the people's embeddings (B, E), zero where unknown.
+    def embeds(self, people: Sequence[Identity | None], pose: Tensor | None = None) -> list[Tensor]:
+        """Per branch the embeddings (B, E) of people who are all in one pose (17, 3), zero where unknown.
 
         Raises:
-            BolidError: If one was read by another network than the branch was trained with, or has another size.
+            BolidError: If one was read by another network than the branch was trained with, or has another size, or no
+                branch takes a pose.
         """
+        if pose is not None and not any(isinstance(branch, PoseBranch) for branch in self.branches):
+            raise BolidError("this adapter takes no pose: train one with configs/experiment/pose.yaml")
         rows = []
         for branch in self.branches:
-            self._check(branch, people)
-            known = [None if p is None else getattr(p, branch.name) for p in people]
+            if isinstance(branch, PoseBranch):
+                known = [None if pose is None else pose_numbers(pose)] * len(people)
+            else:
+                self._check(branch, people)
+                known = [None if p is None else getattr(p, branch.name) for p in people]
             rows.append(torch.stack([torch.zeros(branch.embed_dim) if k is None else k.float().cpu() for k in known]))
         return rows
 

@@ -48,6 +48,17 @@ def look_at(
     return usable(photos, read)
 
 
+def pose_in(photo: str | Path, pose: Estimator) -> Tensor:
+    """In which pose the one person of a photo is, (17, 3) as `BoLIDPipeline` takes it.
+
+    Raises:
+        BolidError: If the photo cannot be read, or does not show one person.
+    """
+    picture = open_picture(Path(photo))
+    keypoints, _ = find_person(picture, pose, str(photo))
+    return torch.from_numpy(keypoints / np.array([*picture.size, 1.0])).float()
+
+
 def usable(photos: Sequence[T], read: Callable[[T], Look]) -> list[Look]:
     """Looks at photos of one person; each that cannot be used is left out with a warning.
 

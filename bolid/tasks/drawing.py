@@ -112,7 +112,8 @@ class DrawingTask(BaseTask):
             return self.round_trip(batch.pictures)
         embeds = [branch.embed(batch) for branch in self.branches]
         if column.other:
-            embeds = self.of_others(batch, embeds)
+            others = self.of_others(batch, embeds)
+            embeds = [o if b.personal else e for b, e, o in zip(self.branches, embeds, others, strict=True)]
         seeds = [self.seed + crc32(name.encode()) for name in batch.file_names]
         return self.pipeline.draw(
             batch.captions,

@@ -33,6 +33,8 @@ def generate(
     size: tuple[int, int] | None = None,
     identities: Path = HOME,
     device: str = "cpu",
+    pose: Path | None = None,
+    pose_network: Path = Path("data/tiny/pose"),
 ) -> str:
     """Draws pictures of a person whom `bolid identity create` stored, or of nobody in particular.
 
@@ -52,6 +54,8 @@ def generate(
         size: Height and width in pixels; null for the backbone's own.
         identities: Where identities are kept.
         device: cpu, cuda, cuda:1, …
+        pose: A photo of somebody in the wanted pose, for adapters with a pose branch; null leaves it to the prompt.
+        pose_network: Folder of the network that finds the pose there.
 
     Returns:
         A line that says where the pictures are.
@@ -63,7 +67,9 @@ def generate(
 
     from bolid.core.identity_file import IdentityFolder
     from bolid.core.safe_io import atomic_path
+    from bolid.experts.pose import PoseEstimator
     from bolid.pipelines import BoLIDPipeline
+    from bolid.pipelines.identify import pose_in
 
     if count < 1:
         raise BolidError(f"nothing to draw: count={count} must be 1 or more")
@@ -74,13 +80,14 @@ def generate(
     if person is not None:
         check_known(person, pipe.branches, str(identity))
     imagined = None if prior is None else pipe.imagine(prompt, prior, range(seed, seed + count))
+    wanted = None if pose is None else pose_in(pose, PoseEstimator(pose_network))
     scales = {"face": face_scale, "body": body_scale}
     height, width = size or (None, None)
     for number in trange(seed, seed + count, unit="picture"):
         who = person if imagined is None else imagined[number - seed]
         picture: Any = pipe(
             prompt, who, negative_prompt, height, width, steps, guidance, seed=number,
-            scale={b.name: scales.get(b.name, 1.0) for b in pipe.branches},
+            scale={b.name: scales.get(b.name, 1.0) for b in pipe.branches}, pose=wanted,
         ).images[0]  # fmt: skip
         with atomic_path(out / f"{number}.png") as part:
             picture.save(part)
@@ -93,8 +100,9 @@ def check_known(person: Identity, branches: Sequence[IdentityBranch], name: str)
     Raises:
         BolidError: If it holds nothing of it.
     """
-    missing = [branch.name for branch in branches if getattr(person, branch.name, None) is None]
-    if len(missing) == len(branches):
+    wanted = [branch.name for branch in branches if branch.personal]
+    missing = [name for name in wanted if getattr(person, name) is None]
+    if wanted and len(missing) == len(wanted):
         raise BolidError(
             f"{name} holds nothing that this adapter draws by ({', '.join(missing)}): create the identity anew; "
             "an image branch needs `--clip`"

@@ -14,7 +14,7 @@ from bolid.core.identity import Identity
 from bolid.core.safe_io import sha256
 from bolid.models.attention import install_branches
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
-from bolid.models.branches import BodyBranch, FaceBranch, TrueBodyBranch
+from bolid.models.branches import BodyBranch, FaceBranch, PoseBranch, TrueBodyBranch
 from bolid.pipelines.bolid import BoLIDPipeline
 from tests import miniature
 from tests.data.fabricate import fabricate
@@ -106,6 +106,24 @@ def test_what_is_not_known_of_a_person_is_as_if_its_branch_were_off(either, bran
     unknown = either(PROMPT, replace(ANNA, **{branch: None}), **SHORT).images
     assert torch.equal(unknown, off)
     assert not near(off, either(PROMPT, ANNA, **SHORT).images)
+
+
+def test_a_pose_is_asked_for_with_or_without_a_person(pipe, tmp_path):
+    backbone, branches = StableDiffusion(pipe.backbone.path), [FaceBranch(), PoseBranch()]
+    torch.manual_seed(0)
+    install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
+    BoLIDPipeline(backbone, branches).save_pretrained(tmp_path)
+    posed = BoLIDPipeline.from_pretrained(tmp_path)
+    low, high = torch.rand(17, 3), torch.ones(17, 3)
+    for who in (None, ANNA):
+        free = posed(PROMPT, who, **SHORT).images
+        assert torch.equal(posed(PROMPT, who, pose=torch.zeros(17, 3), **SHORT).images, free)
+        drawn = [posed(PROMPT, who, pose=pose, **SHORT).images for pose in (low, high)]
+        assert not near(drawn[0], free)
+        assert not near(drawn[0], drawn[1])
+        assert torch.equal(posed(PROMPT, who, pose=low, scale={"pose": 0.0}, **SHORT).images, free)
+    with pytest.raises(BolidError, match="this adapter takes no pose"):
+        pipe(PROMPT, ANNA, pose=low, **SHORT)
 
 
 def test_nobody_in_particular_is_the_stock_pipeline_without_branches(either):

@@ -10,7 +10,7 @@ from bolid.experts.pose import Pose
 from bolid.models.body_vae import BodyVAE
 from bolid.models.crop import crop_to_person
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.pipelines.identify import look_at, merge
+from bolid.pipelines.identify import look_at, merge, pose_in
 from tests import miniature
 
 KEYPOINTS = torch.tensor([[30.0 + 2 * k, 20.0 + 4 * k, 1.0] for k in range(17)])
@@ -111,3 +111,12 @@ def test_of_several_people_nobody_knows_who_is_meant(encoder, photos):
 def test_without_a_body_branch_photos_cannot_be_read():
     with pytest.raises(BolidError, match="no branch that reads photos"):
         BoLIDPipeline(None, []).identity(["x.png"])
+
+
+def test_a_pose_is_read_off_a_photo_in_shares_of_its_size(photos):
+    found = pose_in(photos / "red.png", FakePose())
+    torch.testing.assert_close(found[:, 0] * 80, KEYPOINTS[:, 0])
+    torch.testing.assert_close(found[:, 1] * 100, KEYPOINTS[:, 1])
+    assert torch.equal(found[:, 2], torch.ones(17))
+    with pytest.raises(BolidError, match="black"):
+        pose_in(photos / "black.png", FakePose())

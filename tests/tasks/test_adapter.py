@@ -22,7 +22,7 @@ from bolid.losses.x_gen import FewStep, OneStep
 from bolid.metrics.base import PictureMetric, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
-from bolid.models.branches import BodyBranch, FaceBranch
+from bolid.models.branches import BodyBranch, FaceBranch, PoseBranch
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.adapter import AdapterTask
 from bolid.tasks.drawing import Column, Sampling, body_gaps, comparisons, other_people
@@ -272,6 +272,21 @@ def test_columns_share_their_noise_and_the_other_column_takes_another_person(fol
     assert not torch.equal(text, t.draw(b, COLUMNS[2]))
     own, other = t.draw(b, Column("body", ["body"])), t.draw(b, COLUMNS[3])
     assert not torch.equal(own, other)
+
+
+def test_another_person_takes_the_prompts_pose(folders, monkeypatch):
+    torch.manual_seed(0)
+    branches = [BodyBranch(str(folders["body"]), num_tokens=3), PoseBranch()]
+    t, b, told = AdapterTask(StableDiffusion(str(folders["sd"])), branches), miniature.batch(), []
+    monkeypatch.setattr(
+        BoLIDPipeline, "draw", lambda self, prompts, embeds, *_, **__: told.append(embeds) or b.pictures
+    )
+    for column in (Column("own", ["body", "pose"]), Column("other", ["body", "pose"], True)):
+        t.draw(b, column)
+    (body, pose), (others_body, others_pose) = told
+    assert torch.equal(pose, others_pose)
+    assert torch.equal(body[other_people(b)], others_body)
+    assert not torch.equal(body, others_body)
 
 
 def test_without_branches_the_stock_model_is_measured(folders, tmp_path):

@@ -21,9 +21,14 @@ class IdentityBranch(nn.Module, ABC):
         dropout: Share of training samples in which only this branch is dropped.
         fingerprint: SHA-256 of the network that makes the embeddings; those of another mean something else. Empty where
             it is not known.
+
+    Attributes:
+        name: Unlike other branches'.
+        personal: Whether the embedding tells who is to be drawn, and not what they do.
     """
 
     name: str
+    personal = True
 
     def __init__(self, num_tokens: int, mult: int, dropout: float, fingerprint: str = ""):
         super().__init__()
