@@ -32,7 +32,8 @@ def render_folder(
         photos: Photos of each person.
         size: Height and width of the photos in pixels.
         split: train, val or test.
-        framing: mixed, figure (no heads alone), full length, three-quarter length, or head and shoulders.
+        framing: mixed, figure (no heads alone), upright (standing or walking, whole, seen from the front or halfway),
+            full length, three-quarter length, or head and shoulders.
         outfits: 2 draws every photo in a second outfit too, all else alike.
         families: How many consecutive people share head, skin and hair (2: twins); 0: nobody.
         workers: Processes.

@@ -38,6 +38,7 @@ class RenderedPeople(IdentityDataModule):
         eval_photos: int | None = None,
         photo_size: tuple[int, int] = (528, 352),
         framing: str = "mixed",
+        eval_framing: str | None = None,
         outfits: int = 1,
         families: int = 0,
         test_families: int = 0,
@@ -60,6 +61,7 @@ class RenderedPeople(IdentityDataModule):
             eval_photos: Photos of each person to validate and test on; null: as many.
             photo_size: Height and width of the photos in pixels.
             framing: Which part of the person photos show, as the renderer calls it.
+            eval_framing: The same of photos to validate and test on; null: as `framing`.
             outfits: 2 draws every photo to train on in a second outfit too.
             families: How many consecutive people to train on share head, skin and hair (2: twins); 0: nobody. Batches
                 hold them together.
@@ -81,8 +83,8 @@ class RenderedPeople(IdentityDataModule):
         }
         self.photos = {"train": photos} | dict.fromkeys(("val", "test"), eval_photos or photos)
         self.photo_size, self.face_embedder = photo_size, face_embedder
-        self.render_workers = render_workers
-        self._how: dict[str, Any] = {"framing": framing, "seed": render_seed}
+        self.render_workers, self.render_seed = render_workers, render_seed
+        self._framing = {"train": framing} | dict.fromkeys(("val", "test"), eval_framing or framing)
         self._outfits = {"train": outfits, "val": 1, "test": 1}
         self._families = {"train": families, "val": 0, "test": test_families}
         self._check_people()
@@ -185,9 +187,9 @@ class RenderedPeople(IdentityDataModule):
             from bolid.data.people import render_people
 
             render_people(
-                self.folder, people, self.photos[split], height, width,
-                split=split, families=self._families[split], outfits=self._outfits[split], workers=self.render_workers,
-                **self._how,
+                self.folder, people, self.photos[split], height, width, split=split, framing=self._framing[split],
+                outfits=self._outfits[split], families=self._families[split], workers=self.render_workers,
+                seed=self.render_seed,
             )  # fmt: skip
         except ImportError as error:
             raise BolidError(

@@ -18,7 +18,8 @@ from bolid.core.safe_io import write_bytes
 from bolid.core.schema import SPLITS, PersonRecord, Phrase
 
 RENDERER_VERSION = 2
-FRAMINGS = ("mixed", "figure", "full length", "three-quarter length", "head and shoulders")
+FRAMINGS = ("mixed", "figure", "upright", "full length", "three-quarter length", "head and shoulders")
+BY_SPLIT = ("families", "outfits", "framing")  # options in which the splits of a folder may differ
 LICENCE = "CC0-1.0"
 ROWS = ".rows"  # one file per finished person, so that a kill loses at most the person in hand
 
@@ -64,7 +65,8 @@ def render_people(
         height, width: Pixels.
         split: "train", "val" or "test".
         framing: "mixed" (half full length, a third head and shoulders), "figure" (full length, every fourth
-            three-quarter length) or one of the other `FRAMINGS` for all (underscores count as spaces).
+            three-quarter length), "upright" (full length, standing or walking, from the front or turned halfway at
+            most), or one of the other `FRAMINGS` for all (underscores count as spaces).
         outfits: 2 draws every photo in a second outfit too (`p000123_0b.png`), pose, camera and background alike.
         families: How many consecutive seeds share head, skin and hair (2: twins); 0: nobody.
         workers: Processes.
@@ -205,10 +207,10 @@ def _finished(job: Job, number: int) -> bool:
 
 
 def _check_others(job: Job) -> None:
-    """Refuses to mix photos: all of a folder are alike, but for how many there are; families and outfits by split."""
+    """Refuses to mix photos: all of a folder are alike, but for how many there are, and `BY_SPLIT`."""
     now = _fingerprint(job)
     for file in sorted((job.folder / ROWS).glob("*/p*.json")):
-        free = {"photos"} if file.parent.name == job.split else {"photos", "families", "outfits"}
+        free = {"photos"} if file.parent.name == job.split else {"photos", *BY_SPLIT}
         _compare(job, file, {key: value for key, value in now.items() if key not in free})
 
 

@@ -16,7 +16,7 @@ from bolid.data.people.head import dress_head, hidden_scalp, paint_skin
 from bolid.data.people.identity import Person
 from bolid.data.people.mesh import Piece, compact, join, normals
 from bolid.data.people.outfit import Outfit, draw_outfit, wear
-from bolid.data.people.pose import CLOSE_ODDS, ODDS, POSES, draw_pose
+from bolid.data.people.pose import FRAMING_ODDS, ODDS, POSES, draw_pose
 from bolid.data.people.raster import Raster
 from bolid.data.people.scene import CYCLES, Camera, Scene, aim_at, draw_scene, place_camera
 
@@ -60,7 +60,7 @@ def plan_photo(person: Person, index: int, seed: int, framing: str = "mixed") ->
     cycle = CYCLES.get(framing, (framing,))
     chosen = cycle[(index + person.seed) % len(cycle)]
     scene = draw_scene(rng, chosen)
-    odds = CLOSE_ODDS if chosen == "head and shoulders" else ODDS
+    odds = FRAMING_ODDS.get(chosen, ODDS)
     pose = str(rng.choice(list(odds), p=np.array(list(odds.values())) / sum(odds.values())))
     return Plan(scene, pose, draw_pose(pose, rng, body()), rng)
 

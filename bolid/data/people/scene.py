@@ -11,7 +11,7 @@ from bolid.core.wording import OUTDOOR
 FIELD = np.radians(30.0)  # vertical field of view
 VIEWS = {"front": (0, 14), "three-quarter": (28, 58), "side": (78, 102), "behind": (152, 180)}
 VIEW_ODDS = {"full length": (0.40, 0.34, 0.13, 0.13), "three-quarter length": (0.45, 0.37, 0.08, 0.10)}
-VIEW_ODDS["head and shoulders"] = (0.55, 0.42, 0.03, 0.0)
+VIEW_ODDS |= {"head and shoulders": (0.55, 0.42, 0.03, 0.0), "upright": (0.54, 0.46, 0.0, 0.0)}
 # Metres of the world that the picture's height shows at the person.
 SHOWN = {"full length": 2.24, "three-quarter length": 1.32, "head and shoulders": 0.60}
 # Framings that take turns over a person's photos.
@@ -108,8 +108,9 @@ class Camera:
 
 
 def draw_scene(rng: np.random.Generator, framing: str) -> Scene:
-    """A random scene for a framing."""
+    """A random scene for a framing, or for "upright": full length from the front or turned halfway at most."""
     view = str(rng.choice(list(VIEWS), p=VIEW_ODDS[framing]))
+    framing = "full length" if framing == "upright" else framing
     low, high = VIEWS[view]
     places = [*WALLS, *OUTDOOR]
     background = places[rng.integers(len(places))]

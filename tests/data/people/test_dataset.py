@@ -108,11 +108,11 @@ def test_other_people_rendered_otherwise_are_refused(finished, monkeypatch, chan
         render_people(finished, [5], **(SMALL | change))
 
 
-def test_splits_may_differ_in_families_and_outfits_and_people_in_photos(finished, monkeypatch):
+def test_splits_may_differ_in_some_options_and_people_in_photos(finished, monkeypatch):
     asked = []
     monkeypatch.setattr(dataset, "_render", lambda job, *_: asked.append(job.photos))
     render_people(finished, [5], split="val", families=2, **SMALL)
-    render_people(finished, [5], **(SMALL | {"split": "val", "outfits": 2}))
+    render_people(finished, [5], **(SMALL | {"split": "val", "outfits": 2, "framing": "upright"}))
     render_people(finished, [5], **(SMALL | {"photos": 1}))
     assert asked == [2, 2, 1]
 

@@ -140,6 +140,10 @@ def test_framing_mix():
     figures = [plan_photo(Someone, i, 0, "figure").scene.framing for i in range(8)]
     assert figures.count("full length") == 6
     assert figures.count("three-quarter length") == 2
+    upright = [plan_photo(Someone, i, 0, "upright") for i in range(40)]
+    assert {plan.pose for plan in upright} == {"standing", "walking"}
+    assert {plan.scene.view for plan in upright} == {"front", "three-quarter"}
+    assert {plan.scene.framing for plan in upright} == {"full length"}
 
 
 def test_version_1_draws_what_it_drew(shots):
