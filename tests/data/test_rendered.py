@@ -28,9 +28,11 @@ class Draughtsman:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, int, int]] = []
+        self.how: dict[str, dict] = {}
 
     def __call__(self, folder: Path, who, photos, height, width, split="train", **how) -> None:
         self.asked.append((split, who[0], len(who)))
+        self.how[split] = how
         drawn = folder / "drawn"
         records = fabricate(drawn, {split: len(who)}, photos, (height, width), faces=False)
         (folder / split).mkdir(parents=True, exist_ok=True)
@@ -103,6 +105,12 @@ def test_other_people_of_the_folder_are_left_alone(tmp_path, renderer):
     assert len(renderer.asked) == 3
     assert {r.identity for r in fewer.splits["train"]} == {"p200000"}
     assert len(read_manifest(tmp_path)) == 12
+
+
+def test_outfits_are_for_training_and_people_to_measure_may_be_framed_otherwise(tmp_path, renderer):
+    RenderedPeople(tmp_path, **SMALL, eval_framing="upright", outfits=2, render_seed=3).prepare_data()
+    shown = {split: (how["framing"], how["outfits"], how["seed"]) for split, how in renderer.how.items()}
+    assert shown == {"train": ("mixed", 2, 3), "val": ("upright", 1, 3), "test": ("upright", 1, 3)}
 
 
 def test_twins_are_told(tmp_path, renderer):
