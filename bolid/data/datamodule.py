@@ -55,6 +55,8 @@ class IdentityDataModule(LightningDataModule):
         test_splits: tuple[Split, ...] = ("test",),
         test_target: View | None = None,
         other_outfits: bool = False,
+        test_targets: int | None = None,
+        test_new_clothes: bool = False,
     ) -> None:
         """See the class.
 
@@ -76,6 +78,8 @@ class IdentityDataModule(LightningDataModule):
                 training people, and wants [test, train].
             test_target: As `target`, in tests; null: the same.
             other_outfits: Whether samples show the target in another outfit too (of folders rendered with two outfits).
+            test_targets: At most so many photos of a person are targets of a test, and the others references only.
+            test_new_clothes: Whether references of a test wear none of the colours that the target's caption names.
         """
         super().__init__()
         self.folder, self.batch_size, self.size, self.reference_size = Path(folder), batch_size, size, reference_size
@@ -83,6 +87,7 @@ class IdentityDataModule(LightningDataModule):
         self.caption_dropout, self.eval_dropout = caption_dropout, eval_dropout or caption_dropout
         self.flip, self.samples_per_epoch, self.num_workers, self.seed = flip, samples_per_epoch, num_workers, seed
         self.test_splits, self.test_target, self.other_outfits = test_splits, test_target or target, other_outfits
+        self.test_targets, self.test_new_clothes = test_targets, test_new_clothes
         self._datasets: dict[tuple[str, bool], LeaveOneOutDataset] = {}  # (split, whether to train on it)
 
     def require(self, stage: str) -> None:
@@ -199,12 +204,13 @@ class IdentityDataModule(LightningDataModule):
         }
 
     def _dataset(self, split: str, training: bool) -> LeaveOneOutDataset:
+        tests = not training and split != "val"
         return LeaveOneOutDataset(
             self.splits[split],
             self.folder,
             self.size,
             self.reference_size,
-            self.target if training or split == "val" else self.test_target,
+            self.test_target if tests else self.target,
             self.min_references,
             self.max_references,
             self.caption_dropout if training else self.eval_dropout,
@@ -214,6 +220,8 @@ class IdentityDataModule(LightningDataModule):
             name=split,
             families=self.families() if training else None,
             other_outfits=self.other_outfits,
+            targets=self.test_targets if tests else None,
+            new_clothes=self.test_new_clothes and tests,
         )
 
     def _report(self, split: str, training: bool) -> None:

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from bolid.core import keypoints as kp
 from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch, PersonRecord, Phrase, compose_caption
+from bolid.core.wording import attributes
 from bolid.data.cache import Geometry, View, ViewCache
 from bolid.data.caption_dropout import CaptionDropout, swap_sides
 from bolid.data.sampler import Draw
@@ -67,6 +68,8 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         name: str = "photos",
         families: Mapping[str, object] | None = None,
         other_outfits: bool = False,
+        targets: int | None = None,
+        new_clothes: bool = False,
     ) -> None:
         """Makes the working-size copies that are missing, and sorts the photos by identity.
 
@@ -86,6 +89,9 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
             families: Of identities that look alike in all but the body; in training, members of one family follow each
                 other, so that a batch holds them together. Others are a family of their own.
             other_outfits: Whether a sample shows the target's scene in another outfit too, where there is one.
+            targets: In evaluation at most so many photos of a person are targets; None: all.
+            new_clothes: In evaluation, references wear none of the colours that the target's caption names; photos
+                without enough such references are no targets.
 
         Raises:
             BolidError: if the numbers of references contradict each other.
@@ -95,7 +101,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         self.size, self.reference_size, self.seed, self.training = size, reference_size, seed, training
         self.min_references, self.max_references = min_references, max_references
         self.caption_dropout, self.flip = caption_dropout, flip if training else 0.0
-        self.other_outfits = other_outfits
+        self.other_outfits, self.targets, self.new_clothes = other_outfits, targets, new_clothes and not training
         self._targets = ViewCache(records, folder, target, size, name)
         same = not max_references or (target == "person" and size == reference_size)
         self._people = self._targets if same else ViewCache(records, folder, "person", reference_size, name)
@@ -103,6 +109,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         self.skipped = list(dict.fromkeys(self._targets.skipped + self._people.skipped))
         self._records = list(records)
         self._scenes = np.unique([scene(r) for r in records], return_inverse=True)[1]
+        self._colours = [colours(r) for r in records] if self.new_clothes else []
         self._rows = self._group(np.flatnonzero(self._targets.good & self._people.good))
         self.records = [self._records[k] for k in sorted(np.concatenate([[], *self._rows.values()]).astype(int))]
         self._identities = [i for i, rows in self._rows.items() if len(np.unique(self._scenes[rows])) > min_references]
@@ -124,6 +131,9 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
     def _fixed_order(self) -> list[int]:
         rng = np.random.default_rng([self.seed, 0])
         shuffled = [rng.permutation(self._rows[i]) for i in rng.permutation(self._identities)]
+        if not self.training:
+            fit = [[k for k in rows if len(self._others(k)) >= self.min_references] for rows in shuffled]
+            shuffled = [np.array(rows[: self.targets], int) for rows in fit]
         rounds = max(map(len, shuffled), default=0)
         return [int(rows[k]) for k in range(rounds) for rows in shuffled if k < len(rows)]
 
@@ -157,9 +167,16 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
             self._last_round = key, np.concatenate([self._families[k] for k in families])
         return self._last_round[1]
 
-    def _choose(self, target: int, rng: np.random.Generator) -> np.ndarray:
+    def _others(self, target: int) -> np.ndarray:
+        """The photos that may be references of a target."""
         others = self._rows[self._records[target].identity]
         others = others[self._scenes[others] != self._scenes[target]]
+        if self.new_clothes:
+            others = others[[self._colours[k].isdisjoint(self._colours[target]) for k in others]]
+        return others
+
+    def _choose(self, target: int, rng: np.random.Generator) -> np.ndarray:
+        others = self._others(target)
         most = min(self.max_references, len(others))
         count = rng.integers(self.min_references, most + 1) if self.training else most
         return rng.permutation(others)[:count]
@@ -229,6 +246,12 @@ def scene(record: PersonRecord) -> str:
     """What a rendered photo shows but for the outfit, `p000123_0` of `p000123_0b.png`; of others the photo itself."""
     outfit = OUTFIT.fullmatch(record.file_name) if record.renderer else None
     return outfit[1] if outfit else record.file_name
+
+
+def colours(record: PersonRecord) -> frozenset[str]:
+    """The colours of clothes that a photo's caption names."""
+    said = attributes(compose_caption(record.phrases))
+    return frozenset(said[garment] for garment in ("shirt", "trousers") if garment in said)
 
 
 def _batch(array: np.ndarray) -> Tensor:

@@ -57,10 +57,12 @@ class Sampling:
     Attributes:
         steps: Denoising steps.
         guidance_scale: 1 is off.
+        pictures: Of each prompt in tests, each from noise of its own.
     """
 
     steps: int = 20
     guidance_scale: float = 3.0
+    pictures: int = 1
 
 
 class DrawingTask(BaseTask):
@@ -106,15 +108,18 @@ class DrawingTask(BaseTask):
         elif self.grid_batch is not None and len(self.grid_batch) < GRID_PHOTOS:
             self.grid_batch = PersonBatch.cat([self.grid_batch, batch])[:GRID_PHOTOS]
 
-    def draw(self, batch: PersonBatch, column: Column) -> Tensor:
-        """The captions drawn the column's way: (B, 3, H, W) in 0..1; a photo's seed is the same in all columns."""
+    def draw(self, batch: PersonBatch, column: Column, number: int = 0) -> Tensor:
+        """The captions drawn the column's way: (B, 3, H, W) in 0..1.
+
+        A photo's seed is the same in all columns, and another one for each `number` of a picture.
+        """
         if column.floor:
             return self.round_trip(batch.pictures)
         embeds = [branch.embed(batch) for branch in self.branches]
         if column.other:
             others = self.of_others(batch, embeds)
             embeds = [o if b.personal else e for b, e, o in zip(self.branches, embeds, others, strict=True)]
-        seeds = [self.seed + crc32(name.encode()) for name in batch.file_names]
+        seeds = [self.seed + crc32((name + "+" * number).encode()) for name in batch.file_names]  # of 32 bits on a CPU
         return self.pipeline.draw(
             batch.captions,
             embeds,
@@ -157,12 +162,13 @@ class DrawingTask(BaseTask):
         return BoLIDPipeline(self.backbone, list(self.branches))
 
     def test_step(self, batch: PersonBatch, batch_idx: int) -> None:
-        """Draws every column and measures it."""
-        drawn = {column.name: self.draw(batch, column) for column in self.columns}
-        for name, pictures in drawn.items():
-            for metric in self.metrics[name]:
-                metric.update(pictures, batch)
-        self.drawn += len(batch)
+        """Draws every column and measures it; the first pictures go to the sheet."""
+        for number in reversed(range(self.sampling.pictures)):
+            drawn = {column.name: self.draw(batch, column, number) for column in self.columns}
+            for name, pictures in drawn.items():
+                for metric in self.metrics[name]:
+                    metric.update(pictures, batch)
+            self.drawn += len(batch)
         for identity, row in zip(batch.identities, sheet_rows(batch, drawn), strict=True):
             if len(self.sheet) < SHEET_PEOPLE:
                 self.sheet.setdefault(identity, row)

@@ -129,6 +129,49 @@ def test_the_targets_other_outfit_is_shown_where_asked_for_and_there(photos):
     assert len(samples) == 5
 
 
+def in_colours(records, *clothes):
+    return [
+        replace(r, phrases=(*r.phrases, Phrase("clothes", f"wearing a {top} shirt and {bottom} trousers")))
+        for r, (top, bottom) in zip(records, clothes, strict=True)
+    ]
+
+
+def test_references_in_new_clothes_wear_no_colour_of_the_targets(photos):
+    folder, records = photos
+    worn = [
+        ("red", "blue"),
+        ("blue", "white"),
+        ("white", "black"),
+        ("green", "grey"),
+        ("red", "white"),
+        ("red", "blue"),
+    ]
+    clothes = dict(zip((r.file_name for r in records[:6]), worn, strict=True))
+    dressed = (folder, in_colours(records[:6], *worn))
+    samples = list(
+        map((d := make(dressed, training=False, new_clothes=True, max_references=5)).__getitem__, range(len(d)))
+    )
+    assert {s.file_names[0] for s in samples} == set(clothes)
+    for sample in samples:
+        own = set(clothes[sample.file_names[0]])
+        others = {name for name, colours in clothes.items() if own.isdisjoint(colours)}
+        assert set(sample.reference_names[0]) == others
+    picky = make(dressed, training=False, new_clothes=True, min_references=4)
+    assert len(picky) == 1  # the only one whose colours nobody else wears
+    trained = make(dressed, new_clothes=True)
+    seen = {(s.file_names[0], n) for s in map(trained.__getitem__, range(60)) for n in s.reference_names[0]}
+    assert any(set(clothes[a]) & set(clothes[b]) for a, b in seen)
+
+
+def test_as_many_photos_of_a_person_are_targets_as_asked_for(photos):
+    everything = make(photos, training=False)
+    few = make(photos, training=False, targets=2)
+    names = [few[i].file_names[0] for i in range(len(few))]
+    assert Counter(few[i].identities[0] for i in range(len(few))) == dict.fromkeys({r.identity for r in photos[1]}, 2)
+    assert names == [everything[i].file_names[0] for i in range(len(everything))][: len(few)]
+    assert max(len(few[i].reference_names[0]) for i in range(len(few))) == 4
+
+
 def test_people_with_too_few_photos_are_no_targets(photos):
     records = photos[1][:6] + photos[1][6:7] + photos[1][12:14]  # six photos, one, and two
     assert {s.identities[0] for s in map(make(photos, records=records).__getitem__, range(20))} == {

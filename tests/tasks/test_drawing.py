@@ -38,6 +38,20 @@ def test_columns_share_their_noise_and_the_other_column_takes_another_person(fol
     assert not torch.equal(own, other)
 
 
+def test_each_prompt_is_drawn_as_often_as_asked_for_from_noise_of_its_own(folders, tmp_path):
+    t, b = task(folders, metrics=[Brightness()]), miniature.batch()
+    first, second = (t.draw(b, COLUMNS[0], number) for number in (0, 1))
+    assert torch.equal(first, t.draw(b, COLUMNS[0]))
+    assert not any(torch.equal(x, y) for x in first for y in second)
+    t.sampling.pictures = 2
+    trainer(tmp_path).test(t, DataLoader([b], batch_size=None), verbose=False)
+    report = t.report()
+    assert report.pictures == 2 * len(b)
+    both = torch.cat([first, second]).double().mean()
+    assert report.metrics["brightness/text"] == pytest.approx(float(both))
+    assert torch.equal(report.rows[0].columns["text"], first[0])
+
+
 def test_another_person_takes_the_prompts_pose(folders, monkeypatch):
     torch.manual_seed(0)
     branches = [BodyBranch(str(folders["body"]), num_tokens=3), PoseBranch()]
