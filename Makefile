@@ -80,12 +80,12 @@ $(T)/body_vae_first/body_vae: $(T)/new
 $(T)/body_vae/body_vae: $(T)/body_vae_first/body_vae
 	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml,$(@D))
 
-# Every choice of stage 1 undone in turn, with the same steps and seed.
-A := runs/body_ablation
+# Every choice of stage 1 undone in turn, with the same seed and the same steps, a multiple of 100.
 STEPS ?= 1500
+A := runs/body_ablation_$(STEPS)
 ABLATED := body_vae $(basename $(notdir $(filter-out %/body_supervised.yaml,$(wildcard configs/experiment/body_*.yaml))))
 BODY = --config configs/body_vae.yaml $(if $(wildcard configs/experiment/$(1).yaml),--config configs/experiment/$(1).yaml) \
-  --trainer.logger.init_args.name body_ablation --trainer.logger.init_args.version $(1) \
+  --trainer.logger.init_args.name $(notdir $(A)) --trainer.logger.init_args.version $(1) \
   --trainer.max_steps $(STEPS) --model.init_args.scheduler.init_args.T_max $(STEPS)
 
 ablation: check setup $(ABLATED:%=$(A)/%/report.json)  ## Measure what each choice of the body encoder buys (hours; resumes)

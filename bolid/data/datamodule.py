@@ -18,7 +18,7 @@ from bolid.core.errors import BolidError
 from bolid.core.schema import SPLITS, PersonBatch, PersonRecord
 from bolid.data.cache import View
 from bolid.data.caption_dropout import CaptionDropout
-from bolid.data.dataset import LeaveOneOutDataset
+from bolid.data.dataset import LeaveOneOutDataset, scene
 from bolid.data.manifest import read_manifest, split_of
 from bolid.data.sampler import EpochSampler, ResumableLoader
 
@@ -89,6 +89,12 @@ class IdentityDataModule(LightningDataModule):
         self.test_splits, self.test_target, self.other_outfits = test_splits, test_target or target, other_outfits
         self.test_targets, self.test_new_clothes = test_targets, test_new_clothes
         self._datasets: dict[tuple[str, bool], LeaveOneOutDataset] = {}  # (split, whether to train on it)
+
+    @property
+    def shows_outfits(self) -> bool:
+        """Whether training samples show somebody in another outfit."""
+        records = self.splits["train"]
+        return self.other_outfits and len({scene(r) for r in records}) < len(records)
 
     def require(self, stage: str) -> None:
         """Tells from the manifest alone, before anything else is loaded, whether a stage has people.
@@ -205,8 +211,11 @@ class IdentityDataModule(LightningDataModule):
 
     def _dataset(self, split: str, training: bool) -> LeaveOneOutDataset:
         tests = not training and split != "val"
+        records = self.splits[split]
+        if tests:  # a probe of training people sees them as those who are tested: in another outfit in every photo
+            records = list({scene(r): r for r in reversed(records)}.values())[::-1]
         return LeaveOneOutDataset(
-            self.splits[split],
+            records,
             self.folder,
             self.size,
             self.reference_size,
@@ -217,7 +226,7 @@ class IdentityDataModule(LightningDataModule):
             self.flip,
             training,
             self.seed,
-            name=split,
+            name=f"{split}-probe" if tests and split != "test" else split,
             families=self.families() if training else None,
             other_outfits=self.other_outfits,
             targets=self.test_targets if tests else None,

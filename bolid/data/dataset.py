@@ -43,7 +43,8 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
 
     In training an epoch goes through the identities in rounds, each in a new order; of the identity the target is
     uniform over its photos, the number of references uniform over what is allowed and possible, and the references are
-    drawn from its other photos; the target in another outfit (see `render_people`) is none of them. In evaluation every
+    drawn from its other photos; the target in another outfit (see `render_people`) is none of them, but two references
+    may differ in the outfit alone. In evaluation every
     photo with enough others is a target once, in a fixed order in which neighbours are different people, with as many
     references as there are, unflipped.
 
@@ -103,7 +104,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         self.caption_dropout, self.flip = caption_dropout, flip if training else 0.0
         self.other_outfits, self.targets, self.new_clothes = other_outfits, targets, new_clothes and not training
         self._targets = ViewCache(records, folder, target, size, name)
-        same = not max_references or (target == "person" and size == reference_size)
+        same = not (max_references or other_outfits) or (target == "person" and size == reference_size)
         self._people = self._targets if same else ViewCache(records, folder, "person", reference_size, name)
         self._last_round: tuple[tuple[int, int], np.ndarray] = ((-1, -1), np.empty(0, int))
         self.skipped = list(dict.fromkeys(self._targets.skipped + self._people.skipped))

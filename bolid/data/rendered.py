@@ -12,6 +12,7 @@ from bolid.core.errors import BolidError
 from bolid.core.safe_io import open_picture, resolve_inside
 from bolid.core.schema import SPLITS, PersonRecord
 from bolid.data.datamodule import IdentityDataModule
+from bolid.data.dataset import scene
 from bolid.data.faces import embed_faces
 from bolid.data.manifest import MANIFEST, read_manifest, split_of
 from bolid.data.render import RESERVED
@@ -62,7 +63,7 @@ class RenderedPeople(IdentityDataModule):
             photo_size: Height and width of the photos in pixels.
             framing: Which part of the person photos show, as the renderer calls it.
             eval_framing: The same of photos to validate and test on; null: as `framing`.
-            outfits: 2 draws every photo to train on in a second outfit too.
+            outfits: 2 draws every photo to train and validate on in a second outfit too.
             families: How many consecutive people to train on share head, skin and hair (2: twins); 0: nobody. Batches
                 hold them together.
             test_families: The same of the people to test on.
@@ -85,7 +86,7 @@ class RenderedPeople(IdentityDataModule):
         self.photo_size, self.face_embedder = photo_size, face_embedder
         self.render_workers, self.render_seed = render_workers, render_seed
         self._framing = {"train": framing} | dict.fromkeys(("val", "test"), eval_framing or framing)
-        self._outfits = {"train": outfits, "val": 1, "test": 1}
+        self._outfits = {"train": outfits, "val": outfits, "test": 1}
         self._families = {"train": families, "val": 0, "test": test_families}
         self._check_people()
 
@@ -151,8 +152,11 @@ class RenderedPeople(IdentityDataModule):
         return read_manifest(self.folder) if any(p.is_file() for p in places) else []
 
     def _lacks(self, split: str, records: Sequence[PersonRecord]) -> bool:
-        counts = Counter(r.identity for r in records if split_of(r.file_name) == split)
-        return any(counts[person_name(p)] < self.photos[split] * self._outfits[split] for p in self.people[split])
+        here = [r for r in records if split_of(r.file_name) == split]
+        outfits = Counter(scene(r) for r in here)
+        scenes = {scene(r): r.identity for r in here if outfits[scene(r)] >= self._outfits[split]}
+        counts = Counter(scenes.values())
+        return any(counts[person_name(p)] < self.photos[split] for p in self.people[split])
 
     def _check_photos(self, records: Sequence[PersonRecord]) -> None:
         """A folder made with another configuration must not pass for this one's."""
@@ -162,6 +166,17 @@ class RenderedPeople(IdentityDataModule):
                 raise BolidError(
                     f"{self.folder}: its photos are {height}x{width} pixels, not {self.photo_size}; "
                     "set photo_size to that, or choose another folder."
+                )
+        from bolid.data.people.dataset import how_rendered
+
+        for split in self.needed():
+            wanted = self._framing[split].replace("_", " ")
+            rendered = (how_rendered(self.folder, split, person) for person in self.people[split][:1])
+            found = next((how.get("framing", wanted) for how in rendered), wanted)
+            if found != wanted:
+                raise BolidError(
+                    f"{self.folder}: its photos of {split} were framed {found!r}, not {wanted!r}; "
+                    "set framing or eval_framing to that, or choose another folder."
                 )
 
     def _check_version(self, records: Sequence[PersonRecord], extend: bool) -> None:

@@ -20,7 +20,7 @@ SIDE = 1280  # pixels; the pose network sees no photo larger than this
 class Estimator(Protocol):
     """What `bolid.experts.pose.PoseEstimator` offers; tests bring their own."""
 
-    def estimate(self, pictures: Tensor) -> Pose:
+    def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
         """The person in each of (B, 3, H, W) pictures in 0..1; zeros where there is nobody."""
         ...
 
@@ -39,7 +39,7 @@ def find_person(picture: Image.Image, estimator: Estimator, name: str) -> tuple[
     small = picture.copy()
     small.thumbnail((SIDE, SIDE))
     pixels = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None] / 255  # (1, 3, H, W)
-    pose = estimator.estimate(pixels)
+    pose = estimator.estimate(pixels, count_others=True)
     if not pose.score[0] > 0:
         raise PictureError(f"{name}: no person found.")
     if pose.others is not None and pose.others[0] > 0:

@@ -96,7 +96,7 @@ class PoseEstimator(Frozen):
         return torch.cat([centre, extent, found[:, 4:5], keypoints.flatten(1, 2)], 1)  # class 0 is the person
 
     @torch.no_grad()
-    def estimate(self, pictures: Tensor) -> Pose:
+    def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
         """The person of each picture, (B, 3, H, W) in 0..1; all zeros where there is nobody.
 
         Keypoints outside the picture or below `min_confidence` are undetected (all zero), boxes end at its border.
@@ -109,7 +109,8 @@ class PoseEstimator(Frozen):
         somebody = score >= self.min_score
         keypoints = torch.where((seen & somebody[:, None])[..., None], keypoints, 0.0)
         box = torch.where(somebody[:, None], box.clamp_min(0).minimum(limit.repeat(2)), 0.0)
-        return Pose(keypoints, box, torch.where(somebody, score, 0.0), others(found, max(self.min_score, SURE)))
+        further = others(found, max(self.min_score, SURE)) if count_others else None
+        return Pose(keypoints, box, torch.where(somebody, score, 0.0), further)
 
     def _letterbox(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         height, width = pictures.shape[-2:]

@@ -16,9 +16,13 @@ PENALTIES = np.logspace(-2, 5, 15)
 
 
 def shape_scores(model: BodyVAE, train: Looks, test: Looks, bodies: Mapping[str, Body]) -> dict[str, float]:
-    """`shape_r2/<ratio>` of a linear probe from c_body of `VIEWS` photos, and `shape_r2`, the mean over `SHAPE`."""
+    """What a linear probe reads off c_body of `VIEWS` photos, see `shape_report`."""
     codes, truth = codes_and_shapes(model, test, bodies, (0, VIEWS))
-    read = shape_probe(model, train, bodies).predict(codes)
+    return shape_report(truth, shape_probe(model, train, bodies).predict(codes))
+
+
+def shape_report(truth: np.ndarray, read: np.ndarray) -> dict[str, float]:
+    """`shape_r2/<ratio>` of readings (P, 7) of the truth (P, 7), and `shape_r2`, the mean over `SHAPE`."""
     scores = dict(zip(RATIOS, r2_score(truth, read, multioutput="raw_values"), strict=True))
     return {f"shape_r2/{name}": float(v) for name, v in scores.items()} | {
         "shape_r2": float(np.mean([scores[name] for name in SHAPE]))

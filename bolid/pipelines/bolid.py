@@ -219,8 +219,8 @@ class BoLIDPipeline:
             BolidError: If one was read by another network than the branch was trained with, or has another size, or no
                 branch takes a pose.
         """
-        if pose is not None and not any(isinstance(branch, PoseBranch) for branch in self.branches):
-            raise BolidError("this adapter takes no pose: train one with configs/experiment/pose.yaml")
+        if pose is not None:
+            self.check_pose(pose)
         rows = []
         for branch in self.branches:
             if isinstance(branch, PoseBranch):
@@ -230,6 +230,17 @@ class BoLIDPipeline:
                 known = [None if p is None else getattr(p, branch.name) for p in people]
             rows.append(torch.stack([torch.zeros(branch.embed_dim) if k is None else k.float().cpu() for k in known]))
         return rows
+
+    def check_pose(self, pose: Tensor | None = None) -> None:
+        """Refuses a pose where no branch takes one, or of another shape than (17, 3).
+
+        Raises:
+            BolidError: If it is refused.
+        """
+        if not any(isinstance(branch, PoseBranch) for branch in self.branches):
+            raise BolidError("this adapter takes no pose: train one with configs/experiment/pose.yaml")
+        if pose is not None and pose.shape != (17, 3):
+            raise BolidError(f"a pose is 17 keypoints of x, y and confidence, not {' x '.join(map(str, pose.shape))}")
 
     def _check(self, branch: IdentityBranch, people: Sequence[Identity | None]) -> None:
         for person in filter(None, people):

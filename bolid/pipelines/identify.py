@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from bolid.core.errors import BolidError
@@ -48,13 +48,18 @@ def look_at(
     return usable(photos, read)
 
 
-def pose_in(photo: str | Path, pose: Estimator) -> Tensor:
+def pose_in(photo: str | Path, size: tuple[int, int], pose: Estimator) -> Tensor:
     """In which pose the one person of a photo is, (17, 3) as `BoLIDPipeline` takes it.
+
+    Args:
+        photo: File; the largest part of it in its middle counts that has the shape of the picture to draw.
+        size: Height and width of that picture.
+        pose: Finds the keypoints. The limbs are as long as those of whom the photo shows.
 
     Raises:
         BolidError: If the photo cannot be read, or does not show one person.
     """
-    picture = open_picture(Path(photo))
+    picture = ImageOps.fit(open_picture(Path(photo)), size[::-1])
     keypoints, _ = find_person(picture, pose, str(photo))
     return torch.from_numpy(keypoints / np.array([*picture.size, 1.0])).float()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +32,8 @@ from bolid.tasks.base import BaseTask
 class BodyVAETask(BaseTask):
     """−log p(photo, silhouette | c, pose, caption) + β·KL + contrast·InfoNCE + consistency·J, c ~ q(c | other photos).
 
-    J is the divergence of what a photo tells of the person from what the same photo in another outfit tells.
+    J is the divergence of what a photo tells of the person from what the same one in another outfit tells, where each
+    may be mirrored.
 
     Args:
         model: Encoder and decoder.
@@ -40,7 +41,8 @@ class BodyVAETask(BaseTask):
         beta: Weight of the KL term once warmed up.
         beta_warmup: Steps over which β rises from zero.
         contrast: Weight of InfoNCE between the references and the held-out photo.
-        consistency: Weight of J; it needs `data.outfits: 2` and `data.other_outfits: true`.
+        consistency: Weight of J; it needs `data.outfits: 2` and `data.other_outfits: true`. Photos of real people have
+            no such pairs: set it to 0.
         picture_dims: Independent values in a picture (see `GaussianNLL`).
         silhouette_dims: Independent values in a silhouette.
         told_pose: What the decoder is told of the held-out photo's pose: on the `average` body, or the person's `own`
@@ -48,8 +50,8 @@ class BodyVAETask(BaseTask):
         told_caption: Whether the decoder is told the caption, so that the code need not hold clothes and background.
         silhouettes: Whether the decoder draws silhouettes too.
         augment: What the references look like in training; null: as they are.
-        keypoints: What the encoder is told of the pose in training: the keypoints of the `data`, or those that `pose`
-            finds in the crops as they are augmented.
+        keypoints: What the encoder is told of the pose in training and validation: the keypoints of the `data`, or
+            those that `pose` finds in the crops, as they are augmented.
         people: Folder of rendered people, whose true proportions a test's probes are told; null for photos.
         supervised: report.json of a `SupervisedBodyTask` tested on the same people, for `shape_r2_ratio`.
         pose: Finds people and keypoints for tests, as photos of users are read (then set data.test_target to frame);
@@ -109,8 +111,11 @@ class BodyVAETask(BaseTask):
             BolidError: If nobody is shown in another outfit.
         """
         super().on_fit_start()
-        if self.consistency and not self.of_data("other_outfits", True):
-            raise BolidError("consistency compares outfits: set data.outfits: 2 and data.other_outfits: true")
+        if self.consistency and not self.of_data("shows_outfits", True):
+            raise BolidError(
+                "consistency compares photos with the same ones in another outfit, and there are none: render people "
+                "with data.outfits: 2 and data.other_outfits: true, or set consistency: 0"
+            )
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -160,9 +165,9 @@ class BodyVAETask(BaseTask):
 
     def encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Posterior:
         """As the model's, with the keypoints that the task's `keypoints` asks for."""
-        if self.keypoints == "pose" and self.pose is not None:
-            found = self.pose.estimate(pictures.flatten(0, 1) * 0.5 + 0.5)
-            keypoints = found.keypoints.unflatten(0, mask.shape)
+        if self.keypoints == "pose" and self.pose is not None and mask.any():
+            keypoints = keypoints.clone()
+            keypoints[mask] = self.pose.estimate(pictures[mask] * 0.5 + 0.5).keypoints
         return self.model.encode(pictures, keypoints, mask)
 
     def losses(self, batch: PersonBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
@@ -224,11 +229,16 @@ class BodyVAETask(BaseTask):
         """Fits the probes on what all ranks saw, and logs every number as test/<name>."""
         test, train = (Looks.cat([look for looks in gather(part) for look in looks]) for part in self.looks)
         families = self.of_data("families", lambda split: {})("test")
-        self.measured = body_report(self.model, train, test, self.bodies, families, self.seed)
-        if self.ceiling is not None and "shape_r2" in self.measured:
-            self.measured["shape_r2_ratio"] = self.measured["shape_r2"] / self.ceiling
+        self.measured = self.measure(test, train, families)
         self.tested = len(test.names)
         self.log_dict({f"test/{name}": value for name, value in self.measured.items()})
+
+    def measure(self, test: Looks, train: Looks, families: Mapping[str, Hashable]) -> dict[str, float]:
+        """See `body_report`; with a `supervised` report `shape_r2_ratio` too."""
+        found = body_report(self.model, train, test, self.bodies, families, self.seed)
+        if self.ceiling is not None and self.ceiling > 0 and "shape_r2" in found:
+            found["shape_r2_ratio"] = found["shape_r2"] / self.ceiling
+        return found
 
     def report(self) -> Report:
         """What the test measured."""

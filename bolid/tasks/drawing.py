@@ -222,10 +222,10 @@ class DrawingTask(BaseTask):
 
 
 def comparisons(columns: list[Column]) -> list[tuple[str, str]]:
-    """Pairs of columns whose difference is what being told about the person does.
+    """Pairs of columns whose difference is what being told something does.
 
-    Each column that is told who it is, less those that are told nothing, or no more than it of somebody else. A floor
-    is neither: nobody drew it.
+    Each column that is told something, less those that are told nothing, or no more than it and of somebody else. A
+    floor is neither: nobody drew it.
     """
     controls = [c for c in columns if (c.other or not c.branches) and not c.floor]
     own = [c for c in columns if c.branches and not c.other]

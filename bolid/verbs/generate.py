@@ -30,6 +30,7 @@ def generate(
     negative_prompt: str | None = None,
     face_scale: float = 1.0,
     body_scale: float = 1.0,
+    pose_scale: float = 1.0,
     size: tuple[int, int] | None = None,
     identities: Path = HOME,
     device: str = "cpu",
@@ -51,10 +52,12 @@ def generate(
         negative_prompt: What to steer away from.
         face_scale: λ of the face branch.
         body_scale: λ of the body branch.
+        pose_scale: λ of the pose branch.
         size: Height and width in pixels; null for the backbone's own.
         identities: Where identities are kept.
         device: cpu, cuda, cuda:1, …
-        pose: A photo of somebody in the wanted pose, for adapters with a pose branch; null leaves it to the prompt.
+        pose: A photo of somebody in the wanted pose, for adapters with a pose branch; null leaves it to the prompt. How
+            long their limbs are is taken over too.
         pose_network: Folder of the network that finds the pose there.
 
     Returns:
@@ -80,8 +83,11 @@ def generate(
     if person is not None:
         check_known(person, pipe.branches, str(identity))
     imagined = None if prior is None else pipe.imagine(prompt, prior, range(seed, seed + count))
-    wanted = None if pose is None else pose_in(pose, PoseEstimator(pose_network))
-    scales = {"face": face_scale, "body": body_scale}
+    wanted = None
+    if pose is not None:
+        pipe.check_pose()
+        wanted = pose_in(pose, size or pipe.backbone.picture_size, PoseEstimator(pose_network))
+    scales = {"face": face_scale, "body": body_scale, "pose": pose_scale}
     height, width = size or (None, None)
     for number in trange(seed, seed + count, unit="picture"):
         who = person if imagined is None else imagined[number - seed]

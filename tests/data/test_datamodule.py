@@ -42,6 +42,23 @@ def test_folders_decide_the_splits(folder):
         assert all(r.file_name.startswith(split) for r in module._datasets[split, split == "train"].records)
 
 
+def test_training_people_are_probed_in_one_outfit_a_scene(tmp_path):
+    records = fabricate(tmp_path, {"train": 2, "test": 1}, photos=6)
+    for k, record in enumerate(records):
+        name = f"{record.file_name[:-5]}{k % 6 // 2}{'b' * (k % 2)}.png"  # three scenes in two outfits
+        (tmp_path / record.file_name).rename(tmp_path / name)
+        records[k] = replace(record, file_name=name, renderer=2, silhouette=None)
+    write_manifest(tmp_path, records)
+    module = prepared(tmp_path, "test", test_splits=("test", "train"), other_outfits=True)
+    assert module.shows_outfits
+    for split in ("test", "train"):
+        shown = [r.file_name for r in module._datasets[split, False].records]
+        assert shown == [r.file_name for r in records if r.file_name.startswith(split) and "b." not in r.file_name]
+    fit = prepared(tmp_path, "fit", other_outfits=True)
+    assert len(fit._datasets["train", True].records) == 12
+    assert not prepared(tmp_path, "fit").shows_outfits
+
+
 def test_without_folders_a_hash_decides(tmp_path):
     records = fabricate(tmp_path, {"": 40}, photos=2, size=(12, 8))
     splits = split_records(records, tmp_path)

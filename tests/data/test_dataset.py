@@ -127,6 +127,15 @@ def test_the_targets_other_outfit_is_shown_where_asked_for_and_there(photos):
         assert torch.equal(sample.outfit_pictures[0, 0], torch.zeros(3, 96, 64) if twin is None else twin.pictures[0])
         assert torch.equal(sample.outfit_keypoints[0, 0], torch.zeros(17, 3) if twin is None else twin.keypoints[0])
     assert len(samples) == 5
+    nobody_else = {"min_references": 0, "max_references": 0}
+    alone = make((folder, outfits), training=False, name="alone", other_outfits=True, **nobody_else)
+    seen = {sample.file_names[0]: sample for sample in map(alone.__getitem__, range(len(alone)))}
+    assert all(torch.equal(seen[name].outfit_pictures, samples[name].outfit_pictures) for name in samples)
+    trained = make((folder, outfits), target="person", size=(96, 64), name="pairs", other_outfits=True, flip=1.0)
+    for k in range(12):
+        mirrored, still = trained[k], samples[trained[k].file_names[0]]
+        assert torch.equal(mirrored.outfit_pictures, still.outfit_pictures.flip(-1))
+        assert torch.equal(mirrored.outfit_mask, still.outfit_mask)
 
 
 def in_colours(records, *clothes):

@@ -23,7 +23,7 @@ class Finder:
 
     largest = 0
 
-    def estimate(self, pictures: torch.Tensor) -> Pose:
+    def estimate(self, pictures: torch.Tensor, count_others: bool = False) -> Pose:
         assert pictures.dtype == torch.float32
         assert 0 <= pictures.min() <= pictures.max() <= 1
         self.largest = max(self.largest, *pictures.shape[-2:])

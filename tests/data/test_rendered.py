@@ -107,10 +107,22 @@ def test_other_people_of_the_folder_are_left_alone(tmp_path, renderer):
     assert len(read_manifest(tmp_path)) == 12
 
 
-def test_outfits_are_for_training_and_people_to_measure_may_be_framed_otherwise(tmp_path, renderer):
+def test_tests_show_one_outfit_and_people_to_measure_may_be_framed_otherwise(tmp_path, renderer):
     RenderedPeople(tmp_path, **SMALL, eval_framing="upright", outfits=2, render_seed=3).prepare_data()
     shown = {split: (how["framing"], how["outfits"], how["seed"]) for split, how in renderer.how.items()}
-    assert shown == {"train": ("mixed", 2, 3), "val": ("upright", 1, 3), "test": ("upright", 1, 3)}
+    assert shown == {"train": ("mixed", 2, 3), "val": ("upright", 2, 3), "test": ("upright", 1, 3)}
+
+
+def test_photos_in_fewer_outfits_or_framed_otherwise_are_not_taken_for_others(tmp_path, renderer):
+    RenderedPeople(tmp_path, **(SMALL | {"photos": 4})).prepare_data()
+    renderer.asked.clear()
+    RenderedPeople(tmp_path, **SMALL, outfits=2).prepare_data()  # as many files as asked for
+    assert [split for split, *_ in renderer.asked] == ["train", "val"]
+    (tmp_path / ".rows/test").mkdir(parents=True)
+    (tmp_path / ".rows/test/p900000.json").write_text('{"job": {"framing": "mixed"}}')
+    with pytest.raises(BolidError, match="photos of test were framed 'mixed', not 'upright'"):
+        RenderedPeople(tmp_path, **SMALL, eval_framing="upright").prepare_data()
+    RenderedPeople(tmp_path, **SMALL).prepare_data()
 
 
 def test_twins_are_told(tmp_path, renderer):

@@ -124,6 +124,8 @@ def test_a_pose_is_asked_for_with_or_without_a_person(pipe, tmp_path):
         assert torch.equal(posed(PROMPT, who, pose=low, scale={"pose": 0.0}, **SHORT).images, free)
     with pytest.raises(BolidError, match="this adapter takes no pose"):
         pipe(PROMPT, ANNA, pose=low, **SHORT)
+    with pytest.raises(BolidError, match="not 2 x 17 x 3"):
+        posed(PROMPT, ANNA, pose=torch.zeros(2, 17, 3), **SHORT)
 
 
 def test_nobody_in_particular_is_the_stock_pipeline_without_branches(either):

@@ -24,7 +24,7 @@ def identify(photos, encoder, pose, face):
 class FakePose:
     """Finds the same person in every photo that is not black."""
 
-    def estimate(self, pictures):
+    def estimate(self, pictures, count_others=False):
         found = (pictures.amax((1, 2, 3)) > 0).float()
         return Pose(KEYPOINTS * found[:, None, None], BOX * found[:, None], found)
 
@@ -101,7 +101,7 @@ def test_photos_that_cannot_be_used_are_named_and_left_out(encoder, photos, capl
 
 def test_of_several_people_nobody_knows_who_is_meant(encoder, photos):
     class Crowd(FakePose):
-        def estimate(self, pictures):
+        def estimate(self, pictures, count_others=False):
             return super().estimate(pictures)._replace(others=torch.tensor([2]))
 
     with pytest.raises(BolidError, match=r"red\.png: 3 people; crop"):
@@ -114,9 +114,19 @@ def test_without_a_body_branch_photos_cannot_be_read():
 
 
 def test_a_pose_is_read_off_a_photo_in_shares_of_its_size(photos):
-    found = pose_in(photos / "red.png", FakePose())
+    seen = []
+
+    class Watched(FakePose):
+        def estimate(self, pictures, count_others=False):
+            seen.append(pictures)
+            return super().estimate(pictures)
+
+    found = pose_in(photos / "red.png", (120, 80), Watched())  # 100 x 80 pixels
     torch.testing.assert_close(found[:, 0] * 80, KEYPOINTS[:, 0])
-    torch.testing.assert_close(found[:, 1] * 100, KEYPOINTS[:, 1])
+    torch.testing.assert_close(found[:, 1] * 120, KEYPOINTS[:, 1])
     assert torch.equal(found[:, 2], torch.ones(17))
+    middle = Image.open(photos / "red.png").crop((7, 0, 73, 100)).resize((80, 120), Image.Resampling.BICUBIC)
+    shown = torch.from_numpy(np.array(middle)).permute(2, 0, 1)[None] / 255
+    assert (seen[0] - shown).abs().mean() < 0.05  # cut, not squeezed: noise that is moved differs by a third
     with pytest.raises(BolidError, match="black"):
-        pose_in(photos / "black.png", FakePose())
+        pose_in(photos / "black.png", (120, 80), FakePose())

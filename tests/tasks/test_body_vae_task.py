@@ -146,11 +146,11 @@ def test_what_another_outfit_tells_is_compared_where_it_is_shown(task):
 def test_consistency_asks_for_outfits_to_compare(task, tmp_path):
     task.consistency = 1.0
     data = LightningDataModule()
-    data.other_outfits = False
+    data.shows_outfits = False
     data.train_dataloader = lambda: DataLoader([miniature.batch()], batch_size=None)
     with pytest.raises(BolidError, match=r"data\.other_outfits: true"):
         quiet_trainer(tmp_path).fit(task, datamodule=data)
-    data.other_outfits = True
+    data.shows_outfits = True
     quiet_trainer(tmp_path).fit(task, datamodule=data)
 
 
@@ -189,7 +189,9 @@ def test_keypoints_are_the_datas_or_what_the_pose_network_finds_in_the_crops(tas
     terms(task, batch)
     views = batch.reference_pictures, batch.pictures[:, None], batch.outfit_pictures
     for points, pictures in zip(told, views, strict=True):
-        torch.testing.assert_close(points[..., 0, 0], pictures.mean((2, 3, 4)) * 0.5 + 0.5)
+        there = torch.ones(pictures.shape[:2], dtype=torch.bool)
+        there = batch.reference_mask if pictures is batch.reference_pictures else there
+        torch.testing.assert_close(points[there][:, 0, 0], pictures[there].mean((1, 2, 3)) * 0.5 + 0.5)
     with pytest.raises(BolidError, match="set the task's pose"):
         BodyVAETask(task.model, task.backbone, keypoints="pose")
 

@@ -19,7 +19,8 @@ from bolid.core.schema import SPLITS, PersonRecord, Phrase
 
 RENDERER_VERSION = 2
 FRAMINGS = ("mixed", "figure", "upright", "full length", "three-quarter length", "head and shoulders")
-BY_SPLIT = ("families", "outfits", "framing")  # options in which the splits of a folder may differ
+FREE = {"photos", "framing"}  # options in which the people of a folder may differ
+BY_SPLIT = FREE | {"families", "outfits"}  # and those of other splits
 LICENCE = "CC0-1.0"
 ROWS = ".rows"  # one file per finished person, so that a kill loses at most the person in hand
 
@@ -192,6 +193,12 @@ def _row_file(job: Job, number: int) -> Path:
     return job.folder / ROWS / job.split / f"{name(number)}.json"
 
 
+def how_rendered(folder: Path, split: str, number: int) -> dict:
+    """The options that a person's photos in a folder were rendered with; empty where they were not, or elsewhere."""
+    file = Path(folder) / ROWS / split / f"{name(number)}.json"
+    return json.loads(file.read_text())["job"] if file.is_file() else {}
+
+
 def _fingerprint(job: Job) -> dict:
     options = asdict(job) | {"renderer": RENDERER_VERSION}
     return {key: options[key] for key in sorted(options) if key not in ("folder", "split")}
@@ -207,10 +214,10 @@ def _finished(job: Job, number: int) -> bool:
 
 
 def _check_others(job: Job) -> None:
-    """Refuses to mix photos: all of a folder are alike, but for how many there are, and `BY_SPLIT`."""
+    """Refuses to mix photos: all of a folder are alike, but for `FREE` and `BY_SPLIT`."""
     now = _fingerprint(job)
     for file in sorted((job.folder / ROWS).glob("*/p*.json")):
-        free = {"photos"} if file.parent.name == job.split else {"photos", *BY_SPLIT}
+        free = FREE if file.parent.name == job.split else BY_SPLIT
         _compare(job, file, {key: value for key, value in now.items() if key not in free})
 
 

@@ -142,6 +142,13 @@ class Backbone(nn.Module, ABC):
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width in pixels of what it draws unless told otherwise."""
+        size = self.unet.config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return height * self.latent_scale, width * self.latent_scale
+
+    @property
     def text_dim(self) -> int:
         """Size D of the caption features."""
         return self.unet.config.cross_attention_dim

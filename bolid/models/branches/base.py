@@ -1,4 +1,4 @@
-"""A branch: one thing known about the person, as tokens for the UNet's cross-attention."""
+"""A branch: one thing known about who or what is to be drawn, as tokens for the UNet's cross-attention."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class IdentityBranch(nn.Module, ABC):
             it is not known.
 
     Attributes:
-        name: Unlike other branches'.
+        name: In columns, cards and file names.
         personal: Whether the embedding tells who is to be drawn, and not what they do.
     """
 
@@ -62,7 +62,7 @@ class IdentityBranch(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, batch: PersonBatch, generator: torch.Generator | None = None) -> Tensor:
-        """The references' embedding (B, E), zero where nothing is known; a sample of it if a generator is given."""
+        """What is known, (B, E), zero where nothing is; a sample of it if a generator is given."""
 
     def projector(self, cross_attention_dim: int) -> nn.Module:
         """A new projector (N, E) -> (N, num_tokens, D)."""

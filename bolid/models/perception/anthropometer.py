@@ -53,15 +53,15 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         channels: After each halving.
         fine: Channels of the maps at half the picture's size.
         width: Of the features that proportions are read from.
-        near: Channels of the blocks that look at the window; the last two halve it.
+        near: Channels of the blocks, two at least, that look at the window; the last two halve it.
     """
 
     @register_to_config
     def __init__(
         self,
         size: tuple[int, int] = (96, 64),
-        channels: tuple[int, ...] = (32, 64, 96, 160),
-        fine: int = 32,
+        channels: tuple[int, ...] = (24, 48, 96, 128),
+        fine: int = 24,
         width: int = 256,
         near: tuple[int, ...] = (48, 32),
     ):

@@ -100,7 +100,7 @@ def test_other_options_in_the_same_folder_are_refused(finished):
 
 
 @pytest.mark.parametrize("change", [
-    {"framing": "full_length"}, {"outfits": 2}, {"seed": 5}, {"height": 64}, {"families": 2},
+    {"outfits": 2}, {"seed": 5}, {"height": 64}, {"families": 2},
 ])  # fmt: skip
 def test_other_people_rendered_otherwise_are_refused(finished, monkeypatch, change):
     monkeypatch.setattr(dataset, "_render", lambda *_: pytest.fail("rendered"))
@@ -113,8 +113,10 @@ def test_splits_may_differ_in_some_options_and_people_in_photos(finished, monkey
     monkeypatch.setattr(dataset, "_render", lambda job, *_: asked.append(job.photos))
     render_people(finished, [5], split="val", families=2, **SMALL)
     render_people(finished, [5], **(SMALL | {"split": "val", "outfits": 2, "framing": "upright"}))
-    render_people(finished, [5], **(SMALL | {"photos": 1}))
+    render_people(finished, [5], **(SMALL | {"photos": 1, "framing": "upright"}))
     assert asked == [2, 2, 1]
+    with pytest.raises(BolidError, match="framing was mixed, not upright"):
+        render_people(finished, range(3), framing="upright", **SMALL)
 
 
 def test_photos_of_another_version_keep_it_and_are_not_extended(finished, monkeypatch):
