@@ -139,6 +139,15 @@ def test_the_report_is_what_the_exported_network_scores_raw_and_through_the_auto
             assert f"r2_8{mark}" not in report  # nobody has eight photos
 
 
+def test_scores_do_not_depend_on_the_trainers_precision(new, tmp_path):
+    found = {}
+    for precision in ("32-true", "bf16-mixed"):
+        task = new("anthropometer")
+        trainer(tmp_path, precision=precision).test(task, DataLoader([batch()], batch_size=None), verbose=False)
+        found[precision] = task.report().metrics
+    assert found["bf16-mixed"] == pytest.approx(found["32-true"], nan_ok=True)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_validation_says_what_a_test_on_the_same_photos_says(new, tmp_path, kind):
     task, b = new(kind), batch()
