@@ -123,6 +123,7 @@ def batch(count: int = 4, references: int = 2, seed: int = 0) -> PersonBatch:
         identities=[f"p{i}" for i in range(count)],
         file_names=[f"test/p{i}_0.png" for i in range(count)],
         reference_names=[[f"test/p{i}_{1 + j}.png" for j in range(references)] for i in range(count)],
+        reference_captions=[[CAPTIONS[i % 2]] * references for i in range(count)],
     )
 
 

@@ -92,6 +92,7 @@ class PersonBatch:
         reference_faces: (B, M, 512) L2-normalised, zero where `face_mask` (B, M) bool is False.
         identities: B identity keys.
         file_names: B file names of the targets; `reference_names` B lists of file names.
+        reference_captions: B lists of the references' captions with every phrase.
     """
 
     pictures: Tensor
@@ -113,6 +114,7 @@ class PersonBatch:
     identities: list[str]
     file_names: list[str]
     reference_names: list[list[str]]
+    reference_captions: list[list[str]]
 
     def __len__(self) -> int:
         return len(self.pictures)

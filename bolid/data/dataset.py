@@ -36,6 +36,7 @@ class References:
     faces: np.ndarray
     face_mask: np.ndarray
     names: list[str]
+    captions: list[str]
 
 
 class LeaveOneOutDataset(Dataset[PersonBatch]):
@@ -197,6 +198,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
             faces=np.zeros((most, 512), np.float32),
             face_mask=np.zeros(most, bool),
             names=[self._records[k].file_name for k in rows],
+            captions=[compose_caption(self._records[k].phrases) for k in rows],
         )
         for slot, k in enumerate(rows):
             record, flipped = self._records[k], rng.random() < self.flip
@@ -234,6 +236,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
             identities=[record.identity],
             file_names=[record.file_name],
             reference_names=[references.names],
+            reference_captions=[references.captions],
         )
 
     def _captions(self, phrases: Sequence[Phrase], flipped: bool, rng: np.random.Generator) -> tuple[str, str]:

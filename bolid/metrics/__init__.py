@@ -5,6 +5,7 @@ from bolid.metrics.base import PictureMetric
 from bolid.metrics.body import BodySimilarity
 from bolid.metrics.body_shape import BodyShape
 from bolid.metrics.clip import ClipScore
+from bolid.metrics.clothes_leak import ClothesLeak
 from bolid.metrics.face_similarity import FaceSimilarity
 from bolid.metrics.fid import FID
 from bolid.metrics.graded_words import GradedWords
@@ -19,6 +20,7 @@ __all__ = [
     "BodyShape",
     "BodySimilarity",
     "ClipScore",
+    "ClothesLeak",
     "FaceSimilarity",
     "GradedWords",
     "InceptionScore",

@@ -48,4 +48,5 @@ def make_batch(pictures, references=1, size=(96, 64)):
         identities=[f"p{i}" for i in range(count)],
         file_names=[f"p{i}_0.png" for i in range(count)],
         reference_names=[[f"p{i}_1.png"] for i in range(count)],
+        reference_captions=[["a photo of a woman"]] * count,
     )

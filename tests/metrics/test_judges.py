@@ -13,6 +13,7 @@ from bolid.core.wording import ATTRIBUTES, BUILD
 from bolid.experts.pose import Pose
 from bolid.metrics.adherence import PromptAdherence
 from bolid.metrics.body_shape import BodyShape, ReadingAccuracy
+from bolid.metrics.clothes_leak import ClothesLeak
 from bolid.metrics.graded_words import GradedWords
 from bolid.metrics.interval import interval
 from bolid.metrics.person_found import PersonFound
@@ -75,6 +76,26 @@ def test_adherence_counts_what_the_caption_asks_for_and_nothing_else():
         {"shirt": 1 / 2, "trousers": 1, "background": 1, "gender": 1 / 2, "pose": 1, "view": np.nan, "framing": np.nan},
         nan_ok=True,
     )
+
+
+def test_clothes_leak_where_pictures_wear_the_references_colours_against_the_prompt():
+    colours = ATTRIBUTES["shirt"]
+    asked, worn, third = colours[:3]
+    captions = [f"a photo of a woman, wearing a {asked} shirt"] * 4
+    made = batch(captions, ["anna", "anna", "ben", "ben"])
+    made.reference_captions = [[f"a photo of a woman, wearing a {c} shirt"] for c in (worn, worn, third, asked)]
+    shown = torch.zeros(4, len(ATTRIBUTES))
+    shown[:, list(ATTRIBUTES).index("shirt")] = torch.tensor([1, 0, 1, 1]).float()  # worn, asked, worn, worn
+    metric = ClothesLeak(Colours())
+    metric.update(photos(shown / 255), made)
+    # Anna's first picture wears her references' colour, and Ben's references' not; Ben's first wears Anna's; Ben's
+    # second does not count, as his reference wears what was asked for.
+    assert metric.compute()["clothes_leak"] == pytest.approx((1 + 0 - 1) / 3)
+    scores = metric.person_scores()["clothes_leak"]
+    assert scores.scores.tolist() == [1, 0, -1]
+    assert scores.people.unique().shape == (2,)
+    with pytest.raises(BolidError, match="another person's references"):
+        metric.update(photos(shown[:2] / 255), made[:2])
 
 
 @pytest.fixture
