@@ -65,9 +65,9 @@ def render_people(
         photos: Photos of each person.
         height, width: Pixels.
         split: "train", "val" or "test".
-        framing: "mixed" (half full length, a third head and shoulders), "figure" (full length, every fourth
-            three-quarter length), "upright" (full length, standing or walking, from the front or turned halfway at
-            most), or one of the other `FRAMINGS` for all (underscores count as spaces).
+        framing: "mixed" (half full length, a third head and shoulders), "upright" (full length, standing or
+            walking, from the front or turned halfway at most), "figure" (half of them upright, a quarter full length, a
+            quarter three-quarter length), or one of the other `FRAMINGS` for all (underscores count as spaces).
         outfits: 2 draws every photo in a second outfit too (`p000123_0b.png`), pose, camera and background alike.
         families: How many consecutive seeds share head, skin and hair (2: twins); 0: nobody.
         workers: Processes.

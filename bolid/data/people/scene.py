@@ -25,7 +25,7 @@ CYCLES = {
         "full length",
         "head and shoulders",
     ),
-    "figure": ("full length", "three-quarter length", "full length", "full length"),
+    "figure": ("upright", "full length", "upright", "three-quarter length"),
 }
 
 WALLS = {
