@@ -19,6 +19,7 @@ DIRECTIONS = {
     "kid": "less is better, around 0 for equal distributions",
     "inception_score": "more is better, 1 to the number of classes",
     "clip_score": "more is better, 0 to 100",
+    "clip_score_shuffled": "of the next picture's prompt: what any prompt scores",
     "body_similarity": "more is better, -1 to 1; a picture without a person counts as 0",
     "body_found": "share of pictures in which a person was found, 0 to 1",
     "person_found": "share of pictures in which a person was found, 0 to 1",

@@ -38,12 +38,14 @@ class Column:
         other: Take the embeddings of another person, of the same gender where the batch has one.
         floor: Draw nothing, but show the batch's own photos after a round trip through the backbone's autoencoder: what
             pictures could be at best.
+        scale: λ of the branches.
     """
 
     name: str
     branches: list[str] = field(default_factory=list)
     other: bool = False
     floor: bool = False
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.floor and (self.branches or self.other):
@@ -123,7 +125,7 @@ class DrawingTask(BaseTask):
         return self.pipeline.draw(
             batch.captions,
             embeds,
-            [float(b.name in column.branches) for b in self.branches],
+            [column.scale * (b.name in column.branches) for b in self.branches],
             seeds,
             num_inference_steps=self.sampling.steps,
             guidance_scale=self.sampling.guidance_scale,

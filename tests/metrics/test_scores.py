@@ -29,8 +29,7 @@ def drawn():
 def score(metric, photos, pictures, pieces=(7, 20, 13)):
     for photo, picture in zip(photos.split(pieces), pictures.split(pieces), strict=True):
         metric.update(picture, make_batch(photo))
-    ((_, value),) = metric.compute().items()
-    return value.item()
+    return next(iter(metric.compute().values())).item()
 
 
 def features(pixels, photos, pictures):
@@ -121,7 +120,11 @@ def test_clip_score_is_the_cosine_with_the_prompt(drawn):
     angle = pictures.mean((1, 2, 3)).numpy()
     prompt = np.concatenate([np.arange(n) for n in (7, 20, 13)])  # each batch numbers its prompts from 0
     expected = np.maximum(100 * np.cos(angle - prompt), 0).mean()
-    assert score(ClipScore(Angles()), photos, pictures) == pytest.approx(expected, rel=1e-4)
+    metric = ClipScore(Angles())
+    assert score(metric, photos, pictures) == pytest.approx(expected, rel=1e-4)
+    others = np.concatenate([np.roll(np.arange(n), 1) for n in (7, 20, 13)])
+    shuffled = np.maximum(100 * np.cos(angle - others), 0).mean()
+    assert metric.compute()["clip_score_shuffled/angles"] == pytest.approx(shuffled, rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", [FID, KID, InceptionScore])
