@@ -5,7 +5,7 @@ DEMO := runs/adapter/demo
 T := runs/tiny
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-all lint tiny ablation clean check
+.PHONY: help setup demo test test-all lint tiny ablation table clean check
 
 # A fit that goes on from its last checkpoint: arguments, run's folder.
 fit = $(RUN)/bolid fit $(1) $(if $(wildcard $(2)/checkpoints/last.ckpt),--ckpt_path $(2)/checkpoints/last.ckpt)
@@ -98,6 +98,24 @@ $(A)/body_supervised/report.json:
 $(A)/%/report.json: | $(A)/body_supervised/report.json
 	$(call fit,$(call BODY,$*),$(@D))
 	$(RUN)/bolid test $(call BODY,$*) --model.init_args.supervised $| --ckpt_path $(@D)/checkpoints/last.ckpt
+
+# Every way of telling a backbone who is to be drawn, side by side.
+L := runs/table
+TOLD_plain = --config configs/table/common.yaml --config configs/table/plain.yaml
+TOLD_all = --config configs/losses/one_step.yaml --config configs/table/common.yaml --config configs/table/all.yaml
+TOLD_image = --config configs/experiment/image_prompt.yaml --config configs/table/common.yaml --config configs/table/image.yaml
+TOLD_oracle = --config configs/table/common.yaml --config configs/table/oracle.yaml
+TOLD = --config configs/adapter.yaml $(TOLD_$(1)) --trainer.logger.init_args.version $(1)
+
+table: check setup $(foreach run,plain all image oracle scales,$(L)/$(run)/report.json)  ## Compare all columns (hours; resumes)
+	$(RUN)/python benchmarks/adapter_table.py $(L) benchmarks/results/adapter_table.json
+
+$(L)/scales/report.json: | $(L)/plain/report.json
+	$(RUN)/bolid test --config configs/adapter.yaml $(TOLD_plain) --config configs/table/scales.yaml \
+	  --trainer.logger.init_args.version scales --ckpt_path $(L)/plain/checkpoints/last.ckpt
+
+$(L)/%/report.json:
+	$(call member,$(call TOLD,$*),$(@D))
 
 clean:  ## Remove the environment and caches, not runs or data
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info

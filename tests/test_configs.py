@@ -39,6 +39,12 @@ REAL = [
     ["adapter.yaml", "experiment/image_prompt.yaml"],
     ["adapter.yaml", "experiment/pose.yaml"],
     ["adapter.yaml", "backbone/sdxl.yaml", "data/folder.yaml", "trainer/cuda.yaml"],
+    ["adapter.yaml", "table/common.yaml"],
+    ["adapter.yaml", "table/common.yaml", "table/plain.yaml"],
+    ["adapter.yaml", "table/common.yaml", "table/plain.yaml", "table/scales.yaml"],
+    ["adapter.yaml", "losses/one_step.yaml", "table/common.yaml", "table/all.yaml"],
+    ["adapter.yaml", "experiment/image_prompt.yaml", "table/common.yaml", "table/image.yaml"],
+    ["adapter.yaml", "table/common.yaml", "table/oracle.yaml"],
     ["body_vae.yaml"],
     ["body_vae.yaml", "trainer/cuda.yaml"],
     *(

@@ -1,0 +1,67 @@
+"""The comparison that `make table` makes: `python benchmarks/adapter_table.py RUNS OUT.json`.
+
+RUNS holds the tested runs plain, all, image, oracle and scales (`configs/table`), each with a report.json. OUT gets all
+their numbers as `<row>/<column>`, and what follows from them; the page that it prints is a table.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from bolid.core.results import read_report
+from bolid.core.safe_io import write_text
+from bolid.reports.report import table
+
+COLUMNS = ("text", "image", "face", "body", "face_body", "all", "other", "oracle", "floor")
+RUNS = ("plain", "all", "image", "oracle")
+ASKED = ("shirt", "trousers", "background", "pose")  # what prompt adherence is the mean of
+SCALES = ("0.00", "0.25", "0.50", "0.75", "1.00", "1.25", "1.50")
+
+
+def derived(numbers: Mapping[str, float]) -> dict[str, float]:
+    """What follows: shares of gaps in body shape, and what being told about the person costs elsewhere.
+
+    Args:
+        numbers: By `<row>/<column>`.
+    """
+
+    def error(column: str) -> float:
+        return numbers[f"body_shape_error/{column}"]
+
+    def by_network(metric: str, column: str) -> float:
+        return next(v for k, v in numbers.items() if k.startswith(f"{metric}/") and k.endswith(f"/{column}"))
+
+    def adherence(column: str) -> float:
+        return sum(numbers[f"adherence/{name}/{column}"] for name in ASKED) / len(ASKED)
+
+    unrelated = by_network("clip_score_shuffled", "text")
+    told, free = (by_network("clip_score", column) - unrelated for column in ("all", "text"))
+    return {
+        "body_gap_closed": (error("text") - error("all")) / (error("text") - error("floor")),
+        "body_gap_closed_of_oracle": (error("text") - error("all")) / (error("text") - error("oracle")),
+        "other_gap_closed": (error("text") - error("other")) / (error("text") - error("floor")),
+        "clip_retained": told / free,
+        "adherence_retained": adherence("all") / adherence("text"),
+        "clothes_leak_excess": numbers["clothes_leak/all"],
+        "fid_ratio": by_network("fid", "all") / by_network("fid", "text"),
+        "lambda_b_best": float(min(SCALES, key=error)),
+    }
+
+
+def main(runs: Path, out: Path) -> None:
+    """Gathers, derives, writes and prints."""
+    numbers: dict[str, float] = {}
+    for run in (*RUNS, "scales"):
+        report = read_report(runs / run / "report.json")
+        numbers |= {name: value for name, value in report.items() if name not in ("pictures", "seed")}
+    found = derived(numbers)
+    write_text(out, json.dumps(numbers | found, indent=2) + "\n")
+    rows = {name: value for name, value in numbers.items() if name.rpartition("/")[2] not in SCALES}
+    print("\n".join([*table(rows, COLUMNS), "", *(f"- {name}: {value:.3g}" for name, value in found.items())]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
