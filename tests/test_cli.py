@@ -186,6 +186,9 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
         "--trainer.val_check_interval",
         1,
     ]
+    status, _, err = run("fit", *words)
+    assert (status, "or set consistency: 0" in err) == (1, True)
+    words += ["--model.init_args.consistency", 0]
     assert run("fit", *words)[0] == 0
     left = tmp_path / "runs/body_vae/x"
     test = ["test", *words, "--ckpt_path", left / "checkpoints/last.ckpt"]

@@ -213,7 +213,7 @@ def test_nobody_generates_with_the_oracle_by_mistake(tmp_path):
     backbone, branch = StableDiffusion(str(miniature.save_sd(tmp_path / "sd"))), TrueBodyBranch(tmp_path)
     install_branches(backbone.unet, [branch.projector(backbone.text_dim)])
     BoLIDPipeline(backbone, [branch]).save_pretrained(tmp_path / "adapter")
-    with pytest.raises(BolidError, match=r"'true_body'.*the branches face, body, image$"):
+    with pytest.raises(BolidError, match=r"'true_body'.*the branches face, body, image, pose$"):
         BoLIDPipeline.from_pretrained(tmp_path / "adapter")
 
 
