@@ -167,12 +167,15 @@ class RenderedPeople(IdentityDataModule):
                     f"{self.folder}: its photos are {height}x{width} pixels, not {self.photo_size}; "
                     "set photo_size to that, or choose another folder."
                 )
+        for split in self.needed():
+            self._check_framing(split)
+
+    def _check_framing(self, split: str) -> None:
         from bolid.data.people.dataset import how_rendered
 
-        for split in self.needed():
-            wanted = self._framing[split].replace("_", " ")
-            rendered = (how_rendered(self.folder, split, person) for person in self.people[split][:1])
-            found = next((how.get("framing", wanted) for how in rendered), wanted)
+        wanted = self._framing[split].replace("_", " ")
+        for person in self.people[split][:1]:
+            found = how_rendered(self.folder, split, person).get("framing", wanted)
             if found != wanted:
                 raise BolidError(
                     f"{self.folder}: its photos of {split} were framed {found!r}, not {wanted!r}; "

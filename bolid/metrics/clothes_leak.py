@@ -48,9 +48,11 @@ class ClothesLeak(PictureMetric):
             raise BolidError("clothes leak compares with another person's references: raise data.batch_size")
         other = [next(k for k, who in enumerate(people) if who != own) for own in people]
         found = self.reader.read(pictures)
+        prompts = [attributes(caption) for caption in batch.captions]
+        references = [[attributes(caption) for caption in captions] for captions in batch.reference_captions]
         for garment in GARMENTS:
-            asked = [attributes(caption).get(garment) for caption in batch.captions]
-            worn = [{attributes(c).get(garment) for c in captions} - {None} for captions in batch.reference_captions]
+            asked = [said.get(garment) for said in prompts]
+            worn = [{said[garment] for said in photos if garment in said} for photos in references]
             shown = [ATTRIBUTES[garment][k] for k in found[garment].tolist()]
             rows = [i for i, colour in enumerate(asked) if colour and worn[i] and colour not in worn[i]]
             leaks = [float(shown[i] in worn[i]) - float(shown[i] in worn[other[i]] - {asked[i]}) for i in rows]

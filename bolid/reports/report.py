@@ -23,6 +23,7 @@ DIRECTIONS = {
     "body_similarity": "more is better, -1 to 1; a picture without a person counts as 0",
     "body_found": "share of pictures in which a person was found, 0 to 1",
     "person_found": "share of pictures in which a person was found, 0 to 1",
+    "clothes_leak": "around 0 is best; the references' colours against the prompt, less another person's references'",
     "psnr": "more is better, dB on the person's pixels",
     "top1_of_64": "more is better, 0 to 1; 1/64 by chance",
     "map50": "more is better, 0 to 1",
