@@ -33,6 +33,7 @@ class ClothesLeak(PictureMetric):
     def __init__(self, reader: AttributeReader) -> None:
         super().__init__()
         self.reader = reader
+        self.before: list[tuple[str, list[str]]] = []
         self.add_rows("excess")
         self.add_rows("people", dtype=torch.int64)
 
@@ -41,15 +42,18 @@ class ClothesLeak(PictureMetric):
         """Adds pictures (B, 3, H, W) in 0..1 of prompts `batch.captions`.
 
         Raises:
-            BolidError: If all are of one person: there is nobody to compare with.
+            BolidError: If nobody but one person was seen yet: there is nobody to compare with.
         """
         people = batch.identities
-        if len(set(people)) < 2:
+        # A last batch may show one person alone, who is then compared with somebody of the batch before.
+        known = [*zip(people, batch.reference_captions, strict=True), *self.before]
+        if len({who for who, _ in known}) < 2:
             raise BolidError("clothes leak compares with another person's references: raise data.batch_size")
-        other = [next(k for k, who in enumerate(people) if who != own) for own in people]
+        other = [next(k for k, (who, _) in enumerate(known) if who != own) for own in people]
+        self.before = list({who: (who, captions) for who, captions in known}.values())[:2]
         found = self.reader.read(pictures)
         prompts = [attributes(caption) for caption in batch.captions]
-        references = [[attributes(caption) for caption in captions] for captions in batch.reference_captions]
+        references = [[attributes(caption) for caption in captions] for _, captions in known]
         for garment in GARMENTS:
             asked = [said.get(garment) for said in prompts]
             worn = [{said[garment] for said in photos if garment in said} for photos in references]
@@ -58,6 +62,11 @@ class ClothesLeak(PictureMetric):
             leaks = [float(shown[i] in worn[i]) - float(shown[i] in worn[other[i]] - {asked[i]}) for i in rows]
             self.excess.append(torch.tensor(leaks, device=pictures.device))
             self.people.append(numbered([people[i] for i in rows]).to(pictures.device))
+
+    def reset(self) -> None:
+        """Forgets all pictures, and whom the last ones were of."""
+        super().reset()
+        self.before = []
 
     def compute(self) -> dict[str, Tensor]:
         """`clothes_leak`; not a number where no garment counts."""

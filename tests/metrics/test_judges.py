@@ -94,6 +94,9 @@ def test_clothes_leak_where_pictures_wear_the_references_colours_against_the_pro
     scores = metric.person_scores()["clothes_leak"]
     assert scores.scores.tolist() == [1, 0, -1]
     assert scores.people.unique().shape == (2,)
+    metric.update(photos(shown[2:3] / 255), made[2:3])  # Ben alone, in what Anna wore in the batch before
+    assert metric.compute()["clothes_leak"] == pytest.approx((1 + 0 - 1 - 1) / 4)
+    metric.reset()
     with pytest.raises(BolidError, match="another person's references"):
         metric.update(photos(shown[:2] / 255), made[:2])
 
