@@ -28,6 +28,7 @@ FUNCTIONS = {
     "data render": ("bolid.data.render:render_folder", "Render photos of people with their ground truth."),
     "data label": ("bolid.data.label:label_folder", "Turn a folder of photos per person into a manifest."),
     "bundle new": ("bolid.tasks.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
+    "bundle grade": ("bolid.tasks.bundle.new:grade_text_encoder", "Teach a miniature's text encoder graded words."),
     "bundle pack": ("bolid.tasks.bundle.pack:pack_bundle", "Gather what the bundle's fits exported into data/tiny."),
 }
 HELP = "\n".join(

@@ -51,6 +51,13 @@ BUILD = (
     ("very heavy", "very stout"),
 )
 HEIGHT = (("very short",), ("short",), ("of average height", "of medium height"), ("tall",), ("very tall",))
+# Said only where they are noticeable: little, then much.
+PARTS = {
+    "shoulders": (("narrow shoulders",), ("broad shoulders", "wide shoulders")),
+    "waist": (("a narrow waist", "a slim waist"), ("a thick waist", "a wide waist")),
+    "hips": (("narrow hips",), ("wide hips", "broad hips")),
+    "legs": (("short legs",), ("long legs",)),
+}
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "shirt": COLOURS,
@@ -101,6 +108,27 @@ def build_level(caption: str) -> int | None:
     """The grade 0..4 of the caption's word for the build, None if it has none."""
     pieces = caption.split(", ")
     return next((level for level, words in enumerate(BUILD) if any(word in pieces for word in words)), None)
+
+
+def body_grades(caption: str) -> list[float]:
+    """What a caption says of the body: build and height from -2 (little) to 2, then `PARTS`, each -1.5 or 1.5.
+
+    What it leaves open is 0, as what it calls average is.
+    """
+    said = dict(_grades()[piece] for piece in caption.split(", ") if piece in _grades())
+    return [said.get(name, 0.0) for name in ("build", "height", *PARTS)]
+
+
+@cache
+def _grades() -> dict[str, tuple[str, float]]:
+    """Phrase -> what it grades, and the grade."""
+    graded = {"build": BUILD, "height": HEIGHT}
+    found = {
+        w: (name, level - 2.0) for name, table in graded.items() for level, words in enumerate(table) for w in words
+    }
+    for name, (little, much) in PARTS.items():
+        found |= {f"with {words}": (name, -1.5) for words in little} | {f"with {words}": (name, 1.5) for words in much}
+    return found
 
 
 @cache

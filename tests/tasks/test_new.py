@@ -13,7 +13,7 @@ from bolid.core.schema import Phrase
 from bolid.data.manifest import split_of, write_manifest
 from bolid.models.backbones import StableDiffusion
 from bolid.tasks.bundle.clip import write_bpe
-from bolid.tasks.bundle.new import new_stable_diffusion, train_tokenizer
+from bolid.tasks.bundle.new import grade_text_encoder, new_stable_diffusion, train_tokenizer
 from tests import miniature
 from tests.data.fabricate import fabricate
 
@@ -119,7 +119,7 @@ def test_a_new_stable_diffusion_knows_the_captions_words_and_predicts(tmp_path):
     ]
     write_manifest(tmp_path / "photos", [*(r for r in records if split_of(r.file_name) == "train"), *unheard])
     miniature.save_sd(tmp_path / "other")
-    arguments = {"channels": (16, 16), "heads": (2, 4), "width": 16, "phrase_steps": 1}
+    arguments = {"channels": (16, 16), "heads": (2, 4), "width": 16, "phrase_steps": 1, "grade_steps": 1}
     new_stable_diffusion(tmp_path / "new", tmp_path / "other/vae", tmp_path / "photos", **arguments)
     backbone = StableDiffusion(str(tmp_path / "new"))
     assert tokens_of(backbone.tokenizer, "narrow waist") == ["narrow</w>", "waist</w>"]
@@ -136,13 +136,33 @@ def test_a_new_stable_diffusion_knows_the_captions_words_and_predicts(tmp_path):
         new_stable_diffusion(tmp_path / "new", tmp_path / "other/vae", tmp_path / "photos", **arguments)
 
 
+def test_grading_bodies_changes_the_text_encoder_alone(tmp_path):
+    fabricate(tmp_path / "photos", {"train": 2})
+    miniature.save_sd(tmp_path / "sd")
+    grade_text_encoder(tmp_path / "graded", tmp_path / "sd", tmp_path / "photos", steps=2)
+    before, after = (StableDiffusion(str(tmp_path / name)) for name in ("sd", "graded"))
+    for part, same in (("vae", True), ("unet", True), ("text_encoder", False)):
+        states = [getattr(backbone, part).state_dict() for backbone in (before, after)]
+        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0]) == same
+    with pytest.raises(BolidError, match="already holds a model"):
+        grade_text_encoder(tmp_path / "graded", tmp_path / "sd", tmp_path / "photos")
+
+
 def test_the_same_seed_makes_the_same_weights(tmp_path):
     fabricate(tmp_path / "photos", {"train": 1})
     miniature.save_sd(tmp_path / "other")
     weights = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         new_stable_diffusion(
-            tmp_path / name, tmp_path / "other/vae", tmp_path / "photos", (16,), (4,), 16, phrase_steps=1, seed=seed
+            tmp_path / name,
+            tmp_path / "other/vae",
+            tmp_path / "photos",
+            (16,),
+            (4,),
+            16,
+            phrase_steps=1,
+            grade_steps=1,
+            seed=seed,
         )
         weights.append((tmp_path / name / "unet/diffusion_pytorch_model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]

@@ -1,12 +1,14 @@
-"""A text encoder that was taught phrases hears all of them equally well."""
+"""A text encoder that was taught phrases hears all of them equally well; then it grades bodies."""
 
+import copy
 from itertools import product
 
 import pytest
 import torch
 
+from bolid.core.wording import body_grades
 from bolid.tasks.bundle.new import new_text_encoder, train_tokenizer
-from bolid.tasks.bundle.phrases import has_pieces, pieces, teach_phrases, tokenize
+from bolid.tasks.bundle.phrases import has_pieces, pieces, teach_grades, teach_phrases, tokenize
 
 SHIRTS = ("red", "blue", "green", "black", "white")
 POSES = ("standing", "taking a step", "with both arms up", "sitting on a box")
@@ -64,6 +66,32 @@ def test_the_same_seed_teaches_the_same(tokenizer):
     states = [teach(tokenizer, CAPTIONS, seed, 3).state_dict() for seed in (0, 0, 1)]
     same = [all(torch.equal(states[0][name], other[name]) for name in other) for other in states]
     assert same == [True, True, False]
+
+
+BODIES = [
+    ", ".join(["a photo of a person", *(p for p in parts if p)])
+    for parts in product(("", "very thin", "thin", "slim", "stout", "heavy"), ("", "tall", "short"),
+                         ("", "with long legs", "with short legs"), POSES)
+]  # fmt: skip
+
+
+def test_grades_are_written_after_the_end_and_all_else_stays():
+    tokenizer = train_tokenizer(BODIES)
+    order = torch.randperm(len(BODIES), generator=torch.Generator().manual_seed(0)).tolist()
+    learnt, held_out = ([BODIES[i] for i in part] for part in (order[:160], order[160:]))
+    taught = teach(tokenizer, learnt)
+    before = copy.deepcopy(taught)
+    teach_grades(taught, tokenizer, learnt, 400, 32, 5e-3, scale=2.0)
+    tokens = tokenize(tokenizer, held_out)
+    with torch.no_grad():
+        states, old = (network(tokens).last_hidden_state for network in (taught, before))
+    ended = (tokens == tokenizer.eos_token_id).cumsum(1) > 0
+    wanted = 2 * torch.tensor([body_grades(caption) for caption in held_out])[:, None].expand(-1, 77, -1)
+    near = ended & (ended.cumsum(1) <= 3)
+    written, meant = states[..., -6:][near], wanted[near]
+    assert (written - meant).square().mean() < 0.05 * meant.square().mean()
+    assert (states - old)[..., :-6].square().mean() < 0.05 * old[..., :-6].var()
+    assert (states - old)[~ended].square().mean() < 0.05 * old.var()  # nothing is said before it is heard
 
 
 def test_the_pieces_of_a_caption():

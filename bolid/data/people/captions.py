@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bolid.core.schema import Phrase
-from bolid.core.wording import BUILD, FRAMING, HEIGHT, OUTDOOR, POSE, VIEW
+from bolid.core.wording import BUILD, FRAMING, HEIGHT, OUTDOOR, PARTS, POSE, VIEW
 from bolid.data.people.identity import Person
 from bolid.data.people.measure import z_score
 from bolid.data.people.outfit import Outfit
@@ -14,12 +14,7 @@ from bolid.data.people.scene import Scene
 # Five levels, split at these within-gender standard deviations: about 11, 22, 34, 22 and 11 % of people.
 LEVELS = (-1.2, -0.43, 0.43, 1.2)
 NOTICEABLE = 0.9
-PARTS = {
-    "shoulders": ("shoulder", ("narrow shoulders",), ("broad shoulders", "wide shoulders")),
-    "waist": ("waist", ("a narrow waist", "a slim waist"), ("a thick waist", "a wide waist")),
-    "hips": ("hip", ("narrow hips",), ("wide hips", "broad hips")),
-    "legs": ("leg", ("short legs",), ("long legs",)),
-}
+RATIO = {"shoulders": "shoulder", "waist": "waist", "hips": "hip", "legs": "leg"}  # of each phrase's kind
 STYLE = {
     "very short": "very short {} hair",
     "short": "short {} hair",
@@ -52,8 +47,8 @@ def _body(person: Person, rng: np.random.Generator) -> list[Phrase]:
     score = {name: z_score(person.measures, name, person.gender) for name in ("build", "stature")}
     phrases = [Phrase("build", _pick(rng, BUILD[level(score["build"])]))]
     phrases.append(Phrase("height", _pick(rng, HEIGHT[level(score["stature"])])))
-    for kind, (name, less, more) in PARTS.items():
-        z = z_score(person.measures, name, person.gender)
+    for kind, (less, more) in PARTS.items():
+        z = z_score(person.measures, RATIO[kind], person.gender)
         if abs(z) > NOTICEABLE:
             phrases.append(Phrase(kind, "with " + _pick(rng, more if z > 0 else less)))
     return phrases

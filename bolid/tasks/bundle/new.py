@@ -8,14 +8,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_folder
+from bolid.core.schema import compose_caption
+from bolid.data.caption_dropout import CaptionDropout
 
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
+
+GRADED = CaptionDropout(body=0.3, all_body=0.2, gender=0.1, hair=0.1)  # of captions that bodies are graded by
 
 
 def train_tokenizer(captions: Iterable[str], vocabulary: int = 1500) -> CLIPTokenizer:
@@ -90,9 +95,10 @@ def new_stable_diffusion(
     width: int = 128,
     layers: int = 1,
     phrase_steps: int = 1500,
+    grade_steps: int = 1200,
     seed: int = 0,
 ) -> None:
-    """Writes a miniature Stable Diffusion around a trained autoencoder, untrained but for its captions' phrases.
+    """Writes a miniature Stable Diffusion around a trained autoencoder, untrained but for its captions' words.
 
     Args:
         folder: Where to write it.
@@ -103,18 +109,17 @@ def new_stable_diffusion(
         width: Of the text encoder and the cross-attention.
         layers: Residual blocks a level.
         phrase_steps: How long the text encoder learns to tell the captions' phrases; see `teach_phrases`.
+        grade_steps: And then, how much of a body they tell of; see `teach_grades`.
         seed: Of the weights.
     """
     from diffusers import AutoencoderKL, StableDiffusionPipeline
 
-    from bolid.data.manifest import read_manifest, split_of
-    from bolid.tasks.bundle.phrases import teach_phrases
+    from bolid.tasks.bundle.phrases import teach_grades, teach_phrases
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BolidError(f"{folder} already holds a model or other files: remove it or give another folder")
+    _refuse_to_overwrite(folder)
     if len(channels) != len(heads):
         raise BolidError(f"the UNet has {len(channels)} levels of channels, but {len(heads)} of heads: give as many")
-    captions = [r.caption for r in read_manifest(captions_from) if split_of(r.file_name) in ("train", None)]
+    captions = read_captions(captions_from, CaptionDropout(body=0.0, gender=0.0, hair=0.0))
     tokenizer = train_tokenizer(captions)
     autoencoder = AutoencoderKL.from_pretrained(str(vae))
     torch.manual_seed(seed)
@@ -125,8 +130,46 @@ def new_stable_diffusion(
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     teach_phrases(text_encoder, tokenizer, captions, phrase_steps, seed=seed)
+    teach_grades(text_encoder, tokenizer, read_captions(captions_from, GRADED, seed), grade_steps, seed=seed)
     with atomic_folder(folder) as part:
         pipeline.save_pretrained(part)
+
+
+def grade_text_encoder(folder: Path, source: Path, captions_from: Path, steps: int = 1200, seed: int = 0) -> None:
+    """Writes a copy of a Stable Diffusion whose text encoder grades bodies, its other states as they were.
+
+    Args:
+        folder: Where to write it.
+        source: Folder of a Stable Diffusion.
+        captions_from: Folder with a manifest, whose training captions are learned from.
+        steps: See `teach_grades`.
+        seed: Of which phrases captions leave out, and of their order.
+    """
+    from diffusers import StableDiffusionPipeline
+
+    from bolid.tasks.bundle.phrases import teach_grades
+
+    _refuse_to_overwrite(folder)
+    pipeline = StableDiffusionPipeline.from_pretrained(str(source), safety_checker=None, local_files_only=True)
+    teach_grades(
+        pipeline.text_encoder, pipeline.tokenizer, read_captions(captions_from, GRADED, seed), steps, seed=seed
+    )
+    with atomic_folder(folder) as part:
+        pipeline.save_pretrained(part)
+
+
+def read_captions(folder: Path, dropout: CaptionDropout, seed: int = 0) -> list[str]:
+    """The captions of a manifest's training photos, some of their phrases left out."""
+    from bolid.data.manifest import read_manifest, split_of
+
+    rng = np.random.default_rng(seed)
+    train = [r.phrases for r in read_manifest(folder) if split_of(r.file_name) in ("train", None)]
+    return [compose_caption(phrases, dropout.draw(rng, phrases)) for phrases in train]
+
+
+def _refuse_to_overwrite(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BolidError(f"{folder} already holds a model or other files: remove it or give another folder")
 
 
 def new_text_encoder(tokenizer: CLIPTokenizer, width: int) -> CLIPTextModel:

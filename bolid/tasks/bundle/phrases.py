@@ -1,7 +1,8 @@
-"""Teaches the bundle's text encoder, before any picture, to tell what its captions say."""
+"""Teaches the bundle's text encoder, before any picture, to tell what its captions say, and how much of it."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import trange
+
+from bolid.core.wording import body_grades
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
@@ -60,6 +63,61 @@ def teach_phrases(
         optimizer.step()
         schedule.step()
     encoder.eval()
+
+
+def teach_grades(
+    encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    captions: Sequence[str],
+    steps: int = 1200,
+    batch_size: int = 64,
+    learning_rate: float = 2e-3,
+    scale: float = 1.5,
+    seed: int = 0,
+) -> None:
+    """Trains the encoder so that the last six numbers of the states from a caption's end on grade the body it tells of.
+
+    To an encoder that knows phrases apart, "slim" and "thin" are as strange to each other as to "stout", and a UNet
+    learns ten words for build one by one, each from one picture in twenty, where it moves an edge by two pixels. Now
+    they lie on one line, with height, shoulders, waist, hips and legs beside it. All other numbers, and those of the
+    states before the end, stay what they were, so that a trained UNet goes on from here.
+
+    Args:
+        encoder: Is trained in place.
+        tokenizer: Of the captions.
+        captions: What to learn from, body phrases left out of some.
+        steps: Of AdamW, its learning rate rising to `learning_rate` and falling to zero.
+        batch_size: Captions a step.
+        learning_rate: At most.
+        scale: What a grade of 1 is written as; see `body_grades`.
+        seed: Of the order of captions.
+    """
+    before = copy.deepcopy(encoder).eval()
+    tokens = tokenize(tokenizer, captions)
+    grades = scale * torch.tensor([body_grades(caption) for caption in captions])
+    ends = (tokens == tokenizer.eos_token_id).int().argmax(1)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(encoder.parameters(), learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
+    for _ in trange(steps, desc="teaching grades", unit="step", mininterval=1):
+        rows = torch.randint(len(captions), (batch_size,), generator=generator)
+        length = min(int(ends[rows].max()) + 4, tokens.shape[1])  # the padding's states differ only by their place
+        loss = _graded_loss(encoder, before, tokens[rows, :length], ends[rows], grades[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+
+
+def _graded_loss(encoder: CLIPTextModel, before: CLIPTextModel, tokens: Tensor, ends: Tensor, grades: Tensor) -> Tensor:
+    """How far the last numbers are from the grades (B, 6) after the ends (B,), and all others from what they were."""
+    size = grades.shape[1]
+    with torch.no_grad():
+        wanted = before(tokens).last_hidden_state
+    told = torch.arange(tokens.shape[1]) >= ends[:, None]
+    graded = torch.where(told[..., None], grades[:, None], wanted[..., -size:])
+    states = encoder(tokens).last_hidden_state
+    return F.mse_loss(states[..., -size:], graded) + F.mse_loss(states[..., :-size], wanted[..., :-size])
 
 
 def tokenize(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:

@@ -9,8 +9,8 @@ import pytest
 
 from bolid.core.measures import CALIBRATION
 from bolid.core.schema import BODY_KINDS, PHRASE_KINDS
-from bolid.core.wording import BUILD, HEIGHT, OUTDOOR
-from bolid.data.people.captions import PARTS, describe, level
+from bolid.core.wording import BUILD, HEIGHT, OUTDOOR, PARTS
+from bolid.data.people.captions import RATIO, describe, level
 from bolid.data.people.garments import COLOURS
 from bolid.data.people.outfit import draw_outfit
 from bolid.data.people.photo import plan_photo
@@ -47,7 +47,8 @@ def test_words_follow_the_measures(people, score, grade):
 
 
 def test_parts_are_named_only_when_noticeable(people):
-    for kind, (name, less, more) in PARTS.items():
+    for kind, (less, more) in PARTS.items():
+        name = RATIO[kind]
         assert kind not in caption(with_scores(people[1], **{name: 0.3}))
         assert caption(with_scores(people[1], **{name: 1.5}))[kind].removeprefix("with ") in more
         assert caption(with_scores(people[1], **{name: -1.5}))[kind].removeprefix("with ") in less

@@ -6,7 +6,21 @@ import numpy as np
 import pytest
 
 from bolid.core.schema import compose_caption
-from bolid.core.wording import ATTRIBUTES, BUILD, COLOURS, FRAMING, OUTDOOR, POSE, VIEW, WALLS, attributes, build_level
+from bolid.core.wording import (
+    ATTRIBUTES,
+    BUILD,
+    COLOURS,
+    FRAMING,
+    HEIGHT,
+    OUTDOOR,
+    PARTS,
+    POSE,
+    VIEW,
+    WALLS,
+    attributes,
+    body_grades,
+    build_level,
+)
 from bolid.data.people import garments, scene
 from bolid.data.people.captions import describe, level
 from bolid.data.people.measure import z_score
@@ -62,3 +76,17 @@ def test_no_phrase_means_two_things(words):
     assert sum(words in phrases for table in tables for phrases in table.values()) == 1
     assert not any(words in level for level in BUILD)
     assert not re.search(r", ", words)
+
+
+def test_what_a_caption_says_of_a_body_as_numbers():
+    said = "a photo of a man, very thin, tall, with broad shoulders, with short legs, standing"
+    assert body_grades(said) == [-2, 1, 1.5, 0, 0, -1.5]
+    assert body_grades("a photo of a woman, stout, of medium height, with a wide waist, with narrow hips") == [
+        1, 0, 0, 1.5, -1.5, 0,
+    ]  # fmt: skip
+    assert body_grades("a photo of a person, standing") == [0] * 6
+    words = {w for table in (*BUILD, *HEIGHT) for w in table} | {
+        f"with {w}" for s in PARTS.values() for t in s for w in t
+    }
+    graded = [body_grades(word) for word in words if "average" not in word and "medium" not in word]
+    assert all(sum(grade != 0 for grade in grades) == 1 for grades in graded)
