@@ -18,7 +18,6 @@ from bolid.reports.report import table
 COLUMNS = ("text", "image", "face", "body", "face_body", "all", "other", "oracle", "floor")
 RUNS = ("plain", "all", "image", "oracle")
 ASKED = ("shirt", "trousers", "background", "pose")  # what prompt adherence is the mean of
-SCALES = ("0.00", "0.25", "0.50", "0.75", "1.00", "1.25", "1.50")
 
 
 def derived(numbers: Mapping[str, float]) -> dict[str, float]:
@@ -47,8 +46,18 @@ def derived(numbers: Mapping[str, float]) -> dict[str, float]:
         "adherence_retained": adherence("all") / adherence("text"),
         "clothes_leak_excess": numbers["clothes_leak/all"],
         "fid_ratio": by_network("fid", "all") / by_network("fid", "text"),
-        "lambda_b_best": float(min(SCALES, key=error)),
+        "lambda_b_best": float(min(filter(is_scale, map(column_of, numbers)), key=error)),
     }
+
+
+def column_of(name: str) -> str:
+    """The column of a number named `<row>/<column>`."""
+    return name.rpartition("/")[2]
+
+
+def is_scale(column: str) -> bool:
+    """Whether a column is named for its λ, as those of `configs/table/scales.yaml` are."""
+    return column.replace(".", "", 1).isdigit()
 
 
 def main(runs: Path, out: Path) -> None:
@@ -59,7 +68,7 @@ def main(runs: Path, out: Path) -> None:
         numbers |= {name: value for name, value in report.items() if name not in ("pictures", "seed")}
     found = derived(numbers)
     write_text(out, json.dumps(numbers | found, indent=2) + "\n")
-    rows = {name: value for name, value in numbers.items() if name.rpartition("/")[2] not in SCALES}
+    rows = {name: value for name, value in numbers.items() if not is_scale(column_of(name))}
     print("\n".join([*table(rows, COLUMNS), "", *(f"- {name}: {value:.3g}" for name, value in found.items())]))
 
 
