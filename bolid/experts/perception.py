@@ -39,9 +39,14 @@ class _Judge(Frozen):
             pictures = F.interpolate(pictures, size, mode="bilinear", antialias=True, align_corners=False)
         return pictures * 2 - 1
 
+    def _with_mirror(self, pictures: Tensor) -> Tensor:
+        """The pictures, then their mirror images, as the network wants them: (2B, 3, h, w)."""
+        fitted = self._fit(pictures)
+        return torch.cat([fitted, fitted.flip(-1)])
+
 
 class AttributeReader(_Judge):
-    """Says of `bolid.core.wording.ATTRIBUTES` what a picture shows.
+    """Says of `bolid.core.wording.ATTRIBUTES` what a picture and its mirror image, taken together, show.
 
     Args:
         weights: Folder of a trained `AttributeNetwork`.
@@ -61,7 +66,8 @@ class AttributeReader(_Judge):
     @torch.no_grad()
     def read(self, pictures: Tensor) -> dict[str, Tensor]:
         """Pictures (B, 3, H, W) in 0..1 -> attribute -> (B,) index of the likeliest class in `ATTRIBUTES`."""
-        return {name: logits.argmax(1) for name, logits in self.network(self._fit(pictures)).items()}
+        both = self.network(self._with_mirror(pictures))
+        return {name: mean_of_both(logits.float().log_softmax(1)).argmax(1) for name, logits in both.items()}
 
 
 class Anthropometer(_Judge):
@@ -80,5 +86,13 @@ class Anthropometer(_Judge):
 
     @torch.no_grad()
     def read(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> (B, 7) `RATIOS` as `standardise` tells the truth: 0 is average."""
-        return self.network(self._fit(pictures))[0]
+        """Pictures (B, 3, H, W) in 0..1 -> (B, 7) `RATIOS` as `standardise` tells the truth: 0 is average.
+
+        A mean over the picture and its mirror image, whose errors differ.
+        """
+        return mean_of_both(self.network(self._with_mirror(pictures))[0])
+
+
+def mean_of_both(read: Tensor) -> Tensor:
+    """What was read off pictures, then off their mirror images (2B, ...) -> the means (B, ...)."""
+    return read.unflatten(0, (2, -1)).mean(0)

@@ -272,6 +272,24 @@ def test_missing_and_foreign_weights_are_one_line(tmp_path, new):
         Anthropometer(tmp_path / "attributes")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mirror_image_reads_the_same(new, tmp_path, kind):
+    task = new(kind)
+    task.export(tmp_path / kind)
+    pictures = torch.rand(4, 3, *miniature.SIZE)
+    both = [task.network.eval()(p * 2 - 1) for p in (pictures, pictures.flip(-1))]
+    if kind == "attributes":
+        reader = AttributeReader(tmp_path / kind)
+        read, mirrored = reader.read(pictures), reader.read(pictures.flip(-1))
+        assert all(torch.equal(read[name], mirrored[name]) for name in read)
+        sure = sum(logits["pose"].softmax(1).log() for logits in both)
+        assert torch.equal(read["pose"], sure.argmax(1))
+    else:
+        reader = Anthropometer(tmp_path / kind)
+        torch.testing.assert_close(reader.read(pictures), reader.read(pictures.flip(-1)))
+        torch.testing.assert_close(reader.read(pictures), (both[0][0] + both[1][0]) / 2)
+
+
 def test_pictures_of_another_size_are_scaled(tmp_path, new):
     new("attributes").export(tmp_path / "x")
     reader, pictures = AttributeReader(tmp_path / "x"), torch.rand(2, 3, 48, 32)
