@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
 from bolid.losses.alignment import AlignmentLoss, attended
-from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, regression_target
+from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, person_weight, regression_target
 from bolid.losses.picture import PictureLoss
 from bolid.losses.x_gen import Denoising, Estimator
 from bolid.models.backbones import Backbone, TextCondition
@@ -57,6 +57,8 @@ class AdapterTask(DrawingTask):
         all_dropout: Share of samples in which everything is dropped.
         min_snr_gamma: γ of min-SNR weighting, None for none.
         noise_offset: See `noised`.
+        shift: Of the timesteps towards pure noise, above 1; see `noised`. A body's outline is decided there.
+        person_weight: Extra weight of the person's latent cells; see `person_weight`.
         x_gen: Makes the pictures that `losses` look at.
         losses: Terms that look at x_gen, such as L_id and L_CLIP.
         alignment: Term that keeps the branches from changing what the caption asks for; costs another UNet pass.
@@ -76,6 +78,8 @@ class AdapterTask(DrawingTask):
         all_dropout: float = 0.05,
         min_snr_gamma: float | None = None,
         noise_offset: float = 0.0,
+        shift: float = 1.0,
+        person_weight: float = 0.0,
         x_gen: Estimator | None = None,
         losses: list[PictureLoss] | None = None,
         alignment: AlignmentLoss | None = None,
@@ -84,6 +88,7 @@ class AdapterTask(DrawingTask):
         super().__init__(backbone, branches, **kwargs)
         self.dropouts = [text_dropout, all_dropout, *(b.dropout for b in branches)]
         self.min_snr_gamma, self.noise_offset = min_snr_gamma, noise_offset
+        self.shift, self.person_weight = shift, person_weight
         self.x_gen, self.losses, self.alignment = x_gen, nn.ModuleList(losses or []), alignment
         for loss in self.losses:
             if x_gen is None:
@@ -123,15 +128,23 @@ class AdapterTask(DrawingTask):
         """L_diff with condition dropout, and what else weighs something in a step, each a scalar."""
         scheduler, active = self.backbone.noise_scheduler, self.scheduled(step)
         latents = self.backbone.encode_pictures(batch.pictures)
-        noisy, noise, timesteps = noised(scheduler, latents, generator, offset=self.noise_offset)
+        noisy, noise, timesteps = noised(scheduler, latents, generator, self.shift, self.noise_offset)
         conditions = self.conditions(batch, generator)
         predicted, alignment = self.predict(noisy, timesteps, conditions, batch.time_ids, self.alignment in active)
         target = regression_target(scheduler, latents, noise, timesteps)
-        weight = None if self.min_snr_gamma is None else min_snr_weight(scheduler, timesteps, self.min_snr_gamma)
+        weight = self.weight(batch, latents, timesteps)
         known = conditions.complete, conditions.text, conditions.embeds, batch.time_ids
         looking = [term for term in active if isinstance(term, PictureLoss)]
         pictures = self.picture_terms(looking, batch, Denoising(noisy, timesteps, predicted, *known), generator)
         return {"diffusion": diffusion_loss(predicted, target, weight)} | alignment | pictures
+
+    def weight(self, batch: PersonBatch, latents: Tensor, timesteps: Tensor) -> Tensor:
+        """How much each latent cell counts in L_diff: (B, 1, h, w)."""
+        weight = person_weight(batch, latents, self.person_weight)
+        if self.min_snr_gamma is None:
+            return weight
+        snr = min_snr_weight(self.backbone.noise_scheduler, timesteps, self.min_snr_gamma)
+        return weight * snr[:, None, None, None]
 
     def predict(
         self, noisy: Tensor, timesteps: Tensor, conditions: Conditions, time_ids: Tensor, align: bool
@@ -156,8 +169,10 @@ class AdapterTask(DrawingTask):
         if not looking or self.x_gen is None:
             return {}
         pictures, rows = self.x_gen(self.backbone, state, generator)
-        part, count = batch.take(rows), max(1, len(rows))
-        return {term.name: term(pictures, part).sum() / count for term in looking}
+        if not len(rows):  # networks that look at pictures want one at least
+            return {term.name: pictures.sum() for term in looking}
+        part = batch.take(rows)
+        return {term.name: term(pictures, part).mean() for term in looking}
 
     def conditions(self, batch: PersonBatch, generator: torch.Generator) -> Conditions:
         """Captions and embeddings, and which are dropped: exclusive, per sample."""

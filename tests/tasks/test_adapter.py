@@ -5,6 +5,7 @@ from zlib import crc32
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
 from bolid.losses.alignment import AlignmentLoss
@@ -12,6 +13,7 @@ from bolid.losses.diffusion import noised
 from bolid.losses.picture import PictureLoss, PixelLoss
 from bolid.losses.x_gen import FewStep, OneStep
 from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.tasks import adapter
 from tests import miniature
 from tests.quiet import quiet_trainer as trainer
 from tests.tasks.adapters import COLUMNS, batches, task
@@ -101,6 +103,7 @@ def test_a_term_that_weighs_nothing_yet_costs_nothing(folders):
 
 def test_terms_are_the_same_in_every_batch_and_grown_in_validation(folders):
     t = task(folders, losses=[Red(weight=2.0, start=5, ramp=10)], x_gen=OneStep(below=0))
+    t.losses[0].forward = None  # pose networks fail at no pictures
     for step in (6, inf):
         terms = t.terms(miniature.batch(), torch.Generator().manual_seed(0), step)
         assert terms["red"] == 0  # no picture can be made
@@ -115,6 +118,26 @@ def test_terms_beside_leave_the_diffusion_loss_as_it_is(folders):
         for terms in ({}, {"losses": [Red(1.0)], "alignment": AlignmentLoss(), "x_gen": OneStep()})
     )
     assert torch.equal(alone, more)
+
+
+def test_the_person_and_the_signal_to_noise_weigh_the_diffusion_loss(folders, monkeypatch):
+    t = task(folders, person_weight=3.0, min_snr_gamma=5.0, shift=4.0)
+    b, seen = miniature.batch(), {}
+    monkeypatch.setattr(
+        adapter, "noised", lambda *a, **k: seen.setdefault("noised", noised(*a, **k)) if a[3] == 4.0 else None
+    )
+    predict = t.backbone.predict
+    monkeypatch.setattr(t.backbone, "predict", lambda *a: seen.setdefault("predicted", predict(*a)))
+    loss = t.terms(b, torch.Generator().manual_seed(0), 0)["diffusion"]
+    latents = t.backbone.encode_pictures(b.pictures)
+    (_, noise, timesteps), schedule = seen["noised"], t.backbone.noise_scheduler
+    error = (seen["predicted"] - schedule.get_velocity(latents, noise, timesteps)).square()
+    person = F.interpolate(b.silhouettes, latents.shape[2:], mode="area") * b.silhouette_known[:, None, None, None]
+    weight = (1 + 3 * person) / (1 + 3 * person).mean((1, 2, 3), keepdim=True)
+    alphas = schedule.alphas_cumprod[timesteps]
+    snr = alphas / (1 - alphas)
+    expected = (error * weight).mean((1, 2, 3)) * snr.clamp_max(5) / (snr + 1)
+    torch.testing.assert_close(loss, expected.mean())
 
 
 def test_losses_that_no_picture_suits_are_refused(folders):
