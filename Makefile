@@ -69,6 +69,7 @@ $(T)/unet/stable-diffusion: $(T)/new
 	$(call fit,--config configs/tiny/unet.yaml,$(@D))
 
 $(T)/unet_more/stable-diffusion: $(T)/unet/stable-diffusion
+	$(RUN)/bolid data render data/base --first 5000 --people 3000 --photos 4 --framing figure --size '[96,64]'
 	$(call fit,--config configs/tiny/unet.yaml --config configs/tiny/unet_more.yaml --model.init_args.backbone.init_args.path $<,$(@D))
 
 $(T)/unet_score/report.json: $(T)/unet_more/stable-diffusion
