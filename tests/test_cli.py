@@ -212,7 +212,7 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
 
 def test_the_oracle_is_fitted_and_measured_between_text_and_floor(run, tmp_path):
     shown = [Phrase("view", "facing the camera"), Phrase("framing", "full length")]
-    folder = tmp_path / "data/base"
+    folder = tmp_path / "data/pairs"
     records = fabricate(folder, {"train": 2, "test": 3}, faces=False, more=shown)
     fabricate_bodies(folder, sorted({r.identity for r in records}))
     words = ["--config", ROOT / "configs/tiny/oracle.yaml", *small(folder)]

@@ -106,8 +106,8 @@ def shows_figure(caption: str) -> bool:
 
 def build_level(caption: str) -> int | None:
     """The grade 0..4 of the caption's word for the build, None if it has none."""
-    pieces = caption.split(", ")
-    return next((level for level, words in enumerate(BUILD) if any(word in pieces for word in words)), None)
+    said = _graded(caption)
+    return int(said["build"]) + 2 if "build" in said else None
 
 
 def body_grades(caption: str) -> list[float]:
@@ -115,17 +115,22 @@ def body_grades(caption: str) -> list[float]:
 
     What it leaves open is 0, as what it calls average is.
     """
-    said = dict(_grades()[piece] for piece in caption.split(", ") if piece in _grades())
+    said = _graded(caption)
     return [said.get(name, 0.0) for name in ("build", "height", *PARTS)]
+
+
+def _graded(caption: str) -> dict[str, float]:
+    """What a caption grades, and the grades."""
+    return dict(_grades()[piece] for piece in caption.split(", ") if piece in _grades())
 
 
 @cache
 def _grades() -> dict[str, tuple[str, float]]:
     """Phrase -> what it grades, and the grade."""
-    graded = {"build": BUILD, "height": HEIGHT}
-    found = {
-        w: (name, level - 2.0) for name, table in graded.items() for level, words in enumerate(table) for w in words
-    }
+    found: dict[str, tuple[str, float]] = {}
+    for name, levels in (("build", BUILD), ("height", HEIGHT)):
+        for level, words in enumerate(levels):
+            found |= dict.fromkeys(words, (name, level - 2.0))
     for name, (little, much) in PARTS.items():
         found |= {f"with {words}": (name, -1.5) for words in little} | {f"with {words}": (name, 1.5) for words in much}
     return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bolid.core.errors import BolidError
-from bolid.core.schema import BODY_KINDS, Phrase
+from bolid.core.schema import BODY_KINDS, PHRASE_KINDS, Phrase
 
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
@@ -46,15 +46,17 @@ class CaptionDropout:
                 raise BolidError(f"caption_dropout.{name} is {value}; a probability lies between 0 and 1.")
 
     def draw(self, rng: np.random.Generator, phrases: Sequence[Phrase]) -> frozenset[str]:
-        """Draws the kinds to leave out of one caption; free captions (kind `text`) always stay."""
-        everybody = rng.random() < self.all_body
-        dropped = set()
-        for kind in dict.fromkeys(p.kind for p in phrases):
-            body = kind in BODY_KINDS
-            probability = self.body if body else getattr(self, kind, 0.0)
-            if rng.random() < probability or (body and everybody):
-                dropped.add(kind)
-        return frozenset(dropped)
+        """Draws the kinds to leave out of one caption; free captions (kind `text`) always stay.
+
+        The same chance leaves the same kinds out, whichever of them a caption has.
+        """
+        dropped = set(BODY_KINDS if rng.random() < self.all_body else ())
+        dropped |= {kind for kind in PHRASE_KINDS if rng.random() < self._of(kind)}
+        return frozenset(dropped.intersection(p.kind for p in phrases))
+
+    def _of(self, kind: str) -> float:
+        """How often a kind is left out on its own."""
+        return self.body if kind in BODY_KINDS else getattr(self, kind, 0.0)
 
 
 def swap_sides(text: str) -> str:

@@ -88,6 +88,7 @@ class IdentityDataModule(LightningDataModule):
         self.flip, self.samples_per_epoch, self.num_workers, self.seed = flip, samples_per_epoch, num_workers, seed
         self.test_splits, self.test_target, self.other_outfits = test_splits, test_target or target, other_outfits
         self.test_targets, self.test_new_clothes = test_targets, test_new_clothes
+        self.opposites = False  # whether people to train on come in pairs of opposite bodies
         self._datasets: dict[tuple[str, bool], LeaveOneOutDataset] = {}  # (split, whether to train on it)
 
     @property
@@ -198,7 +199,8 @@ class IdentityDataModule(LightningDataModule):
 
     def _sampler(self, samples: int, training: bool) -> EpochSampler:
         ranks = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        return EpochSampler(samples, self.batch_size, training, *ranks)
+        together = 2 if self.opposites and training else 1
+        return EpochSampler(samples, self.batch_size, training, *ranks, together)
 
     def _loader_arguments(self) -> dict:
         return {
@@ -228,6 +230,7 @@ class IdentityDataModule(LightningDataModule):
             self.seed,
             name=f"{split}-probe" if tests and split != "test" else split,
             families=self.families() if training else None,
+            opposites=self.opposites and training,
             other_outfits=self.other_outfits,
             targets=self.test_targets if tests else None,
             new_clothes=self.test_new_clothes and tests,

@@ -69,6 +69,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         seed: int = 0,
         name: str = "photos",
         families: Mapping[str, object] | None = None,
+        opposites: bool = False,
         other_outfits: bool = False,
         targets: int | None = None,
         new_clothes: bool = False,
@@ -90,6 +91,8 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
             name: Of the working copies on disk, see `ViewCache`.
             families: Of identities that look alike in all but the body; in training, members of one family follow each
                 other, so that a batch holds them together. Others are a family of their own.
+            opposites: Whether identities come in pairs that differ in the body alone, photo by photo; in training both
+                of a pair are then shown in the same scene, without the same phrases.
             other_outfits: Whether a sample shows the target's scene in another outfit too, where there is one.
             targets: In evaluation at most so many photos of a person are targets; None: all.
             new_clothes: In evaluation, references wear none of the colours that the target's caption names; photos
@@ -103,7 +106,8 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         self.size, self.reference_size, self.seed, self.training = size, reference_size, seed, training
         self.min_references, self.max_references = min_references, max_references
         self.caption_dropout, self.flip = caption_dropout, flip if training else 0.0
-        self.other_outfits, self.targets, self.new_clothes = other_outfits, targets, new_clothes and not training
+        self.opposites, self.other_outfits = opposites, other_outfits
+        self.targets, self.new_clothes = targets, new_clothes and not training
         self._targets = ViewCache(records, folder, target, size, name)
         same = not (max_references or other_outfits) or (target == "person" and size == reference_size)
         self._people = self._targets if same else ViewCache(records, folder, "person", reference_size, name)
@@ -148,7 +152,8 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         epoch, index = draw if isinstance(draw, tuple) else (0, draw)
         if not self._order or index < 0 or (index >= len(self) and not self.training):
             raise IndexError(index)
-        rng = np.random.default_rng([self.seed, 1, epoch, index])
+        lot = index - index % 2 if self.opposites else index
+        rng = np.random.default_rng([self.seed, 1, epoch, lot])
         row = self._target(epoch, index, rng)
         references = self._references(self._choose(row, rng), self.max_references, rng)
         outfit = self._references(self._other_outfit(row, rng), int(self.other_outfits), rng)

@@ -20,6 +20,7 @@ def render_folder(
     framing: str = "mixed",
     outfits: int = 1,
     families: int = 0,
+    opposites: bool = False,
     workers: int = 2,
     seed: int = 0,
 ) -> str:
@@ -36,6 +37,8 @@ def render_folder(
             full length, three-quarter length, or head and shoulders.
         outfits: 2 draws every photo in a second outfit too, all else alike.
         families: How many consecutive people share head, skin and hair (2: twins); 0: nobody.
+        opposites: Whether everybody with an odd number is photographed in the scenes, clothes and poses of the one
+            before, with the opposite body: heavy where the other is slim.
         workers: Processes.
         seed: Of poses, clothes and scenes; people do not change with it.
 
@@ -54,5 +57,5 @@ def render_folder(
     from bolid.data.people import render_people
 
     numbers = range(first, first + people)
-    render_people(folder, numbers, photos, *size, split, framing, outfits, families, workers, seed)
+    render_people(folder, numbers, photos, *size, split, framing, outfits, families, opposites, workers, seed)
     return f"{people * photos * outfits} photos of {people} people in {folder / split}"

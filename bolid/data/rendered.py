@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class RenderedPeople(IdentityDataModule):
         outfits: int = 1,
         families: int = 0,
         test_families: int = 0,
+        opposites: bool = False,
         render_workers: int = 2,
         render_seed: int = 0,
         face_embedder: Path | None = None,
@@ -67,6 +69,8 @@ class RenderedPeople(IdentityDataModule):
             families: How many consecutive people to train on share head, skin and hair (2: twins); 0: nobody. Batches
                 hold them together.
             test_families: The same of the people to test on.
+            opposites: Whether people to train on come in pairs, of which the second has the opposite body and all else
+                as the first, scenes too; both of the same photo follow each other, and tasks give them the same noise.
             render_workers: Processes that render.
             render_seed: Of everything random about the photos, given the person.
             face_embedder: The ONNX face recogniser that labels the faces once rendered; null leaves them without.
@@ -88,6 +92,7 @@ class RenderedPeople(IdentityDataModule):
         self._framing = {"train": framing} | dict.fromkeys(("val", "test"), eval_framing or framing)
         self._outfits = {"train": outfits, "val": outfits, "test": 1}
         self._families = {"train": families, "val": 0, "test": test_families}
+        self.opposites = opposites
         self._check_people()
 
     def require(self, stage: str) -> None:
@@ -132,8 +137,8 @@ class RenderedPeople(IdentityDataModule):
         return {split: [r for r in found[split] if r.identity in wanted[split]] for split in SPLITS}
 
     def families(self, split: str = "train") -> Mapping[str, object]:
-        """Twins by the rule of the renderer: so many consecutive numbers."""
-        size = self._families[split]
+        """Twins by the rule of the renderer: so many consecutive numbers; opposites are family."""
+        size = max(self._families[split], 2 * self._opposites(split))
         return {person_name(p): p // size for p in self.people[split]} if size > 1 else {}
 
     def _check_people(self) -> None:
@@ -146,6 +151,11 @@ class RenderedPeople(IdentityDataModule):
         train, val = self.people["train"], self.people["val"]
         if set(train) & set(val):
             raise BolidError("the people to train on and to validate on overlap; move val_first.")
+        if self.opposites and (train.start % 2 or train.stop % 2 or self.batch_size % 2):
+            raise BolidError(
+                f"opposites are an even number and the next: train_first={train.start}, train_people={len(train)} and "
+                f"batch_size={self.batch_size} must be even."
+            )
 
     def _records(self) -> list[PersonRecord]:
         places = (self.folder / split / MANIFEST for split in ("", *SPLITS))
@@ -168,19 +178,22 @@ class RenderedPeople(IdentityDataModule):
                     "set photo_size to that, or choose another folder."
                 )
         for split in self.needed():
-            self._check_framing(split)
+            self._check_rendering(split)
 
-    def _check_framing(self, split: str) -> None:
+    def _check_rendering(self, split: str) -> None:
         from bolid.data.people.dataset import how_rendered
 
-        wanted = self._framing[split].replace("_", " ")
-        for person in self.people[split][:1]:
-            found = how_rendered(self.folder, split, person).get("framing", wanted)
+        options = {"framing": self._framing[split].replace("_", " "), "opposites": self._opposites(split)}
+        for person, (option, wanted) in product(self.people[split][:1], options.items()):
+            found = how_rendered(self.folder, split, person).get(option, wanted)
             if found != wanted:
                 raise BolidError(
-                    f"{self.folder}: its photos of {split} were framed {found!r}, not {wanted!r}; "
-                    "set framing or eval_framing to that, or choose another folder."
+                    f"{self.folder}: its photos of {split} were rendered with {option} {found!r}, not {wanted!r}; "
+                    "set that, or choose another folder."
                 )
+
+    def _opposites(self, split: str) -> bool:
+        return self.opposites and split == "train"
 
     def _check_version(self, records: Sequence[PersonRecord], extend: bool) -> None:
         from bolid.data.people import RENDERER_VERSION
@@ -207,7 +220,7 @@ class RenderedPeople(IdentityDataModule):
             render_people(
                 self.folder, people, self.photos[split], height, width, split=split, framing=self._framing[split],
                 outfits=self._outfits[split], families=self._families[split], workers=self.render_workers,
-                seed=self.render_seed,
+                opposites=self._opposites(split), seed=self.render_seed,
             )  # fmt: skip
         except ImportError as error:
             raise BolidError(

@@ -17,7 +17,7 @@ class Draw(NamedTuple):
 
 
 class EpochSampler(DistributedSampler):
-    """Deals the indices 0..length-1 out to the ranks, one each in turn, as `Draw`s.
+    """Deals the indices 0..length-1 out to the ranks, so many `together` to each in turn, as `Draw`s.
 
     It does not shuffle: chance lies in the dataset, which makes a sample from (seed, epoch, index). It is a
     `DistributedSampler` so that Lightning neither replaces it nor forgets to tell it the epoch.
@@ -27,7 +27,9 @@ class EpochSampler(DistributedSampler):
     ranks, where some of them alone would need another batch.
     """
 
-    def __init__(self, length: int, batch_size: int, training: bool, num_replicas: int = 1, rank: int = 0) -> None:
+    def __init__(
+        self, length: int, batch_size: int, training: bool, num_replicas: int = 1, rank: int = 0, together: int = 1
+    ) -> None:
         """See the class.
 
         Args:
@@ -36,10 +38,11 @@ class EpochSampler(DistributedSampler):
             training: Whether only full batches count, and the epoch makes a difference.
             num_replicas: Number of ranks.
             rank: This one, from 0.
+            together: How many neighbours never part, in training; a divisor of `batch_size`.
         """
         super().__init__(range(length), num_replicas, rank, shuffle=False)  # type: ignore[arg-type]
-        self.training = training
-        fewest, mine = length // num_replicas, len(range(rank, length, num_replicas))
+        self.training, self.together = training, together
+        fewest, mine = length // (num_replicas * together) * together, len(range(rank, length, num_replicas))
         full = fewest // batch_size * batch_size
         self.num_samples = full if training else min(mine, -(-fewest // batch_size) * batch_size)
         self.start = 0
@@ -50,7 +53,8 @@ class EpochSampler(DistributedSampler):
     def __iter__(self) -> Iterator[Draw]:
         epoch = self.epoch if self.training else 0
         for position in range(self.start, self.num_samples):
-            yield Draw(epoch, position * self.num_replicas + self.rank)
+            lot, place = divmod(position, self.together)
+            yield Draw(epoch, (lot * self.num_replicas + self.rank) * self.together + place)
 
 
 class ResumableLoader(DataLoader):

@@ -52,7 +52,12 @@ def person_weight(batch: PersonBatch, latents: Tensor, extra: float) -> Tensor:
 
 
 def noised(
-    scheduler: SchedulerMixin, latents: Tensor, generator: torch.Generator, shift: float = 1.0, offset: float = 0.0
+    scheduler: SchedulerMixin,
+    latents: Tensor,
+    generator: torch.Generator,
+    shift: float = 1.0,
+    offset: float = 0.0,
+    alike: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draws noise and timesteps and mixes them in: returns z_t (B, C, h, w), the noise, the timesteps (B,).
 
@@ -60,14 +65,27 @@ def noised(
     2021, appendix I.1). A `shift` s above 1 moves a share u of them to s·u / (1 + (s - 1)·u), towards pure noise (Esser
     et al. 2024, equation 23), where nothing but the caption tells what the picture shows. An `offset` adds noise of
     that standard deviation that is the same all over a channel, so that pictures' mean brightness is learned too.
+    So many neighbours as are `alike` get the same noise and timestep.
     """
-    noise = torch.randn(latents.shape, generator=generator, device=latents.device, dtype=latents.dtype)
+    size, steps = -(-len(latents) // alike), scheduler.config.num_train_timesteps
+    shape = (size, *latents.shape[1:])
+    noise = torch.randn(shape, generator=generator, device=latents.device, dtype=latents.dtype)
     if offset:
-        channels = (*latents.shape[:2], 1, 1)
+        channels = (*shape[:2], 1, 1)
         noise = noise + offset * torch.randn(channels, generator=generator, device=latents.device, dtype=latents.dtype)
-    size, steps = len(latents), scheduler.config.num_train_timesteps
     parts = torch.randperm(size, generator=generator, device=latents.device)
     share = (parts + torch.rand(size, generator=generator, device=latents.device)) / size
     share = shift * share / (1 + (shift - 1) * share)
     timesteps = (share * steps).long().clamp_max(steps - 1)
+    noise, timesteps = for_each(noise, len(latents), alike), for_each(timesteps, len(latents), alike)
     return scheduler.add_noise(latents, noise, timesteps), noise, timesteps
+
+
+def lots(size: int, generator: torch.Generator, alike: int = 1) -> Tensor:
+    """Uniform numbers in 0..1, one for each sample (B,) or for every `alike` neighbours."""
+    return for_each(torch.rand(-(-size // alike), generator=generator, device=generator.device), size, alike)
+
+
+def for_each(drawn: Tensor, size: int, alike: int) -> Tensor:
+    """What was drawn for every `alike` neighbours (ceil(B / alike), ...) for each of B = `size` samples (B, ...)."""
+    return drawn.repeat_interleave(alike, 0)[:size]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
 from bolid.losses.alignment import AlignmentLoss, attended
-from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, person_weight, regression_target
+from bolid.losses.diffusion import diffusion_loss, lots, min_snr_weight, noised, person_weight, regression_target
 from bolid.losses.picture import PictureLoss
 from bolid.losses.x_gen import Denoising, Estimator
 from bolid.models.backbones import Backbone, TextCondition
@@ -57,7 +57,7 @@ class AdapterTask(DrawingTask):
         all_dropout: Share of samples in which everything is dropped.
         min_snr_gamma: γ of min-SNR weighting, None for none.
         noise_offset: See `noised`.
-        shift: Of the timesteps towards pure noise, above 1; see `noised`. A body's outline is decided there.
+        shift: Of the timesteps towards pure noise, above 1; see `noised`. Outlines are decided at three quarters of it.
         person_weight: Extra weight of the person's latent cells; see `person_weight`.
         x_gen: Makes the pictures that `losses` look at.
         losses: Terms that look at x_gen, such as L_id and L_CLIP.
@@ -128,7 +128,7 @@ class AdapterTask(DrawingTask):
         """L_diff with condition dropout, and what else weighs something in a step, each a scalar."""
         scheduler, active = self.backbone.noise_scheduler, self.scheduled(step)
         latents = self.backbone.encode_pictures(batch.pictures)
-        noisy, noise, timesteps = noised(scheduler, latents, generator, self.shift, self.noise_offset)
+        noisy, noise, timesteps = noised(scheduler, latents, generator, self.shift, self.noise_offset, self.alike)
         conditions = self.conditions(batch, generator)
         predicted, alignment = self.predict(noisy, timesteps, conditions, batch.time_ids, self.alignment in active)
         target = regression_target(scheduler, latents, noise, timesteps)
@@ -176,7 +176,7 @@ class AdapterTask(DrawingTask):
 
     def conditions(self, batch: PersonBatch, generator: torch.Generator) -> Conditions:
         """Captions and embeddings, and which are dropped: exclusive, per sample."""
-        lot = torch.rand(len(batch), generator=generator, device=self.device)
+        lot = lots(len(batch), generator, self.alike)
         edges = torch.tensor([0.0, *self.dropouts], device=self.device).cumsum(0)
         alone, together, *drop = [(lot >= low) & (lot < high) for low, high in pairwise(edges)]
         text = self.backbone.encode_prompt(batch.captions)

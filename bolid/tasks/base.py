@@ -58,7 +58,15 @@ class BaseTask(LightningModule, ABC):
 
     def of_data(self, name: str, default: Any) -> Any:
         """An attribute of the data module; the default where it has none, or batches come from elsewhere."""
-        return getattr(getattr(self.trainer, "datamodule", None), name, default)
+        return getattr(getattr(self._trainer, "datamodule", None), name, default)
+
+    @property
+    def alike(self) -> int:
+        """How many neighbours in a batch are to get the same noise, timestep and drops: 2 where they are opposites.
+
+        What their photos share then weighs on neither side, and what differs is due to the body.
+        """
+        return 2 if self.training and self.of_data("opposites", False) else 1
 
     def trained_keys(self) -> set[str]:
         """Names in the state dict of what is trained."""

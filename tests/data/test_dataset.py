@@ -81,6 +81,39 @@ def test_families_follow_each_other(photos):
     assert len(orders) == 6  # of three families
 
 
+def test_opposites_are_shown_in_the_same_scene_without_the_same_phrases(photos):
+    folder, records = photos
+    average = ("p000001", "p000003")  # whose waists nobody mentions
+    records = [
+        replace(r, phrases=[p for p in r.phrases if p.kind != "waist"]) if r.identity in average else r for r in records
+    ]
+    pairs = {f"p00000{k}": k // 2 for k in range(4)}
+    dropout = CaptionDropout(body=0.5, hair=0.5, pose=0.5)
+    dataset = make((folder, records), families=pairs, opposites=True, caption_dropout=dropout)
+    numbers, hidden = Counter(), Counter()
+    for place in range(0, 200, 2):
+        one, other = dataset[place], dataset[place + 1]
+        assert {*one.identities, *other.identities} in ({"p000000", "p000001"}, {"p000002", "p000003"})
+        number, another = (sample.file_names[0][-5] for sample in (one, other))
+        assert number == another
+        numbers[number] += 1
+        lacks = [
+            tuple(kind for kind in ("hair", "pose") if dict(said(records, sample))[kind] not in sample.captions[0])
+            for sample in (one, other)
+        ]
+        assert lacks[0] == lacks[1]
+        hidden[lacks[0]] += 1
+    assert len(numbers) == 6
+    assert len(hidden) == 4
+    evaluated = make((folder, records), families=pairs, opposites=True, training=False)
+    assert len({sample.file_names[0] for sample in evaluated}) == 24
+
+
+def said(records, sample) -> list[Phrase]:
+    """The phrases of a sample's target."""
+    return next(r.phrases for r in records if r.file_name == sample.file_names[0])
+
+
 def test_evaluation_takes_every_photo_once_and_neighbours_differ(photos):
     dataset = make(photos, training=False, max_references=3)
     samples = [dataset[k] for k in range(len(dataset))]

@@ -120,15 +120,33 @@ def test_photos_in_fewer_outfits_or_framed_otherwise_are_not_taken_for_others(tm
     assert [split for split, *_ in renderer.asked] == ["train", "val"]
     (tmp_path / ".rows/test").mkdir(parents=True)
     (tmp_path / ".rows/test/p900000.json").write_text('{"job": {"framing": "mixed"}}')
-    with pytest.raises(BolidError, match="photos of test were framed 'mixed', not 'upright'"):
+    with pytest.raises(BolidError, match="photos of test were rendered with framing 'mixed', not 'upright'"):
         RenderedPeople(tmp_path, **SMALL, eval_framing="upright").prepare_data()
     RenderedPeople(tmp_path, **SMALL).prepare_data()
+    (tmp_path / ".rows/train").mkdir()
+    (tmp_path / ".rows/train/p200000.json").write_text('{"job": {"framing": "mixed"}}')
+    with pytest.raises(BolidError, match="photos of train were rendered with opposites False, not True"):
+        RenderedPeople(tmp_path, **(SMALL | {"train_people": 2}), opposites=True).prepare_data()
 
 
 def test_twins_are_told(tmp_path, renderer):
     module = RenderedPeople(tmp_path, families=2, **SMALL)
     assert module.families() == {"p200000": 100_000, "p200001": 100_000, "p200002": 100_001}
     assert RenderedPeople(tmp_path, **SMALL).families() == {}
+
+
+def test_opposites_are_pairs_to_train_on(tmp_path, renderer):
+    options = SMALL | {"train_people": 4, "opposites": True}
+    module = RenderedPeople(tmp_path, **options)
+    assert module.families() == {"p200000": 100_000, "p200001": 100_000, "p200002": 100_001, "p200003": 100_001}
+    module.prepare_data()
+    assert {split: how["opposites"] for split, how in renderer.how.items()} == {
+        "train": True, "val": False, "test": False,
+    }  # fmt: skip
+    assert RenderedPeople(tmp_path, **options, families=4).families()["p200003"] == 50_000
+    for odd in ({"train_people": 3}, {"train_first": 200_001}, {"batch_size": 3}):
+        with pytest.raises(BolidError, match="must be even"):
+            RenderedPeople(tmp_path, **(options | odd))
 
 
 @pytest.mark.parametrize(

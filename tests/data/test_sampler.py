@@ -31,6 +31,15 @@ def test_ranks_share_an_epoch(length, ranks, batch_size):
                 assert together == list(range(length))
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_pairs_stay_on_a_rank_and_in_a_batch(ranks):
+    samplers = [EpochSampler(27, 4, True, ranks, rank, together=2) for rank in range(ranks)]
+    dealt = [[draw.place for draw in s] for s in samplers]
+    assert all(odd == even + 1 and even % 2 == 0 for d in dealt for even, odd in zip(d[::2], d[1::2], strict=True))
+    assert {len(d) for d in dealt} == {24 // ranks // 4 * 4}
+    assert sorted(place for d in dealt for place in d) == list(range(24 // ranks // 4 * 4 * ranks))
+
+
 def test_the_epoch_counts_in_training_only():
     training, evaluation = EpochSampler(4, 2, True), EpochSampler(4, 2, False)
     for sampler in (training, evaluation):

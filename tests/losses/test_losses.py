@@ -7,7 +7,7 @@ from diffusers.training_utils import compute_snr
 from torch.distributions import Normal
 
 from bolid.losses.contrastive import info_nce
-from bolid.losses.diffusion import diffusion_loss, min_snr_weight, noised, person_weight, regression_target
+from bolid.losses.diffusion import diffusion_loss, lots, min_snr_weight, noised, person_weight, regression_target
 from bolid.losses.reconstruction import GaussianNLL, weighted_mse
 from tests import miniature
 
@@ -60,6 +60,16 @@ def test_a_shift_moves_timesteps_towards_noise():
     share = (plain + 0.5) / 1000
     torch.testing.assert_close(shifted.float(), 1000 * 3 * share / (1 + 2 * share), atol=3.0, rtol=0)
     assert shifted.max() == 999
+
+
+def test_neighbours_that_are_alike_share_noise_timestep_and_lots():
+    s, latents = scheduler("epsilon"), torch.arange(5.0)[:, None, None, None]
+    noisy, noise, timesteps = noised(s, latents, torch.Generator().manual_seed(0), offset=0.1, alike=2)
+    for drawn in (noise.flatten(), timesteps, lots(5, torch.Generator().manual_seed(0), alike=2)):
+        assert len(drawn) == 5
+        assert drawn[0] == drawn[1] != drawn[2] == drawn[3] != drawn[4]
+    torch.testing.assert_close(noisy, s.add_noise(latents, noise, timesteps))
+    assert lots(5, torch.Generator().manual_seed(0)).unique().numel() == 5
 
 
 def test_a_persons_cells_weigh_more_and_each_picture_as_much_as_another():

@@ -13,7 +13,6 @@ from bolid.losses.diffusion import noised
 from bolid.losses.picture import PictureLoss, PixelLoss
 from bolid.losses.x_gen import FewStep, OneStep
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.tasks import adapter
 from tests import miniature
 from tests.quiet import quiet_trainer as trainer
 from tests.tasks.adapters import COLUMNS, batches, task
@@ -79,6 +78,24 @@ def test_drops_are_exclusive_zero_and_as_frequent_as_asked(folders):
     assert shares == pytest.approx([0.1, 0.2, 0.3, 0.15], abs=0.06)
 
 
+def test_opposites_share_noise_timestep_and_drops_in_training_only(folders, monkeypatch):
+    t = task(folders, text_dropout=0.5)
+    b = miniature.batch(32)
+    b.pictures = b.pictures[:1].expand_as(b.pictures)  # so that what is noised differs by the noise alone
+    monkeypatch.setattr(t, "of_data", lambda name, default: True if name == "opposites" else default)
+    seen = {}
+    monkeypatch.setattr(
+        t.backbone, "predict",
+        lambda noisy, timesteps, text, *_: seen.update(noisy=noisy, timesteps=timesteps) or torch.zeros_like(noisy),
+    )  # fmt: skip
+    for training in (True, False):
+        t.train(training).terms(b, torch.Generator().manual_seed(0), 0)
+        drops = t.conditions(b, torch.Generator().manual_seed(0)).drop_text
+        for drawn in (seen["noisy"], seen["timesteps"], drops):
+            assert torch.equal(drawn[::2], drawn[1::2]) == training
+            assert len(set(map(str, drawn[::2].tolist()))) > 1
+
+
 @pytest.mark.parametrize("estimator", [OneStep(below=1000), FewStep(2, 1, most=2)])
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 def test_every_term_is_logged_weighed_and_trains(folders, tmp_path, family, estimator):
@@ -122,15 +139,11 @@ def test_terms_beside_leave_the_diffusion_loss_as_it_is(folders):
 
 def test_the_person_and_the_signal_to_noise_weigh_the_diffusion_loss(folders, monkeypatch):
     t = task(folders, person_weight=3.0, min_snr_gamma=5.0, shift=4.0)
-    b, seen = miniature.batch(), {}
-    monkeypatch.setattr(
-        adapter, "noised", lambda *a, **k: seen.setdefault("noised", noised(*a, **k)) if a[3] == 4.0 else None
-    )
-    predict = t.backbone.predict
+    b, seen, predict = miniature.batch(), {}, t.backbone.predict
     monkeypatch.setattr(t.backbone, "predict", lambda *a: seen.setdefault("predicted", predict(*a)))
     loss = t.terms(b, torch.Generator().manual_seed(0), 0)["diffusion"]
-    latents = t.backbone.encode_pictures(b.pictures)
-    (_, noise, timesteps), schedule = seen["noised"], t.backbone.noise_scheduler
+    latents, schedule = t.backbone.encode_pictures(b.pictures), t.backbone.noise_scheduler
+    _, noise, timesteps = noised(schedule, latents, torch.Generator().manual_seed(0), shift=4.0)
     error = (seen["predicted"] - schedule.get_velocity(latents, noise, timesteps)).square()
     person = F.interpolate(b.silhouettes, latents.shape[2:], mode="area") * b.silhouette_known[:, None, None, None]
     weight = (1 + 3 * person) / (1 + 3 * person).mean((1, 2, 3), keepdim=True)

@@ -47,6 +47,26 @@ def new(folder):
     return make
 
 
+def test_opposites_share_noise_timestep_and_drops_in_training_only(new, monkeypatch):
+    task = new("text_to_image", text_dropout=0.5)
+    b = miniature.batch(32)
+    b.file_names = ["the same photo"] * 32  # so that what is noised differs by the noise alone
+    monkeypatch.setattr(task, "of_data", lambda name, default: True if name == "opposites" else default)
+    seen = {}
+    monkeypatch.setattr(
+        task.backbone, "encode_prompt", lambda captions: seen.update(dropped=torch.tensor([not c for c in captions]))
+    )
+    monkeypatch.setattr(
+        task.backbone, "predict",
+        lambda noisy, timesteps, *_: seen.update(noisy=noisy, timesteps=timesteps) or torch.zeros_like(noisy),
+    )  # fmt: skip
+    for training in (True, False):
+        task.train(training).loss(b, torch.Generator().manual_seed(0))
+        for drawn in seen.values():
+            assert torch.equal(drawn[::2], drawn[1::2]) == training
+            assert len(set(map(str, drawn[::2].tolist()))) > 1
+
+
 def batch(kind, seed=0):
     """A batch with people's boxes; twice as large for the pose network, whose coarsest cells have 32 pixels."""
     b = miniature.batch(seed=seed)

@@ -146,23 +146,15 @@ def test_grading_bodies_changes_the_text_encoder_alone(tmp_path):
         assert all(torch.equal(states[0][name], states[1][name]) for name in states[0]) == same
     with pytest.raises(BolidError, match="already holds a model"):
         grade_text_encoder(tmp_path / "graded", tmp_path / "sd", tmp_path / "photos")
+    with pytest.raises(BolidError, match="nowhere"):
+        grade_text_encoder(tmp_path / "more", tmp_path / "nowhere", tmp_path / "photos")
 
 
 def test_the_same_seed_makes_the_same_weights(tmp_path):
     fabricate(tmp_path / "photos", {"train": 1})
     miniature.save_sd(tmp_path / "other")
-    weights = []
+    weights, made_of = [], (tmp_path / "other/vae", tmp_path / "photos", (16,), (4,), 16)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        new_stable_diffusion(
-            tmp_path / name,
-            tmp_path / "other/vae",
-            tmp_path / "photos",
-            (16,),
-            (4,),
-            16,
-            phrase_steps=1,
-            grade_steps=1,
-            seed=seed,
-        )
+        new_stable_diffusion(tmp_path / name, *made_of, phrase_steps=1, grade_steps=1, seed=seed)
         weights.append((tmp_path / name / "unet/diffusion_pytorch_model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]

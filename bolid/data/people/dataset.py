@@ -20,8 +20,9 @@ from bolid.core.schema import SPLITS, PersonRecord, Phrase
 RENDERER_VERSION = 2
 FRAMINGS = ("mixed", "figure", "upright", "full length", "three-quarter length", "head and shoulders")
 FREE = {"photos", "framing"}  # options in which the people of a folder may differ
-BY_SPLIT = FREE | {"families", "outfits"}  # and those of other splits
+BY_SPLIT = FREE | {"families", "opposites", "outfits"}  # and those of other splits
 LICENCE = "CC0-1.0"
+SINCE = {"opposites": False}  # options that older folders do not tell, and what they were
 ROWS = ".rows"  # one file per finished person, so that a kill loses at most the person in hand
 
 
@@ -37,6 +38,7 @@ class Job:
     framing: str
     outfits: int
     families: int
+    opposites: bool
     seed: int
 
 
@@ -50,6 +52,7 @@ def render_people(
     framing: str = "mixed",
     outfits: int = 1,
     families: int = 0,
+    opposites: bool = False,
     workers: int = 2,
     seed: int = 0,
 ) -> None:
@@ -70,13 +73,15 @@ def render_people(
             quarter three-quarter length), or one of the other `FRAMINGS` for all (underscores count as spaces).
         outfits: 2 draws every photo in a second outfit too (`p000123_0b.png`), pose, camera and background alike.
         families: How many consecutive seeds share head, skin and hair (2: twins); 0: nobody.
+        opposites: Whether people of odd seeds are photographed in the scenes and clothes of the one before, whose head
+            they have too, with a body that differs from the average one the other way.
         workers: Processes.
         seed: Of poses, clothes and scenes; people do not change with it.
 
     Raises:
         BolidError: An option is out of range, EGL is missing, or the folder holds photos rendered otherwise.
     """
-    job = Job(Path(folder), split, photos, height, width, framing.replace("_", " "), outfits, families, seed)
+    job = Job(Path(folder), split, photos, height, width, framing.replace("_", " "), outfits, families, opposites, seed)
     _check(job, workers)
     todo = [person for person in people if not _finished(job, person)]
     if todo:
@@ -92,6 +97,7 @@ def _check(job: Job, workers: int) -> None:
         (job.split not in SPLITS, f"split {job.split!r} is none of {', '.join(SPLITS)}"),
         (job.framing not in FRAMINGS, f"framing {job.framing!r} is none of {', '.join(FRAMINGS)}"),
         (min(job.photos, workers, job.outfits) < 1, "photos, workers and outfits must be at least 1"),
+        (job.opposites and job.families % 2 and job.families > 1, "opposites are family: families must be even"),
         (job.outfits > 26, "outfits must be at most 26"),
         (min(job.height, job.width) < 32 or max(job.height, job.width) > 2048, "height and width must be 32 to 2048"),
     ]
@@ -142,7 +148,7 @@ def _render_person(job: Job, number: int) -> int:
     from bolid.data.people.identity import make_person
     from bolid.data.people.photo import render_photos, super_sampling
 
-    person = make_person(number, job.families)
+    person = make_person(number, job.families, job.opposites)
     over = super_sampling(job.height)
     raster = _raster(job.height * over, job.width * over)
     size, indices = (job.height, job.width), list(range(job.photos))
@@ -196,7 +202,7 @@ def _row_file(job: Job, number: int) -> Path:
 def how_rendered(folder: Path, split: str, number: int) -> dict:
     """The options that a person's photos in a folder were rendered with; empty where they were not, or elsewhere."""
     file = Path(folder) / ROWS / split / f"{name(number)}.json"
-    return json.loads(file.read_text())["job"] if file.is_file() else {}
+    return SINCE | json.loads(file.read_text())["job"] if file.is_file() else {}
 
 
 def _fingerprint(job: Job) -> dict:
@@ -222,7 +228,7 @@ def _check_others(job: Job) -> None:
 
 
 def _compare(job: Job, file: Path, wanted: dict) -> None:
-    before = json.loads(file.read_text())["job"]
+    before = SINCE | json.loads(file.read_text())["job"]
     changed = ", ".join(f"{k} was {before.get(k)}, not {v}" for k, v in wanted.items() if before.get(k) != v)
     if changed:
         raise BolidError(

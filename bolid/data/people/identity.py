@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class Person:
 
     Attributes:
         seed: The person's number; `family` the number of the head they share with twins (their own seed if none).
+        scenes: The number that poses, clothes and scenes are drawn by: an opposite's are those of the other.
         gender: "woman" or "man".
         phenotype, changes: Sliders of the body; `head_phenotype`, `head_changes` those of the head.
         skin, hair, iris, lips: (3,) colours in 0..1; `hair_name`, `hair_style` words for the caption.
@@ -46,6 +47,7 @@ class Person:
 
     seed: int
     family: int
+    scenes: int
     gender: str
     phenotype: dict[str, float]
     changes: dict[str, float]
@@ -62,12 +64,15 @@ class Person:
     rest: Rest
 
 
-def make_person(seed: int, families: int = 0) -> Person:
+def make_person(seed: int, families: int = 0, opposites: bool = False) -> Person:
     """The person of a seed.
 
     Args:
         families: How many consecutive seeds share a head, skin and hair (2: twins); 0 or 1: nobody does.
+        opposites: Whether odd seeds are the `opposite` of the one before.
     """
+    if opposites and seed % 2:
+        return opposite(make_person(seed - 1, families), seed)
     family = seed // families if families > 1 else seed
     look = np.random.default_rng([family, families if families > 1 else 0, 1])
     gender = "woman" if look.random() < 0.5 else "man"
@@ -83,6 +88,7 @@ def make_person(seed: int, families: int = 0) -> Person:
     return Person(
         seed=seed,
         family=family,
+        scenes=seed,
         gender=gender,
         phenotype=shape,
         changes=changes,
@@ -100,6 +106,38 @@ def make_person(seed: int, families: int = 0) -> Person:
     )
 
 
+def opposite(person: Person, seed: int) -> Person:
+    """Somebody with the same head, skin, hair and scenes, whose body differs from the average one the other way.
+
+    Where that would be no natural adult, it differs less. All that photos of the two do not share is due to the body;
+    captions also word the rest in other ways.
+    """
+    for share in (1.0, 0.75, 0.5, 0.25, 0.0):
+        phenotype = _mirrored(person.phenotype, person.gender, share)
+        changes = {name: -share * value for name, value in person.changes.items()}
+        rest = body().rest(phenotype, person.head_changes | changes)
+        measures = measure(rest)
+        if _natural(measures, person.gender):
+            break
+    own_head = person.head_phenotype is person.phenotype
+    return replace(
+        person,
+        seed=seed,
+        phenotype=phenotype,
+        changes=changes,
+        head_phenotype=phenotype if own_head else person.head_phenotype,
+        measures=measures,
+        rest=rest,
+    )
+
+
+def _mirrored(phenotype: dict[str, float], gender: str, share: float) -> dict[str, float]:
+    """Sliders on the other side of the average; gender and age stay."""
+    means = {name: mean for name, mean in _means(gender).items() if name not in ("gender", "age")}
+    moved = {name: mean - share * (phenotype[name] - mean) for name, mean in means.items()}
+    return phenotype | {name: float(np.clip(value, 0.02, 0.98)) for name, value in moved.items()}
+
+
 def _hair_odds(tone: float, age: float) -> np.ndarray:
     fair = max(0.0, 1 - tone / 2.2)
     odds = np.array([0.2 + 0.5 * (1 - fair), 0.42, 0.3 * fair, 0.15 * fair, max(0.02, 3.0 * (age - 0.74))])
@@ -107,12 +145,17 @@ def _hair_odds(tone: float, age: float) -> np.ndarray:
 
 
 def _phenotype(rng: np.random.Generator, gender: str, age: float) -> dict[str, float]:
-    """Sliders; the model's own heights are a giant's, hence the means (they give 1.64 m and 1.77 m)."""
-    means = {"height": 0.355 if gender == "woman" else 0.31, "weight": 0.65}
+    """Sliders, drawn around `_means`."""
     spreads = {"height": 0.05, "weight": 0.3}
-    values = {n: rng.normal(means.get(n, 0.5), spreads.get(n, 0.2)) for n in body().phenotypes}
+    values = {name: rng.normal(mean, spreads.get(name, 0.2)) for name, mean in _means(gender).items()}
     values = {name: float(np.clip(value, 0.02, 0.98)) for name, value in values.items()}
     return values | {"gender": 1.0 if gender == "woman" else 0.0, "age": age}
+
+
+def _means(gender: str) -> dict[str, float]:
+    """The average person's sliders; the model's own heights are a giant's (these give 1.64 m and 1.77 m)."""
+    means = {"height": 0.355 if gender == "woman" else 0.31, "weight": 0.65}
+    return {name: means.get(name, 0.5) for name in body().phenotypes}
 
 
 def _changes(rng: np.random.Generator, face: bool) -> dict[str, float]:

@@ -56,9 +56,9 @@ class Plan:
 
 def plan_photo(person: Person, index: int, seed: int, framing: str = "mixed") -> Plan:
     """Draws scene and pose of a photo."""
-    rng = np.random.default_rng([seed, person.seed, index, 3])
+    rng = np.random.default_rng([seed, person.scenes, index, 3])
     cycle = CYCLES.get(framing, (framing,))
-    chosen = cycle[(index + person.seed) % len(cycle)]
+    chosen = cycle[(index + person.scenes) % len(cycle)]
     scene = draw_scene(rng, chosen)
     odds = FRAMING_ODDS.get(chosen, ODDS)
     pose = str(rng.choice(list(odds), p=np.array(list(odds.values())) / sum(odds.values())))
@@ -86,7 +86,7 @@ def _draw_outfits(
     """The outfits of a photo, each unlike the one before, with the generator of their photo's wordings."""
     drawn: list[tuple[Outfit, np.random.Generator]] = []
     for number in range(count):
-        rng, before = np.random.default_rng([seed, person.seed, index, 4, number]), drawn[-1][0] if drawn else None
+        rng, before = np.random.default_rng([seed, person.scenes, index, 4, number]), drawn[-1][0] if drawn else None
         drawn.append((draw_outfit(rng, person.gender, POSES[plan.pose].upright, before), rng))
     return drawn
 

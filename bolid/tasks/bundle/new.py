@@ -13,7 +13,7 @@ import torch
 
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_folder
-from bolid.core.schema import compose_caption
+from bolid.core.schema import PersonRecord, compose_caption
 from bolid.data.caption_dropout import CaptionDropout
 
 if TYPE_CHECKING:
@@ -112,16 +112,18 @@ def new_stable_diffusion(
         grade_steps: And then, how much of a body they tell of; see `teach_grades`.
         seed: Of the weights.
     """
-    from diffusers import AutoencoderKL, StableDiffusionPipeline
+    from diffusers import StableDiffusionPipeline
 
+    from bolid.tasks.bundle.autoencoder import load_vae
     from bolid.tasks.bundle.phrases import teach_grades, teach_phrases
 
     _refuse_to_overwrite(folder)
     if len(channels) != len(heads):
         raise BolidError(f"the UNet has {len(channels)} levels of channels, but {len(heads)} of heads: give as many")
-    captions = read_captions(captions_from, CaptionDropout(body=0.0, gender=0.0, hair=0.0))
+    records = training_records(captions_from)
+    captions = [record.caption for record in records]
     tokenizer = train_tokenizer(captions)
-    autoencoder = AutoencoderKL.from_pretrained(str(vae))
+    autoencoder = load_vae(vae)
     torch.manual_seed(seed)
     text_encoder = new_text_encoder(tokenizer, width)
     pipeline = StableDiffusionPipeline(
@@ -130,7 +132,7 @@ def new_stable_diffusion(
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     teach_phrases(text_encoder, tokenizer, captions, phrase_steps, seed=seed)
-    teach_grades(text_encoder, tokenizer, read_captions(captions_from, GRADED, seed), grade_steps, seed=seed)
+    teach_grades(text_encoder, tokenizer, thinned(records, seed), grade_steps, seed=seed)
     with atomic_folder(folder) as part:
         pipeline.save_pretrained(part)
 
@@ -145,26 +147,27 @@ def grade_text_encoder(folder: Path, source: Path, captions_from: Path, steps: i
         steps: See `teach_grades`.
         seed: Of which phrases captions leave out, and of their order.
     """
-    from diffusers import StableDiffusionPipeline
-
+    from bolid.models.backbones import StableDiffusion
     from bolid.tasks.bundle.phrases import teach_grades
 
     _refuse_to_overwrite(folder)
-    pipeline = StableDiffusionPipeline.from_pretrained(str(source), safety_checker=None, local_files_only=True)
-    teach_grades(
-        pipeline.text_encoder, pipeline.tokenizer, read_captions(captions_from, GRADED, seed), steps, seed=seed
-    )
+    backbone, captions = StableDiffusion(str(source)), thinned(training_records(captions_from), seed)
+    teach_grades(backbone.text_encoder.requires_grad_(True), backbone.tokenizer, captions, steps, seed=seed)
     with atomic_folder(folder) as part:
-        pipeline.save_pretrained(part)
+        backbone.pipeline.save_pretrained(part)
 
 
-def read_captions(folder: Path, dropout: CaptionDropout, seed: int = 0) -> list[str]:
-    """The captions of a manifest's training photos, some of their phrases left out."""
+def training_records(folder: Path) -> list[PersonRecord]:
+    """The photos of a manifest that are for training."""
     from bolid.data.manifest import read_manifest, split_of
 
+    return [record for record in read_manifest(folder) if split_of(record.file_name) in ("train", None)]
+
+
+def thinned(records: Sequence[PersonRecord], seed: int) -> list[str]:
+    """Captions of photos, phrases left out as `GRADED` says."""
     rng = np.random.default_rng(seed)
-    train = [r.phrases for r in read_manifest(folder) if split_of(r.file_name) in ("train", None)]
-    return [compose_caption(phrases, dropout.draw(rng, phrases)) for phrases in train]
+    return [compose_caption(record.phrases, GRADED.draw(rng, record.phrases)) for record in records]
 
 
 def _refuse_to_overwrite(folder: Path) -> None:

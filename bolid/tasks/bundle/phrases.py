@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from tqdm import trange
 
 from bolid.core.wording import body_grades
@@ -47,21 +49,16 @@ def teach_phrases(
     """
     number = {piece: row for row, piece in enumerate(sorted({p for caption in captions for p in pieces(caption)}))}
     tokens, said = tokenize(tokenizer, captions), has_pieces(captions, number)
-    generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     head = nn.Linear(encoder.config.hidden_size, len(number))
     nn.init.constant_(head.bias, -5.0)  # of hundreds of pieces a caption has a dozen
     optimizer = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], learning_rate)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     encoder.train()
-    for _ in trange(steps, desc="teaching phrases", unit="step", mininterval=1):
-        rows = torch.randint(len(captions), (batch_size,), generator=generator)
+    for rows in _batches(len(captions), batch_size, steps, seed, "teaching phrases"):
         scores = head(encoder(tokens[rows]).pooler_output)  # of the states at the captions' ends
         loss = F.binary_cross_entropy_with_logits(scores, said[rows].float(), reduction="none").sum(1).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+        _descend(loss, optimizer, schedule)
     encoder.eval()
 
 
@@ -78,9 +75,9 @@ def teach_grades(
     """Trains the encoder so that the last six numbers of the states from a caption's end on grade the body it tells of.
 
     To an encoder that knows phrases apart, "slim" and "thin" are as strange to each other as to "stout", and a UNet
-    learns ten words for build one by one, each from one picture in twenty, where it moves an edge by two pixels. Now
-    they lie on one line, with height, shoulders, waist, hips and legs beside it. All other numbers, and those of the
-    states before the end, stay what they were, so that a trained UNet goes on from here.
+    has to learn the ten words for build one by one. Now they lie on one line, with height, shoulders, waist, hips and
+    legs beside it. All other numbers, and those of the states before the end, stay about what they were, so that a
+    trained UNet goes on from here.
 
     Args:
         encoder: Is trained in place.
@@ -96,17 +93,26 @@ def teach_grades(
     tokens = tokenize(tokenizer, captions)
     grades = scale * torch.tensor([body_grades(caption) for caption in captions])
     ends = (tokens == tokenizer.eos_token_id).int().argmax(1)
-    generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(encoder.parameters(), learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
-    for _ in trange(steps, desc="teaching grades", unit="step", mininterval=1):
-        rows = torch.randint(len(captions), (batch_size,), generator=generator)
+    for rows in _batches(len(captions), batch_size, steps, seed, "teaching grades"):
         length = min(int(ends[rows].max()) + 4, tokens.shape[1])  # the padding's states differ only by their place
         loss = _graded_loss(encoder, before, tokens[rows, :length], ends[rows], grades[rows])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+        _descend(loss, optimizer, schedule)
+
+
+def _batches(count: int, batch_size: int, steps: int, seed: int, doing: str) -> Iterator[Tensor]:
+    """Which of `count` captions each step learns from, drawn at random: (batch_size,)."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in trange(steps, desc=doing, unit="step", mininterval=1):
+        yield torch.randint(count, (batch_size,), generator=generator)
+
+
+def _descend(loss: Tensor, optimizer: Optimizer, schedule: LRScheduler) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    schedule.step()
 
 
 def _graded_loss(encoder: CLIPTextModel, before: CLIPTextModel, tokens: Tensor, ends: Tensor, grades: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from bolid.core.schema import PersonBatch
-from bolid.losses.diffusion import diffusion_loss, noised, person_weight, regression_target
+from bolid.losses.diffusion import diffusion_loss, lots, noised, person_weight, regression_target
 from bolid.models.backbones import Backbone
 from bolid.tasks.base import BaseTask
 from bolid.tasks.bundle.once import OncePerPhoto, refuse_flips
@@ -68,8 +68,8 @@ class TextToImageTask(BaseTask):
         """L_diff: scalar."""
         scheduler = self.backbone.noise_scheduler
         latents = self.encode(batch)
-        noisy, noise, timesteps = noised(scheduler, latents, generator, self.shift)
-        dropped = torch.rand(len(batch), generator=generator, device=self.device) < self.text_dropout
+        noisy, noise, timesteps = noised(scheduler, latents, generator, self.shift, alike=self.alike)
+        dropped = lots(len(batch), generator, self.alike) < self.text_dropout
         captions = ["" if drop else caption for caption, drop in zip(batch.captions, dropped.tolist(), strict=True)]
         predicted = self.backbone.predict(noisy, timesteps, self.backbone.encode_prompt(captions), [], batch.time_ids)
         target = regression_target(scheduler, latents, noise, timesteps)

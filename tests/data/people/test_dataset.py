@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from bolid.core.errors import BolidError
+from bolid.core.wording import attributes
 from bolid.data.manifest import read_manifest, write_manifest
 from bolid.data.people import RENDERER_VERSION, dataset, render_people
 
@@ -100,12 +101,27 @@ def test_other_options_in_the_same_folder_are_refused(finished):
 
 
 @pytest.mark.parametrize("change", [
-    {"outfits": 2}, {"seed": 5}, {"height": 64}, {"families": 2},
+    {"outfits": 2}, {"seed": 5}, {"height": 64}, {"families": 2}, {"opposites": True},
 ])  # fmt: skip
 def test_other_people_rendered_otherwise_are_refused(finished, monkeypatch, change):
     monkeypatch.setattr(dataset, "_render", lambda *_: pytest.fail("rendered"))
     with pytest.raises(BolidError, match=rf"{finished.name} .*train/p000000: {next(iter(change))} was .*new folder"):
         render_people(finished, [5], **(SMALL | change))
+
+
+def test_opposites_stand_in_the_same_scene(finished, tmp_path):
+    render_people(tmp_path, range(2), opposites=True, **SMALL)
+    assert contents(tmp_path)["train/p000000_1.png"] == contents(finished)["train/p000000_1.png"]
+    one, two = ([r for r in read_manifest(tmp_path) if r.identity == f"p00000{k}"] for k in (0, 1))
+    for mine, theirs in zip(one, two, strict=True):
+        corners = [np.asarray(Image.open(tmp_path / r.file_name))[:4].astype(int) for r in (mine, theirs)]
+        assert np.abs(corners[0] - corners[1]).mean() < 8  # of the same wall or sky
+        said = [attributes(r.caption) for r in (mine, theirs)]
+        assert said[0] == said[1]
+        assert mine.sha256 != theirs.sha256
+    ratios = parquet.read_table(tmp_path / "people.parquet").to_pylist()
+    assert ratios[0]["family"] == ratios[1]["family"]
+    assert ratios[0]["waist"] != ratios[1]["waist"]
 
 
 def test_splits_may_differ_in_some_options_and_people_in_photos(finished, monkeypatch):

@@ -8,6 +8,7 @@ from scipy.spatial.distance import pdist
 
 from bolid.data.people.body import ADULT, body
 from bolid.data.people.identity import make_person
+from bolid.data.people.measure import z_score
 from bolid.data.people.photo import _family_head
 
 
@@ -41,6 +42,22 @@ def test_twins_share_the_head_and_nothing_else():
     assert np.abs(head_shape(one) - head_shape(other)).max() > 2e-3
     assert abs(one.measures.waist - two.measures.waist) > 1e-4
     assert one.changes != two.changes
+
+
+def test_opposites_share_all_but_the_body(people):
+    pairs = [(one, make_person(one.seed + 1, opposites=True)) for one in people[::2]]
+    assert make_person(6, opposites=True).measures == people[6].measures
+    for one, two in pairs:
+        for trait in ("family", "scenes", "gender", "hair_name", "hair_style", "beard", "head_changes"):
+            assert getattr(one, trait) == getattr(two, trait)
+        assert two.seed == one.seed + 1
+        assert two.phenotype["age"] == one.phenotype["age"]
+        assert 16.5 < two.measures.bmi < 36
+    names = ("waist", "hip", "shoulder", "leg", "build")
+    scores = [[[z_score(p.measures, name, p.gender) for name in names] for p in pair] for pair in pairs]
+    assert np.corrcoef(np.array(scores)[:, 0].ravel(), np.array(scores)[:, 1].ravel())[0, 1] < -0.6
+    twin = make_person(41, families=2, opposites=True)
+    assert np.allclose(head_shape(make_person(40, families=2)), head_shape(twin), atol=1e-6)
 
 
 def test_both_genders_and_many_looks():

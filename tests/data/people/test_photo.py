@@ -128,7 +128,7 @@ def test_height_shows_in_full_length_and_not_in_close_ups(people, raster, monkey
 
 def test_framing_mix():
     class Someone:
-        seed = 0
+        scenes = 0
 
     names = [plan_photo(Someone, i, 0).scene.framing for i in range(60)]
     assert names.count("full length") == 30
