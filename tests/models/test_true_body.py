@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
 from bolid.models.branches import TrueBodyBranch
@@ -11,8 +12,8 @@ from tests.data.fabricate import fabricate_bodies
 
 @pytest.fixture
 def people(tmp_path):
-    """A folder of six people, of whom a batch shows four, and their deviations (6, 7)."""
-    return tmp_path, fabricate_bodies(tmp_path, [f"p{i}" for i in range(6)])
+    """A folder of six people, of whom a batch shows four, and their deviations with a 1 (6, 8)."""
+    return tmp_path, F.pad(fabricate_bodies(tmp_path, [f"p{i}" for i in range(6)]), (0, 1), value=1.0)
 
 
 def test_it_tells_the_targets_own_deviations_whatever_the_references(people):
@@ -34,6 +35,17 @@ def test_its_tokens_are_as_many_as_the_body_branchs_and_nothing_for_nobody(peopl
     assert not projector(torch.zeros(1, branch.embed_dim)).any()
 
 
+def test_how_far_somebody_deviates_counts_as_which_way_does(people):
+    torch.manual_seed(0)
+    embeds = TrueBodyBranch(people[0]).embed(miniature.batch())
+    tokens = TrueBodyBranch(people[0]).projector(24)
+    less = torch.cat([embeds[:, :-1] / 4, embeds[:, -1:]], 1)
+    assert F.cosine_similarity(tokens(embeds).flatten(1), tokens(less).flatten(1)).mean() < 0.8
+    # without the 1, it would be nearly the same direction
+    embeds[:, -1] = less[:, -1] = 0
+    assert F.cosine_similarity(tokens(embeds).flatten(1), tokens(less).flatten(1)).mean() > 0.9
+
+
 def test_a_stranger_and_a_folder_without_a_table_are_named(people, tmp_path):
     batch = miniature.batch()
     batch.identities[2] = "anna"
@@ -44,4 +56,4 @@ def test_a_stranger_and_a_folder_without_a_table_are_named(people, tmp_path):
         later.embed(miniature.batch())
     (tmp_path / "later").mkdir()
     fabricate_bodies(tmp_path / "later", batch.identities)
-    assert later.embed(batch).shape == (4, 7)
+    assert later.embed(batch).shape == (4, 8)

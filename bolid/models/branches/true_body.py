@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
 from bolid.core.measures import RATIOS, Body, read_bodies, standardise
@@ -17,6 +18,9 @@ from bolid.models.branches.base import IdentityBranch
 
 class TrueBodyBranch(IdentityBranch):
     """True proportions, 7 numbers to 16 tokens: the ceiling of what a body branch can do for a backbone.
+
+    They come with a constant 1 (homogeneous coordinates): the projector has no bias and ends in a LayerNorm, so that
+    alone, somebody a little stout and somebody very stout would give nearly the same tokens.
 
     It looks up who the *target* is, without references, so it is only for measuring on rendered people; no pipeline
     loads it.
@@ -28,7 +32,7 @@ class TrueBodyBranch(IdentityBranch):
     """
 
     name = "true_body"
-    embed_dim = len(RATIOS)
+    embed_dim = len(RATIOS) + 1
 
     def __init__(
         self, people: Path, num_tokens: int = 16, mult: int = 16, dropout: float = 0.05, fingerprint: str = ""
@@ -42,11 +46,12 @@ class TrueBodyBranch(IdentityBranch):
         return read_bodies(self.people)
 
     def embed(self, batch: PersonBatch, generator: torch.Generator | None = None) -> Tensor:
-        """The targets' deviations from the average body, (B, 7).
+        """The targets' deviations from the average body, then a 1: (B, 8).
 
         Raises:
             BolidError: If the folder has no table, or does not know one of them.
         """
         if strange := [identity for identity in batch.identities if identity not in self.bodies]:
             raise BolidError(f"{self.people} does not know {strange[0]}: give the folder that the batches are from.")
-        return standardise([self.bodies[identity] for identity in batch.identities]).to(batch.pictures.device)
+        deviations = standardise([self.bodies[identity] for identity in batch.identities])
+        return F.pad(deviations, (0, 1), value=1.0).to(batch.pictures.device)
