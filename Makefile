@@ -60,7 +60,7 @@ $(T)/clip_score/report.json $(T)/clip_loss/report.json: | $(T)/new
 
 $(T)/attributes/report.json $(T)/anthropometer/report.json: | $(T)/vae/report.json
 
-$(T)/oracle/report.json: | $(T)/unet_more/stable-diffusion $(T)/anthropometer/report.json  # both packed: it reads data/tiny
+$(T)/oracle/report.json: | $(T)/unet_opposites/stable-diffusion $(T)/anthropometer/report.json  # both packed: it reads data/tiny
 
 $(T)/new: | $(T)/vae/report.json  # which may be measured again without a new start
 	$(RUN)/bolid bundle new $@ $(T)/vae/vae data/base
@@ -68,11 +68,18 @@ $(T)/new: | $(T)/vae/report.json  # which may be measured again without a new st
 $(T)/unet/stable-diffusion: $(T)/new
 	$(call fit,--config configs/tiny/unet.yaml,$(@D))
 
+PAIRS := $(RUN)/bolid data render data/pairs --photos 4 --opposites true --size '[96,64]'
+
 $(T)/unet_more/stable-diffusion: $(T)/unet/stable-diffusion
 	$(RUN)/bolid data render data/base --first 5000 --people 3000 --photos 4 --framing figure --size '[96,64]'
 	$(call fit,--config configs/tiny/unet.yaml --config configs/tiny/unet_more.yaml --model.init_args.backbone.init_args.path $<,$(@D))
 
-$(T)/unet_score/report.json: $(T)/unet_more/stable-diffusion
+$(T)/unet_opposites/stable-diffusion: $(T)/unet_more/stable-diffusion
+	$(PAIRS) --first 5000 --people 4000 --framing figure
+	$(PAIRS) --first 9000 --people 1000 --framing head_and_shoulders
+	$(call fit,--config configs/tiny/unet.yaml --config configs/tiny/unet_opposites.yaml --model.init_args.backbone.init_args.path $<,$(@D))
+
+$(T)/unet_score/report.json: $(T)/unet_opposites/stable-diffusion
 	$(RUN)/bolid test --config configs/tiny/unet_score.yaml --model.init_args.backbone.init_args.path $<
 
 $(T)/body_vae_first/body_vae: $(T)/new

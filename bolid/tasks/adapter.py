@@ -19,6 +19,7 @@ from bolid.losses.x_gen import Denoising, Estimator
 from bolid.models.backbones import Backbone, TextCondition
 from bolid.models.branches import FaceBranch, IdentityBranch
 from bolid.tasks.drawing import DrawingTask
+from bolid.tasks.once import OncePerPhoto, refuse_flips
 
 
 class Conditions(NamedTuple):
@@ -59,6 +60,8 @@ class AdapterTask(DrawingTask):
         noise_offset: See `noised`.
         shift: Of the timesteps towards pure noise, above 1; see `noised`. Outlines are decided at three quarters of it.
         person_weight: Extra weight of the person's latent cells; see `person_weight`.
+        encode_once: Whether the latents of photos are kept in memory from epoch to epoch, for data that does not mirror
+            them.
         x_gen: Makes the pictures that `losses` look at.
         losses: Terms that look at x_gen, such as L_id and L_CLIP.
         alignment: Term that keeps the branches from changing what the caption asks for; costs another UNet pass.
@@ -80,6 +83,7 @@ class AdapterTask(DrawingTask):
         noise_offset: float = 0.0,
         shift: float = 1.0,
         person_weight: float = 0.0,
+        encode_once: bool = False,
         x_gen: Estimator | None = None,
         losses: list[PictureLoss] | None = None,
         alignment: AlignmentLoss | None = None,
@@ -89,6 +93,7 @@ class AdapterTask(DrawingTask):
         self.dropouts = [text_dropout, all_dropout, *(b.dropout for b in branches)]
         self.min_snr_gamma, self.noise_offset = min_snr_gamma, noise_offset
         self.shift, self.person_weight = shift, person_weight
+        self.latents = OncePerPhoto() if encode_once else None
         self.x_gen, self.losses, self.alignment = x_gen, nn.ModuleList(losses or []), alignment
         for loss in self.losses:
             if x_gen is None:
@@ -98,6 +103,12 @@ class AdapterTask(DrawingTask):
                     f"{type(loss).__name__} compares with the photo, and {type(x_gen).__name__} draws other poses: set "
                     "x_gen to OneStep"
                 )
+
+    def on_fit_start(self) -> None:
+        """Refuses mirrored photos where latents are to be kept."""
+        super().on_fit_start()
+        if self.latents is not None:
+            refuse_flips(self)
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -127,7 +138,8 @@ class AdapterTask(DrawingTask):
     def terms(self, batch: PersonBatch, generator: torch.Generator, step: float) -> dict[str, Tensor]:
         """L_diff with condition dropout, and what else weighs something in a step, each a scalar."""
         scheduler, active = self.backbone.noise_scheduler, self.scheduled(step)
-        latents = self.backbone.encode_pictures(batch.pictures)
+        encode = self.backbone.encode_pictures
+        latents = encode(batch.pictures) if self.latents is None else self.latents.of(batch, encode)
         noisy, noise, timesteps = noised(scheduler, latents, generator, self.shift, self.noise_offset, self.alike)
         conditions = self.conditions(batch, generator)
         predicted, alignment = self.predict(noisy, timesteps, conditions, batch.time_ids, self.alignment in active)

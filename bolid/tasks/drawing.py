@@ -81,7 +81,7 @@ class DrawingTask(BaseTask):
 
     # Containers of branches and metrics, whose members mypy would take for mere Modules.
     branches: Any
-    metrics: Any
+    by_column: Any
 
     def __init__(
         self,
@@ -96,12 +96,18 @@ class DrawingTask(BaseTask):
         self.backbone, self.branches = backbone, nn.ModuleList(branches)
         install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
         self.columns = columns or [Column("text")]
-        self.metrics = nn.ModuleDict({c.name: nn.ModuleList(m.clone() for m in metrics or []) for c in self.columns})
+        # A list, since names may hold a dot, which a ModuleDict refuses.
+        self.by_column = nn.ModuleList(nn.ModuleList(m.clone() for m in metrics or []) for _ in self.columns)
         self.sampling = sampling or Sampling()
         self.grid_batch: PersonBatch | None = None
         self.recent: dict[str, list[Tensor]] = {}  # identity -> embeddings of the two people seen last
         self.drawn = 0  # photos this rank's test has drawn
         self.sheet: dict[str, SheetRow] = {}  # identity -> row
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The columns' metrics by name."""
+        return {column.name: metrics for column, metrics in zip(self.columns, self.by_column, strict=True)}
 
     def keep_for_grid(self, batch: PersonBatch, batch_idx: int) -> None:
         """Remembers the first photos of a validation for `sample_grid`."""

@@ -5,6 +5,7 @@ from zlib import crc32
 
 import pytest
 import torch
+from lightning import LightningDataModule
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
@@ -94,6 +95,24 @@ def test_opposites_share_noise_timestep_and_drops_in_training_only(folders, monk
         for drawn in (seen["noisy"], seen["timesteps"], drops):
             assert torch.equal(drawn[::2], drawn[1::2]) == training
             assert len(set(map(str, drawn[::2].tolist()))) > 1
+
+
+def test_photos_encoded_once_teach_the_same(folders, monkeypatch):
+    b, encoded = miniature.batch(), []
+    always, once = (task(folders, encode_once=kept) for kept in (False, True))
+    encode = once.backbone.encode_pictures
+    monkeypatch.setattr(once.backbone, "encode_pictures", lambda pictures: encoded.append(pictures) or encode(pictures))
+    for step in range(2):
+        told = [t.terms(b, torch.Generator().manual_seed(step), 0)["diffusion"] for t in (always, once)]
+        torch.testing.assert_close(*told)  # summed in another order
+    assert len(encoded) == 1
+
+
+def test_mirrored_photos_are_refused_where_each_is_encoded_once(folders, tmp_path):
+    data = LightningDataModule.from_datasets(batches(1).dataset, batch_size=None)
+    data.flip = 0.5
+    with pytest.raises(BolidError, match=r"set data\.flip to 0"):
+        trainer(tmp_path).fit(task(folders, encode_once=True), data)
 
 
 @pytest.mark.parametrize("estimator", [OneStep(below=1000), FewStep(2, 1, most=2)])

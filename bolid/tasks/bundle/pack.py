@@ -16,6 +16,7 @@ from bolid.core.safe_io import atomic_folder, atomic_path, write_text
 MEMBERS = {
     "unet/stable-diffusion": "stable-diffusion",
     "unet_more/stable-diffusion": "stable-diffusion",
+    "unet_opposites/stable-diffusion": "stable-diffusion",
     "body_vae/body_vae": "body_vae",
     "clip_score/clip_score": "clip_score",
     "clip_loss/clip_loss": "clip_loss",

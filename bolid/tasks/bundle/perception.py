@@ -17,7 +17,7 @@ from bolid.metrics.base import PictureMetric, full_precision, real_pictures
 from bolid.metrics.psnr import round_trip
 from bolid.tasks.bundle.autoencoder import load_vae
 from bolid.tasks.bundle.member import MemberTask
-from bolid.tasks.bundle.once import OncePerPhoto, refuse_flips
+from bolid.tasks.once import OncePerPhoto, refuse_flips
 
 
 class PerceptionTask(MemberTask):

@@ -13,7 +13,7 @@ from bolid.core.schema import PersonBatch
 from bolid.losses.diffusion import diffusion_loss, lots, noised, person_weight, regression_target
 from bolid.models.backbones import Backbone
 from bolid.tasks.base import BaseTask
-from bolid.tasks.bundle.once import OncePerPhoto, refuse_flips
+from bolid.tasks.once import OncePerPhoto, refuse_flips
 
 
 class TextToImageTask(BaseTask):
