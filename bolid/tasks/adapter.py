@@ -58,7 +58,7 @@ class AdapterTask(DrawingTask):
         all_dropout: Share of samples in which everything is dropped.
         min_snr_gamma: γ of min-SNR weighting, None for none.
         noise_offset: See `noised`.
-        shift: Of the timesteps towards pure noise, above 1; see `noised`. Outlines are decided at three quarters of it.
+        shift: Of the timesteps towards pure noise, above 1; see `noised`. Bodies' outlines are decided at 600 to 850.
         person_weight: Extra weight of the person's latent cells; see `person_weight`.
         encode_once: Whether the latents of photos are kept in memory from epoch to epoch, for data that does not mirror
             them.

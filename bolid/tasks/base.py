@@ -62,9 +62,10 @@ class BaseTask(LightningModule, ABC):
 
     @property
     def alike(self) -> int:
-        """How many neighbours in a batch are to get the same noise, timestep and drops: 2 where they are opposites.
+        """How many neighbours in a batch are to get the same noise, timestep and drops.
 
-        What their photos share then weighs on neither side, and what differs is due to the body.
+        In training 2 where they are opposites: what their photos share then weighs on neither side, and what differs is
+        due to the body.
         """
         return 2 if self.training and self.of_data("opposites", False) else 1
 
