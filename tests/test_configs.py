@@ -54,6 +54,7 @@ REAL = [
         for path in sorted((ROOT / "configs/experiment").glob("body_*.yaml"))
     ),
     ["tiny/unet_score.yaml"],
+    ["tiny/unet_score.yaml", "tiny/words_score.yaml"],
 ]
 
 
