@@ -50,7 +50,7 @@ lint: setup  ## Check style, types and the direction of imports
 
 SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes anthropometer)
 
-tiny: check setup $(T)/unet_score/report.json $(T)/body_vae/body_vae $(SCORED)  ## Train the embedded bundle anew (hours; resumes where it stopped)
+tiny: check setup $(T)/unet_score/report.json $(T)/words_score/report.json $(T)/body_vae/body_vae $(SCORED)  ## Train the embedded bundle anew (hours; resumes where it stopped)
 	$(RUN)/bolid bundle pack
 
 $(T)/%/report.json:
@@ -79,8 +79,13 @@ $(T)/unet_opposites/stable-diffusion: $(T)/unet_more/stable-diffusion
 	$(PAIRS) --first 9000 --people 1000 --framing head_and_shoulders
 	$(call fit,--config configs/tiny/unet.yaml --config configs/tiny/unet_opposites.yaml --model.init_args.backbone.init_args.path $<,$(@D))
 
+DRAWN := $(RUN)/bolid test --config configs/tiny/unet_score.yaml
+
 $(T)/unet_score/report.json: $(T)/unet_opposites/stable-diffusion
-	$(RUN)/bolid test --config configs/tiny/unet_score.yaml --model.init_args.backbone.init_args.path $<
+	$(DRAWN) --model.init_args.backbone.init_args.path $<
+
+$(T)/words_score/report.json: $(T)/unet_opposites/stable-diffusion
+	$(DRAWN) --config configs/tiny/words_score.yaml --model.init_args.backbone.init_args.path $<
 
 $(T)/body_vae_first/body_vae: $(T)/new
 	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml --config configs/tiny/body_vae_first.yaml,$(@D))
