@@ -111,9 +111,11 @@ class BodyDecoder(nn.Module):
     def forward(self, code: Tensor, pose: Tensor, text: Tensor) -> Reconstruction:
         condition = torch.cat([code, text], 1)
         x = self.stem(condition).unflatten(1, (-1, *self.grid))  # (B, C, h, w)
-        for conv, norm, film in zip(self.convs, self.norms, self.films, strict=True):
+        scales = [pose]
+        for _ in self.convs[1:]:
+            scales.append(F.avg_pool2d(scales[-1], 2))
+        for conv, norm, film, maps in zip(self.convs, self.norms, self.films, reversed(scales), strict=True):
             x = F.interpolate(x, scale_factor=2.0)
-            maps = F.interpolate(pose, x.shape[-2:], mode="area")
             scale, shift = film(condition)[..., None, None].chunk(2, 1)
             x = F.silu(norm(conv(torch.cat([x, maps], 1))) * (1 + scale) + shift)
         drawn = self.head(x)
@@ -171,8 +173,10 @@ class BodyVAE(ModelMixin, ConfigMixin):
             Posterior over (B, d). Without any view it is the posterior of an empty set (mask all False): the mean of
             no features, the same for everybody.
         """
-        features, weight = self.look(pictures.flatten(0, 1), keypoints.flatten(0, 1))
-        return self.merge(features.unflatten(0, mask.shape), weight.unflatten(0, mask.shape) * mask)
+        seen, counts = self.look(pictures[mask], keypoints[mask])  # missing views cost nothing
+        features, weight = seen.new_zeros(*mask.shape, seen.shape[-1]), counts.new_zeros(mask.shape)
+        features[mask], weight[mask] = seen, counts
+        return self.merge(features, weight)
 
     def encode_looks(self, looks: Sequence[Look]) -> Posterior:
         """The posterior over (1, d) of the one person whom photos show."""
