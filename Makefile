@@ -99,7 +99,7 @@ A := runs/body_ablation_$(STEPS)
 ABLATED := body_vae $(basename $(notdir $(filter-out %/body_supervised.yaml,$(wildcard configs/experiment/body_*.yaml))))
 BODY = --config configs/body_vae.yaml $(if $(wildcard configs/experiment/$(1).yaml),--config configs/experiment/$(1).yaml) \
   --trainer.logger.init_args.name $(notdir $(A)) --trainer.logger.init_args.version $(1) \
-  --trainer.max_steps $(STEPS) --model.init_args.scheduler.init_args.T_max $(STEPS)
+  --trainer.max_steps $(STEPS) --model.init_args.scheduler.init_args.total_steps $(STEPS)
 
 ablation: check setup $(ABLATED:%=$(A)/%/report.json)  ## Measure what each choice of the body encoder buys (hours; resumes)
 	$(RUN)/bolid compare --runs $(ABLATED:%=$(A)/%) --out benchmarks/results/body_ablation.json --metrics \

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def info_nce(first: Tensor, second: Tensor, identities: list[str], temperature: float = 0.1) -> Tensor:
+def info_nce(first: Tensor, second: Tensor, identities: list[str], temperature: float = 0.2) -> Tensor:
     """Each person's two codes should find each other among the batch (van den Oord et al. 2018), both ways.
 
     Args:
@@ -18,6 +18,8 @@ def info_nce(first: Tensor, second: Tensor, identities: list[str], temperature: 
     Returns:
         Scalar in nats, log B when nothing is told apart.
     """
+    centre = torch.cat([first, second]).mean(0)  # what all share says nothing, and would make every cosine 1
+    first, second = first - centre, second - centre
     logits = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T / temperature  # (B, B)
     people = {key: number for number, key in enumerate(dict.fromkeys(identities))}
     row = torch.tensor([people[key] for key in identities], device=logits.device)

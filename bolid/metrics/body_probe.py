@@ -50,7 +50,11 @@ def body_report(
 
 
 def retrieval_scores(model: BodyVAE, looks: Looks, families: Mapping[str, Hashable]) -> dict[str, float]:
-    """`retrieval_top1_*` among all people, `twin_top1*` among each family: 0..1."""
+    """How often sets of photos find their person: 0..1.
+
+    `retrieval_top1_*` among all strangers, whom twins are not; `twin_top1*` among their own family; and
+    `retrieval_top1_4view/twins` among all people.
+    """
     second = looks.sets(VIEWS)
     first = {who: rows for who, rows in looks.sets().items() if who in second}
     if len(first) < 2:
@@ -63,13 +67,19 @@ def retrieval_scores(model: BodyVAE, looks: Looks, families: Mapping[str, Hashab
     everybody = torch.arange(len(first))
     family = [families.get(who, who) for who in first]
     kin = torch.tensor([[a == b for b in family] for a in family])
+
+    def both_ways(allowed: Tensor | None) -> float:
+        return (top1(ours, theirs, everybody, allowed) + top1(theirs, ours, everybody, allowed)) / 2
+
+    strangers = ~kin | torch.eye(len(kin), dtype=torch.bool)
     report = {
-        "retrieval_top1_4view": (top1(ours, theirs, everybody) + top1(theirs, ours, everybody)) / 2,
-        "retrieval_top1_1view": top1(single, theirs, people),
+        "retrieval_top1_4view": both_ways(strangers),
+        "retrieval_top1_1view": top1(single, theirs, people, strangers[people]),
     }
     if len(set(family)) < len(family):
         report |= {
-            "twin_top1": (top1(ours, theirs, everybody, kin) + top1(theirs, ours, everybody, kin)) / 2,
+            "retrieval_top1_4view/twins": both_ways(None),
+            "twin_top1": both_ways(kin),
             "twin_top1_1view": top1(single, theirs, people, kin[people]),
         }
     return report

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import torch
 from torch import Tensor
@@ -39,10 +40,16 @@ class Looks:
         """Joins parts along N."""
         return cls(**joined_fields(parts))
 
+    def _place(self, row: int) -> tuple[bool, str]:
+        return PurePosixPath(self.names[row]).stem[-1:].isalpha(), self.names[row]
+
     def sets(self, first: int = 0) -> dict[str, list[int]]:
-        """Identity -> `VIEWS` of their photos from the `first` on; people without a photo there are absent."""
+        """Identity -> `VIEWS` of their photos from the `first` on; people without a photo there are absent.
+
+        Rendered photos in a second outfit (`p000123_0b.png`) come last, so that a set shows as many scenes as it can.
+        """
         photos = defaultdict(list)
-        for row in sorted(range(len(self.names)), key=self.names.__getitem__):
+        for row in sorted(range(len(self.names)), key=self._place):
             photos[self.identities[row]].append(row)
         return {who: rows[first : first + VIEWS] for who, rows in sorted(photos.items()) if len(rows) > first}
 

@@ -19,6 +19,7 @@ from bolid.core.safe_io import sha256
 from bolid.models.gaussian import SEEN, gaussian_maps
 
 KEYPOINTS = 17
+LIMBS = 7  # as `losses.limbs` names them
 
 
 class Posterior(NamedTuple):
@@ -43,10 +44,17 @@ class Posterior(NamedTuple):
 
 
 class Reconstruction(NamedTuple):
-    """What the decoder draws: the picture (B, 3, H, W) in -1..1 and the silhouette (B, 1, H, W) in 0..1."""
+    """What the decoder tells of the held-out photo.
+
+    Attributes:
+        picture: (B, 3, H, W) in -1..1.
+        silhouette: (B, 1, H, W) in 0..1.
+        limbs: (B, 7) lengths of limbs relative to the average body's, above 0.
+    """
 
     picture: Tensor
     silhouette: Tensor
+    limbs: Tensor
 
 
 class ViewEncoder(nn.Module):
@@ -94,7 +102,10 @@ def weighted_mean(views: Tensor, weight: Tensor) -> Tensor:
 
 
 class BodyDecoder(nn.Module):
-    """Draws the held-out photo from c_body, the pose on the average body, and the caption's features."""
+    """Draws the held-out photo from c_body, the pose on the average body, and the caption's features.
+
+    How much longer than the average body's the limbs are, it must read off c_body alone, and linearly.
+    """
 
     def __init__(self, latent_dim: int, text_dim: int, channels: tuple[int, ...], size: tuple[int, int]):
         super().__init__()
@@ -107,6 +118,8 @@ class BodyDecoder(nn.Module):
         )
         self.norms = nn.ModuleList(nn.GroupNorm(8, b) for b in outputs)
         self.head = nn.Conv2d(outputs[-1], 4, 3, padding=1)
+        self.limbs = nn.Linear(latent_dim, LIMBS)
+        nn.init.zeros_(self.limbs.weight)  # else the noise of the code outweighs what people differ in
 
     def forward(self, code: Tensor, pose: Tensor, text: Tensor) -> Reconstruction:
         condition = torch.cat([code, text], 1)
@@ -119,7 +132,7 @@ class BodyDecoder(nn.Module):
             scale, shift = film(condition)[..., None, None].chunk(2, 1)
             x = F.silu(norm(conv(torch.cat([x, maps], 1))) * (1 + scale) + shift)
         drawn = self.head(x)
-        return Reconstruction(drawn[:, :3].tanh(), drawn[:, 3:].sigmoid())
+        return Reconstruction(drawn[:, :3].tanh(), drawn[:, 3:].sigmoid(), self.limbs(code).float().exp())
 
 
 class BodyVAE(ModelMixin, ConfigMixin):
@@ -157,7 +170,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
         self.attention = ViewAttention(width, heads) if pooling == "attention" else None
         self.moments = nn.Linear(width, 2 * latent_dim)
         # A code that starts as mostly noise teaches the decoder to ignore it, and then the KL term collapses it.
-        nn.init.constant_(self.moments.bias[latent_dim:], -4.0)
+        nn.init.constant_(self.moments.bias[latent_dim:], -6.0)
         self.decoder = BodyDecoder(latent_dim, text_dim, tuple(channels)[::-1], size)
         self.register_buffer("mean_code", torch.zeros(latent_dim))
 

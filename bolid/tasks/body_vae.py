@@ -18,7 +18,8 @@ from bolid.core.results import Report, read_metric
 from bolid.core.schema import PersonBatch
 from bolid.experts.pose import PoseEstimator
 from bolid.losses.contrastive import info_nce
-from bolid.losses.reconstruction import GaussianNLL, weighted_mse
+from bolid.losses.limbs import limb_error
+from bolid.losses.reconstruction import gaussian_nll, weighted_mse
 from bolid.metrics.body_probe import body_report
 from bolid.metrics.looks import Looks
 from bolid.models.augment import ViewAugment
@@ -43,11 +44,14 @@ class BodyVAETask(BaseTask):
         contrast: Weight of InfoNCE between the references and the held-out photo.
         consistency: Weight of J; it needs `data.outfits: 2` and `data.other_outfits: true`. Photos of real people have
             no such pairs: set it to 0.
-        picture_dims: Independent values in a picture (see `GaussianNLL`).
+        picture_dims: Independent values in a picture (see `gaussian_nll`).
         silhouette_dims: Independent values in a silhouette.
+        limb_dims: The same of the lengths of limbs against the average body's, see `limb_error`; 0: they are not asked
+            for.
         told_pose: What the decoder is told of the held-out photo's pose: on the `average` body, or the person's `own`
             keypoints, which tell most of the body's shape themselves.
         told_caption: Whether the decoder is told the caption, so that the code need not hold clothes and background.
+            `data.caption_dropout` is to leave out the body, gender and hair, which the code is to hold.
         silhouettes: Whether the decoder draws silhouettes too.
         augment: What the references look like in training; null: as they are.
         keypoints: What the encoder is told of the pose in training and validation: the keypoints of the `data`, or
@@ -74,6 +78,7 @@ class BodyVAETask(BaseTask):
         consistency: float = 0.0,
         picture_dims: float = 500.0,
         silhouette_dims: float = 500.0,
+        limb_dims: float = 100.0,
         told_pose: Literal["average", "own"] = "average",
         told_caption: bool = True,
         silhouettes: bool = True,
@@ -102,7 +107,7 @@ class BodyVAETask(BaseTask):
         self.tested = 0
         self.bodies: Mapping[str, Body] | None = None
         self.ceiling: float | None = None
-        self.picture_nll, self.silhouette_nll = GaussianNLL(picture_dims), GaussianNLL(silhouette_dims)
+        self.picture_dims, self.silhouette_dims, self.limb_dims = picture_dims, silhouette_dims, limb_dims
 
     def on_fit_start(self) -> None:
         """Refuses a term that the data do not feed.
@@ -138,20 +143,16 @@ class BodyVAETask(BaseTask):
         """The batch with its references as `augment` makes them."""
         if self.augment is None:
             return batch
-        views = batch.reference_pictures.flatten(0, 1), batch.reference_keypoints.flatten(0, 1)
-        pictures, keypoints = self.augment(*views, generator)
-        shape = batch.reference_mask.shape
-        return replace(
-            batch,
-            reference_pictures=pictures.unflatten(0, shape),
-            reference_keypoints=keypoints.unflatten(0, shape),
-        )
+        seen, pictures, keypoints = batch.reference_mask, batch.reference_pictures, batch.reference_keypoints
+        pictures, keypoints = pictures.clone(), keypoints.clone()
+        pictures[seen], keypoints[seen] = self.augment(pictures[seen], keypoints[seen], generator)
+        return replace(batch, reference_pictures=pictures, reference_keypoints=keypoints)
 
     def total(self, terms: dict[str, Tensor], warm: float = 1.0) -> Tensor:
         """The loss: scalar; `warm` in 0..1 is how far β has risen."""
-        kl = warm * self.beta * terms["kl"]
-        same = self.contrast * terms["contrast"] + self.consistency * terms["consistency"]
-        return terms["picture"] + terms["silhouette"] + kl + same
+        same = self.beta * terms["kl"] + self.consistency * terms["consistency"]  # least where all have one code
+        drawn = terms["picture"] + terms["silhouette"] + terms["limbs"]
+        return drawn + self.contrast * terms["contrast"] + warm * same
 
     def _encode(self, batch: PersonBatch) -> Posterior:
         size = tuple(self.model.config.size)
@@ -171,8 +172,8 @@ class BodyVAETask(BaseTask):
         return self.model.encode(pictures, keypoints, mask)
 
     def losses(self, batch: PersonBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
-        """The terms, each a scalar in nats a sample: picture, silhouette, kl, contrast, consistency."""
-        text = self.backbone.text_features(batch.full_captions) * self.told_caption
+        """The terms, each a scalar in nats a sample: picture, silhouette, limbs, kl, contrast, consistency."""
+        text = self.backbone.text_features(batch.captions) * self.told_caption
         pose = batch.keypoints if self.told_pose == "own" else batch.keypoints_canonical
         drawn = self.model.decode(posterior.sample(generator), pose, text)
         weight = gaussian_weight(batch.keypoints, batch.pictures.shape[-2:], self.model.config.sigma)
@@ -182,8 +183,9 @@ class BodyVAETask(BaseTask):
             batch.pictures[:, None], batch.keypoints[:, None], torch.ones_like(batch.reference_mask[:, :1])
         )
         return {
-            "picture": self.picture_nll(picture),
-            "silhouette": self.silhouette_nll(outline, batch.silhouette_known) * self.silhouettes,
+            "picture": gaussian_nll(picture, dims=self.picture_dims),
+            "silhouette": gaussian_nll(outline, batch.silhouette_known, self.silhouette_dims) * self.silhouettes,
+            "limbs": gaussian_nll(*limb_error(drawn.limbs, pose, batch.keypoints), dims=self.limb_dims),
             "kl": posterior.kl().mean(),
             "contrast": info_nce(posterior.sample(generator), held_out.sample(generator), batch.identities),
             "consistency": self.outfit_divergence(batch, held_out),

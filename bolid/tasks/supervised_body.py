@@ -35,8 +35,7 @@ class SupervisedBodyTask(BodyVAETask):
         super().__init__(model=model, people=people, **kwargs)
         self.folder = people
         self.shape = nn.Linear(model.config.latent_dim, len(RATIOS))
-        for unused in (model.decoder, self.picture_nll, self.silhouette_nll):
-            unused.requires_grad_(False)
+        model.decoder.requires_grad_(False)
 
     @cached_property
     def truth(self) -> dict[str, Body]:

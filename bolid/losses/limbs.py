@@ -1,0 +1,42 @@
+"""How long a person's limbs are against the average body's in the same pose, seen from the same side."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+# COCO's numbers of the ends; both sides share one length, since people are symmetric.
+LIMBS: dict[str, tuple[tuple[int, int], ...]] = {
+    "shoulders": ((5, 6),),
+    "hips": ((11, 12),),
+    "trunk": ((5, 11), (6, 12)),
+    "upper arm": ((5, 7), (6, 8)),
+    "forearm": ((7, 9), (8, 10)),
+    "thigh": ((11, 13), (12, 14)),
+    "shin": ((13, 15), (14, 16)),
+}
+ENDS = [ends for pairs in LIMBS.values() for ends in pairs]
+KIND = [kind for kind, pairs in enumerate(LIMBS.values()) for _ in pairs]
+FEWEST = 4  # limbs that must be seen: one scale is fitted to them, and fewer would leave nothing to tell
+
+
+def limb_error(lengths: Tensor, average: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ‖v − s·r·u‖² / Σ‖v‖² over the limbs v of a photo and u of the average body, r the lengths claimed.
+
+    The scale s is the one that fits best: how far away the camera stood, nobody knows.
+
+    Args:
+        lengths: (B, 7) in the order of `LIMBS`, relative to the average body's, above 0.
+        average: (B, 17, 3) the pose on the average body, in pixels, confidence.
+        keypoints: (B, 17, 3) the photo's own.
+
+    Returns:
+        The error (B,), and whether enough limbs are seen for it to mean something (B,) bool.
+    """
+    start, end = (list(side) for side in zip(*ENDS, strict=True))
+    seen = ((average[..., 2] > 0) & (keypoints[..., 2] > 0)).to(lengths.dtype)
+    seen = (seen[:, start] * seen[:, end])[..., None]  # (B, 12, 1)
+    claimed = (average[:, end, :2] - average[:, start, :2]) * lengths[:, KIND, None] * seen
+    true = (keypoints[:, end, :2] - keypoints[:, start, :2]) * seen
+    scale = (claimed * true).sum((1, 2), keepdim=True) / claimed.square().sum((1, 2), keepdim=True).clamp_min(1e-6)
+    error = (true - scale * claimed).square().sum((1, 2)) / true.square().sum((1, 2)).clamp_min(1e-6)
+    return error, seen.sum((1, 2)) >= FEWEST
