@@ -48,9 +48,9 @@ test-all: check setup  ## Pass the tests for CUDA devices too
 lint: setup  ## Check style, types and the direction of imports
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports
 
-SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes anthropometer)
+SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes anthropometer body_vae)
 
-tiny: check setup $(T)/unet_score/report.json $(T)/words_score/report.json $(T)/body_vae/body_vae $(SCORED)  ## Train the embedded bundle anew (hours; resumes where it stopped)
+tiny: check setup $(T)/unet_score/report.json $(T)/words_score/report.json $(SCORED)  ## Train the embedded bundle anew (hours; resumes where it stopped)
 	$(RUN)/bolid bundle pack
 
 $(T)/%/report.json:
@@ -87,11 +87,8 @@ $(T)/unet_score/report.json: $(T)/unet_opposites/stable-diffusion
 $(T)/words_score/report.json: $(T)/unet_opposites/stable-diffusion
 	$(DRAWN) --config configs/tiny/words_score.yaml --model.init_args.backbone.init_args.path $<
 
-$(T)/body_vae_first/body_vae: $(T)/new
-	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml --config configs/tiny/body_vae_first.yaml,$(@D))
-
-$(T)/body_vae/body_vae: $(T)/body_vae_first/body_vae
-	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml,$(@D))
+$(T)/body_vae/report.json: | $(T)/pose/report.json
+	$(call member,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml,$(@D))
 
 # Every choice of stage 1 undone in turn, with the same seed and the same steps, a multiple of 100.
 STEPS ?= 1500

@@ -102,12 +102,14 @@ def batch(count: int = 4, references: int = 2, seed: int = 0) -> PersonBatch:
     mask = torch.ones(count, references, dtype=torch.bool)
     if references > 1:
         mask[-1, -1] = False
+    seen = keypoints(count)
     faces = torch.nn.functional.normalize(torch.randn(count, references, 512, generator=g), dim=-1) * mask[..., None]
     return PersonBatch(
         pictures=torch.rand(count, 3, height, width, generator=g) * 2 - 1,
         captions=[CAPTIONS[i % 2] for i in range(count)],
         full_captions=[CAPTIONS[i % 2] for i in range(count)],
-        keypoints=keypoints(count),
+        keypoints=seen,
+        keypoints_found=seen.clone(),
         keypoints_canonical=keypoints(count),
         silhouettes=(torch.rand(count, 1, height, width, generator=g) > 0.5).float(),
         silhouette_known=torch.ones(count, dtype=torch.bool),

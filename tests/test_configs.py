@@ -26,7 +26,6 @@ TINY = [
     ["tiny/anthropometer.yaml"],
     ["tiny/oracle.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml"],
-    ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_first.yaml"],
 ]
 REAL = [
     ["adapter.yaml"],

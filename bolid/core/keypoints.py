@@ -29,6 +29,17 @@ _TREE = (
 )
 _BONES = tuple(dict.fromkeys(bone for _, _, bone in _TREE))
 
+# The ends of limbs whose lengths differ between people; both sides share one, since people are symmetric.
+LIMBS: dict[str, tuple[tuple[int, int], ...]] = {
+    "shoulders": ((5, 6),),
+    "hips": ((11, 12),),
+    "trunk": ((5, 11), (6, 12)),
+    "upper arm": ((5, 7), (6, 8)),
+    "forearm": ((7, 9), (8, 10)),
+    "thigh": ((11, 13), (12, 14)),
+    "shin": ((13, 15), (14, 16)),
+}
+
 
 def flip(keypoints: np.ndarray, width: float) -> np.ndarray:
     """Mirrors (..., 17, 3) keypoints of a picture `width` pixels wide; left and right points change places."""

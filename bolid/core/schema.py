@@ -41,6 +41,7 @@ class PersonRecord:
         identity: Who it is; an opaque key that never enters a caption.
         phrases: The caption in droppable pieces, in order.
         keypoints: (17, 3) float32, COCO order; x, y in pixels of the photo, confidence in 0..1 (0: unseen, x = y = 0).
+        keypoints_found: What a pose network finds, for whoever is not to know the true ones; no part of the manifest.
         keypoints_canonical: The same pose and camera on the average body, where known (rendered photos).
         box: (4,) x0, y0, x1, y1 of the person in pixels.
         face_box: (4,) of the face, or None.
@@ -56,6 +57,7 @@ class PersonRecord:
     phrases: list[Phrase]
     keypoints: np.ndarray
     box: np.ndarray
+    keypoints_found: np.ndarray | None = None
     keypoints_canonical: np.ndarray | None = None
     face_box: np.ndarray | None = None
     face_embedding: np.ndarray | None = None
@@ -65,6 +67,11 @@ class PersonRecord:
     licence: str = ""
     sha256: str = ""
     renderer: int = 0
+
+    @property
+    def keypoints_seen(self) -> np.ndarray:
+        """What may be known of a photo's pose: what a pose network found, where that was asked for."""
+        return self.keypoints if self.keypoints_found is None else self.keypoints_found
 
     @property
     def caption(self) -> str:
@@ -81,6 +88,7 @@ class PersonBatch:
         captions: B captions with phrases dropped as the training policy says: what the UNet gets.
         full_captions: B captions with every phrase.
         keypoints: (B, 17, 3) pixels of the H x W picture, confidence.
+        keypoints_found: (B, 17, 3) as a pose network finds them, where that was asked for; else the same.
         keypoints_canonical: (B, 17, 3) the pose retargeted to the average body.
         silhouettes: (B, 1, H, W) in 0..1; only meaningful where `silhouette_known` (B,) bool.
         time_ids: (B, 6) float32: original height, width, crop top, left, target height, width (SDXL's conditions).
@@ -99,6 +107,7 @@ class PersonBatch:
     captions: list[str]
     full_captions: list[str]
     keypoints: Tensor
+    keypoints_found: Tensor
     keypoints_canonical: Tensor
     silhouettes: Tensor
     silhouette_known: Tensor

@@ -208,7 +208,9 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         for slot, k in enumerate(rows):
             record, flipped = self._records[k], rng.random() < self.flip
             found.pictures[slot] = _scale(self._people.pictures[k], flipped)
-            found.keypoints[slot] = _place(record.keypoints, self._people.geometry[k], self.reference_size, flipped)
+            found.keypoints[slot] = _place(
+                record.keypoints_seen, self._people.geometry[k], self.reference_size, flipped
+            )
             if record.face_embedding is not None:
                 found.faces[slot], found.face_mask[slot] = record.face_embedding, True
         return found
@@ -226,6 +228,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
             captions=[caption],
             full_captions=[full_caption],
             keypoints=_batch(_place(record.keypoints, geometry, self.size, flipped)),
+            keypoints_found=_batch(_place(record.keypoints_seen, geometry, self.size, flipped)),
             keypoints_canonical=_batch(_place(canonical, geometry, self.size, flipped)),
             silhouettes=_batch(silhouette[None].astype(np.float32) / 255),
             silhouette_known=torch.tensor([record.silhouette is not None]),

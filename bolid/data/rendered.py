@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bolid.core.schema import SPLITS, PersonRecord
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.dataset import scene
 from bolid.data.faces import embed_faces
+from bolid.data.found import find_keypoints, found_table, read_found
 from bolid.data.manifest import MANIFEST, read_manifest, split_of
 from bolid.data.render import RESERVED
 
@@ -48,6 +50,7 @@ class RenderedPeople(IdentityDataModule):
         render_workers: int = 2,
         render_seed: int = 0,
         face_embedder: Path | None = None,
+        pose_estimator: Path | None = None,
         **kwargs: Any,
     ) -> None:
         """See the class.
@@ -74,6 +77,8 @@ class RenderedPeople(IdentityDataModule):
             render_workers: Processes that render.
             render_seed: Of everything random about the photos, given the person.
             face_embedder: The ONNX face recogniser that labels the faces once rendered; null leaves them without.
+            pose_estimator: Folder of the pose network by which encoders are told people's poses, as they are where
+                photos are users'; null: they are told the true ones.
             kwargs: As for `IdentityDataModule`.
 
         Raises:
@@ -87,7 +92,7 @@ class RenderedPeople(IdentityDataModule):
             "test": range(test_first, test_first + test_people),
         }
         self.photos = {"train": photos} | dict.fromkeys(("val", "test"), eval_photos or photos)
-        self.photo_size, self.face_embedder = photo_size, face_embedder
+        self.photo_size, self.face_embedder, self.pose_estimator = photo_size, face_embedder, pose_estimator
         self.render_workers, self.render_seed = render_workers, render_seed
         self._framing = {"train": framing} | dict.fromkeys(("val", "test"), eval_framing or framing)
         self._outfits = {"train": outfits, "val": outfits, "test": 1}
@@ -120,6 +125,8 @@ class RenderedPeople(IdentityDataModule):
         if self.face_embedder is not None:
             self._label_faces(self.face_embedder)
         self._read_anew()
+        if self.pose_estimator is not None:
+            self._find_keypoints()
         super().prepare_data()
 
     def setup(self, stage: str | None = None) -> None:
@@ -134,7 +141,11 @@ class RenderedPeople(IdentityDataModule):
         """The records of the people asked for, by split."""
         wanted = {split: {person_name(p) for p in people} for split, people in self.people.items()}
         found = super().read_splits()
-        return {split: [r for r in found[split] if r.identity in wanted[split]] for split in SPLITS}
+        kept = {split: [r for r in found[split] if r.identity in wanted[split]] for split in SPLITS}
+        if self.pose_estimator is None:
+            return kept
+        places = read_found(found_table(self.folder, self._pose_fingerprint()))
+        return {split: [replace(r, keypoints_found=places.get(r.file_name)) for r in kept[split]] for split in SPLITS}
 
     def families(self, split: str = "train") -> Mapping[str, object]:
         """Twins by the rule of the renderer: so many consecutive numbers; opposites are family."""
@@ -227,6 +238,21 @@ class RenderedPeople(IdentityDataModule):
                 f"{self.folder}: no photos of {split} here, and the renderer is not installed ({error}); "
                 "run `pip install bolid[people]`."
             ) from error
+
+    def _find_keypoints(self) -> None:
+        from bolid.experts.pose import PoseEstimator
+
+        records = [r for split in self.needed() for r in self.splits[split]]
+        find_keypoints(records, self.folder, lambda: PoseEstimator(self.pose_estimator), self._pose_fingerprint())
+        self._read_anew()
+
+    def _pose_fingerprint(self) -> str:
+        from bolid.core.paths import find_folder
+        from bolid.core.safe_io import sha256
+        from bolid.experts.pose import WEIGHTS
+
+        remedy = "set data.pose_estimator to the folder of a pose network"
+        return sha256(find_folder(str(self.pose_estimator), WEIGHTS, remedy) / WEIGHTS)
 
     def _label_faces(self, weights: Path) -> None:
         from bolid.core.paths import resolve

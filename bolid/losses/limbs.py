@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-# COCO's numbers of the ends; both sides share one length, since people are symmetric.
-LIMBS: dict[str, tuple[tuple[int, int], ...]] = {
-    "shoulders": ((5, 6),),
-    "hips": ((11, 12),),
-    "trunk": ((5, 11), (6, 12)),
-    "upper arm": ((5, 7), (6, 8)),
-    "forearm": ((7, 9), (8, 10)),
-    "thigh": ((11, 13), (12, 14)),
-    "shin": ((13, 15), (14, 16)),
-}
+from bolid.core.keypoints import LIMBS
+
 ENDS = [ends for pairs in LIMBS.values() for ends in pairs]
 KIND = [kind for kind, pairs in enumerate(LIMBS.values()) for _ in pairs]
 FEWEST = 4  # limbs that must be seen: one scale is fitted to them, and fewer would leave nothing to tell

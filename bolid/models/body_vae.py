@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,12 +15,13 @@ from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
 from bolid.core.identity import Look
+from bolid.core.keypoints import LIMBS
 from bolid.core.paths import find_folder, resolve
 from bolid.core.safe_io import sha256
 from bolid.models.gaussian import SEEN, gaussian_maps
+from bolid.models.window import HIPS, SHOULDERS, WINDOW, trunk, window_grid
 
 KEYPOINTS = 17
-LIMBS = 7  # as `losses.limbs` names them
 
 
 class Posterior(NamedTuple):
@@ -49,7 +51,7 @@ class Reconstruction(NamedTuple):
     Attributes:
         picture: (B, 3, H, W) in -1..1.
         silhouette: (B, 1, H, W) in 0..1.
-        limbs: (B, 7) lengths of limbs relative to the average body's, above 0.
+        limbs: (B, 7) lengths of `LIMBS` relative to the average body's, above 0.
     """
 
     picture: Tensor
@@ -58,23 +60,37 @@ class Reconstruction(NamedTuple):
 
 
 class ViewEncoder(nn.Module):
-    """One view's (x·W, W, keypoint maps) to a feature vector; shared by all views."""
+    """One view's (x·W, W, keypoint maps) to a feature vector; shared by all views.
+
+    A window along the trunk is looked at beside the whole, where shoulders and hips are seen: there girths lie in the
+    same place whatever the pose.
+    """
 
     def __init__(self, channels: tuple[int, ...], width: int, size: tuple[int, int], weighted: bool):
         super().__init__()
         self.weighted = weighted
-        inputs = [3 + 1 + KEYPOINTS, *channels]
-        stages = [
-            nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(8, b), nn.SiLU())
-            for a, b in zip(inputs, channels, strict=False)
-        ]
-        grid = (size[0] >> len(channels)) * (size[1] >> len(channels))
-        self.net = nn.Sequential(*stages, nn.Flatten(), nn.Linear(channels[-1] * grid, width))
+        self.net = _convolutions(channels, width, size)
+        self.near = _convolutions((channels[0],) * 2, width, WINDOW)
 
-    def forward(self, pictures: Tensor, maps: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, maps: Tensor, keypoints: Tensor) -> Tensor:
         weight = maps.amax(1, keepdim=True)  # W = max_i w_i  (N, 1, H, W)
         seen = pictures * weight if self.weighted else pictures
-        return self.net(torch.cat([seen, weight, maps], 1))  # (N, width)
+        shown = torch.cat([seen, weight, maps], 1)
+        size = pictures.shape[-2:]
+        middle, axis = trunk(keypoints[..., :2] / keypoints.new_tensor([size[1], size[0]]), size)
+        near = F.grid_sample(shown, window_grid(middle, axis, size), align_corners=False)
+        there = (keypoints[:, SHOULDERS + HIPS, 2] > SEEN).all(1)[:, None]
+        return self.net(shown) + self.near(near) * there  # (N, width)
+
+
+def _convolutions(channels: tuple[int, ...], width: int, size: tuple[int, int]) -> nn.Sequential:
+    """(N, 21, *size) halved once for each of the channels, to (N, width)."""
+    stages = [
+        nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(8, b), nn.SiLU())
+        for a, b in pairwise([3 + 1 + KEYPOINTS, *channels])
+    ]
+    grid = (size[0] >> len(channels)) * (size[1] >> len(channels))
+    return nn.Sequential(*stages, nn.Flatten(), nn.Linear(channels[-1] * grid, width))
 
 
 class ViewAttention(nn.Module):
@@ -118,7 +134,7 @@ class BodyDecoder(nn.Module):
         )
         self.norms = nn.ModuleList(nn.GroupNorm(8, b) for b in outputs)
         self.head = nn.Conv2d(outputs[-1], 4, 3, padding=1)
-        self.limbs = nn.Linear(latent_dim, LIMBS)
+        self.limbs = nn.Linear(latent_dim, len(LIMBS))
         nn.init.zeros_(self.limbs.weight)  # else the noise of the code outweighs what people differ in
 
     def forward(self, code: Tensor, pose: Tensor, text: Tensor) -> Reconstruction:
@@ -159,7 +175,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
         size: tuple[int, int] = (96, 64),
         sigma: float = 0.10,
         text_dim: int = 128,
-        channels: tuple[int, ...] = (32, 64, 96, 128),
+        channels: tuple[int, ...] = (32, 64, 96, 96),
         width: int = 256,
         heads: int = 4,
         weighted: bool = True,
@@ -205,7 +221,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
             keypoints: (N, 17, 3) in pixels of the crops, confidence.
         """
         maps = gaussian_maps(keypoints, pictures.shape[-2:], self.config.sigma)
-        return self.views(pictures, maps), keypoints[..., 2].mean(-1).clamp_min(SEEN)
+        return self.views(pictures, maps, keypoints), keypoints[..., 2].mean(-1).clamp_min(SEEN)
 
     def merge(self, features: Tensor, weight: Tensor) -> Posterior:
         """The posterior over (B, d) of people of whom `look` saw (B, M, width) and weighs (B, M), 0 where missing."""

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
 from bolid.core.measures import Body, read_bodies
@@ -19,7 +18,7 @@ from bolid.core.schema import PersonBatch
 from bolid.experts.pose import PoseEstimator
 from bolid.losses.contrastive import info_nce
 from bolid.losses.limbs import limb_error
-from bolid.losses.reconstruction import gaussian_nll, weighted_mse
+from bolid.losses.reconstruction import gaussian_nll, mse_by_scale, weighted_mse
 from bolid.metrics.body_probe import body_report
 from bolid.metrics.looks import Looks
 from bolid.models.augment import ViewAugment
@@ -45,17 +44,14 @@ class BodyVAETask(BaseTask):
         consistency: Weight of J; it needs `data.outfits: 2` and `data.other_outfits: true`. Photos of real people have
             no such pairs: set it to 0.
         picture_dims: Independent values in a picture (see `gaussian_nll`).
-        silhouette_dims: Independent values in a silhouette.
+        silhouette_dims: Independent values in a silhouette, at each scale (see `mse_by_scale`); 0: none is drawn.
         limb_dims: The same of the lengths of limbs against the average body's, see `limb_error`; 0: they are not asked
             for.
         told_pose: What the decoder is told of the held-out photo's pose: on the `average` body, or the person's `own`
             keypoints, which tell most of the body's shape themselves.
         told_caption: Whether the decoder is told the caption, so that the code need not hold clothes and background.
             `data.caption_dropout` is to leave out the body, gender and hair, which the code is to hold.
-        silhouettes: Whether the decoder draws silhouettes too.
         augment: What the references look like in training; null: as they are.
-        keypoints: What the encoder is told of the pose in training and validation: the keypoints of the `data`, or
-            those that `pose` finds in the crops, as they are augmented.
         people: Folder of rendered people, whose true proportions a test's probes are told; null for photos.
         supervised: report.json of a `SupervisedBodyTask` tested on the same people, for `shape_r2_ratio`.
         pose: Finds people and keypoints for tests, as photos of users are read (then set data.test_target to frame);
@@ -63,7 +59,7 @@ class BodyVAETask(BaseTask):
         kwargs: See `BaseTask`.
 
     Raises:
-        BolidError: If the decoder reads caption features of another size than the backbone's, or `pose` lacks.
+        BolidError: If the decoder reads caption features of another size than the backbone's.
     """
 
     trained_buffers = ("model.mean_code",)
@@ -77,13 +73,11 @@ class BodyVAETask(BaseTask):
         contrast: float = 10.0,
         consistency: float = 0.0,
         picture_dims: float = 500.0,
-        silhouette_dims: float = 500.0,
-        limb_dims: float = 100.0,
+        silhouette_dims: float = 250.0,
+        limb_dims: float = 1000.0,
         told_pose: Literal["average", "own"] = "average",
         told_caption: bool = True,
-        silhouettes: bool = True,
         augment: ViewAugment | None = None,
-        keypoints: Literal["data", "pose"] = "data",
         people: Path | None = None,
         supervised: Path | None = None,
         pose: PoseEstimator | None = None,
@@ -95,11 +89,9 @@ class BodyVAETask(BaseTask):
                 f"the decoder reads {model.config.text_dim} numbers a caption, but {backbone.path} gives "
                 f"{backbone.text_dim}: set the model's text_dim to {backbone.text_dim}"
             )
-        if keypoints == "pose" and pose is None:
-            raise BolidError("keypoints: pose asks a pose network; set the task's pose, or keypoints: data")
-        self.model, self.backbone, self.keypoints = model, backbone, keypoints
+        self.model, self.backbone = model, backbone
         self.beta, self.beta_warmup, self.contrast, self.consistency = beta, beta_warmup, contrast, consistency
-        self.told_pose, self.told_caption, self.silhouettes = told_pose, told_caption, silhouettes
+        self.told_pose, self.told_caption = told_pose, told_caption
         self.augment = augment
         self.people, self.supervised, self.pose = people, supervised, pose
         self.looks: list[list[Looks]] = [[], []]  # of a test: people who are tested, and people of the training
@@ -162,14 +154,7 @@ class BodyVAETask(BaseTask):
                     f"the data's pictures have height and width {list(pictures.shape[-2:])}, the body encoder's "
                     f"{list(size)}: set data.{name} and the model's size to the same"
                 )
-        return self.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
-
-    def encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Posterior:
-        """As the model's, with the keypoints that the task's `keypoints` asks for."""
-        if self.keypoints == "pose" and self.pose is not None and mask.any():
-            keypoints = keypoints.clone()
-            keypoints[mask] = self.pose.estimate(pictures[mask] * 0.5 + 0.5).keypoints
-        return self.model.encode(pictures, keypoints, mask)
+        return self.model.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
 
     def losses(self, batch: PersonBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
         """The terms, each a scalar in nats a sample: picture, silhouette, limbs, kl, contrast, consistency."""
@@ -178,13 +163,13 @@ class BodyVAETask(BaseTask):
         drawn = self.model.decode(posterior.sample(generator), pose, text)
         weight = gaussian_weight(batch.keypoints, batch.pictures.shape[-2:], self.model.config.sigma)
         picture = weighted_mse(drawn.picture, batch.pictures, weight)
-        outline = F.mse_loss(drawn.silhouette, batch.silhouettes, reduction="none").mean((1, 2, 3))
-        held_out = self.encode(
-            batch.pictures[:, None], batch.keypoints[:, None], torch.ones_like(batch.reference_mask[:, :1])
+        outlines = mse_by_scale(drawn.silhouette, batch.silhouettes)  # (scales, B)
+        held_out = self.model.encode(
+            batch.pictures[:, None], batch.keypoints_found[:, None], torch.ones_like(batch.reference_mask[:, :1])
         )
         return {
             "picture": gaussian_nll(picture, dims=self.picture_dims),
-            "silhouette": gaussian_nll(outline, batch.silhouette_known, self.silhouette_dims) * self.silhouettes,
+            "silhouette": sum(gaussian_nll(e, batch.silhouette_known, self.silhouette_dims) for e in outlines),
             "limbs": gaussian_nll(*limb_error(drawn.limbs, pose, batch.keypoints), dims=self.limb_dims),
             "kl": posterior.kl().mean(),
             "contrast": info_nce(posterior.sample(generator), held_out.sample(generator), batch.identities),
@@ -196,7 +181,7 @@ class BodyVAETask(BaseTask):
         shown = batch.outfit_mask.any(1)
         if not shown.any():
             return held_out.mean.new_zeros(())
-        other = self.encode(batch.outfit_pictures, batch.outfit_keypoints, batch.outfit_mask)
+        other = self.model.encode(batch.outfit_pictures, batch.outfit_keypoints, batch.outfit_mask)
         return held_out.divergence(other)[shown].mean()
 
     def on_test_start(self) -> None:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from bolid.losses.limbs import ENDS, KIND, LIMBS, limb_error
+from bolid.core.keypoints import LIMBS
+from bolid.losses.limbs import ENDS, KIND, limb_error
 
 PARENTS = ((5, 6), (5, 11), (11, 12), (5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16))
 

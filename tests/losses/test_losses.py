@@ -8,7 +8,7 @@ from torch.distributions import Normal
 
 from bolid.losses.contrastive import info_nce
 from bolid.losses.diffusion import diffusion_loss, lots, min_snr_weight, noised, person_weight, regression_target
-from bolid.losses.reconstruction import gaussian_nll, weighted_mse
+from bolid.losses.reconstruction import gaussian_nll, mse_by_scale, weighted_mse
 from tests import miniature
 
 
@@ -112,6 +112,17 @@ def test_gaussian_nll_leaves_unknown_samples_out():
     known = torch.tensor([True, False])
     assert gaussian_nll(torch.tensor([0.2, 9.0]), known) == gaussian_nll(torch.tensor([0.2]))
     assert gaussian_nll(torch.tensor([0.2, 9.0]), ~known & known) == 0
+
+
+def test_coarse_scales_tell_how_much_there_is_and_not_its_outline():
+    a = torch.zeros(2, 1, 16, 8)
+    b = a.clone()
+    b[0, :, ::2], b[1] = 1, 0.5  # the same mass, once as stripes
+    fine, *coarse = mse_by_scale(b, a)
+    assert fine.tolist() == [0.5, 0.25]
+    assert torch.allclose(torch.stack(coarse), torch.full((3, 2), 0.25))
+    same = torch.nn.functional.mse_loss(a, b, reduction="none").mean((1, 2, 3))
+    assert torch.allclose(mse_by_scale(a, b, scales=1)[0], same)
 
 
 def test_weighted_mse_ignores_pixels_without_weight():

@@ -33,6 +33,7 @@ def make_batch(pictures, references=1, size=(96, 64)):
         captions=[f"a photo of a person, number {i}" for i in range(count)],
         full_captions=["a photo of a woman"] * count,
         keypoints=torch.zeros(count, 17, 3),
+        keypoints_found=torch.zeros(count, 17, 3),
         keypoints_canonical=torch.zeros(count, 17, 3),
         silhouettes=torch.zeros(count, 1, *pictures.shape[-2:]),
         silhouette_known=torch.zeros(count, dtype=torch.bool),

@@ -9,7 +9,6 @@ from torch.distributions import Normal, kl_divergence
 from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
-from bolid.experts.pose import Pose
 from bolid.models.augment import ViewAugment
 from bolid.models.backbones import StableDiffusion
 from bolid.models.body_vae import BodyVAE
@@ -185,34 +184,6 @@ def test_the_decoder_sees_the_average_body_and_the_caption(task, monkeypatch):
     assert torch.equal(text, task.backbone.text_features(batch.full_captions))
 
 
-def test_keypoints_are_the_datas_or_what_the_pose_network_finds_in_the_crops(task, monkeypatch):
-    batch, told, encode = in_other_outfits(miniature.batch()), [], task.model.encode
-    monkeypatch.setattr(
-        task.model, "encode", lambda pictures, points, mask: told.append(points) or encode(pictures, points, mask)
-    )
-    terms(task, batch)
-    views = batch.reference_keypoints, batch.keypoints[:, None], batch.outfit_keypoints
-    assert all(torch.equal(a, b) for a, b in zip(told, views, strict=True))
-    task.keypoints, task.pose = "pose", FakePose()
-    told.clear()
-    terms(task, batch)
-    views = batch.reference_pictures, batch.pictures[:, None], batch.outfit_pictures
-    for points, pictures in zip(told, views, strict=True):
-        there = torch.ones(pictures.shape[:2], dtype=torch.bool)
-        there = batch.reference_mask if pictures is batch.reference_pictures else there
-        torch.testing.assert_close(points[there][:, 0, 0], pictures[there].mean((1, 2, 3)) * 0.5 + 0.5)
-    with pytest.raises(BolidError, match="set the task's pose"):
-        BodyVAETask(task.model, task.backbone, keypoints="pose")
-
-
-class FakePose:
-    def estimate(self, pictures):
-        assert pictures.min() >= 0
-        assert pictures.max() <= 1
-        points = pictures.mean((1, 2, 3))[:, None, None].expand(-1, 17, 3)
-        return Pose(points, torch.zeros(len(pictures), 4), torch.ones(len(pictures)), torch.zeros(len(pictures)))
-
-
 def test_unknown_silhouettes_are_ignored(task):
     batch = miniature.batch()
     batch.silhouette_known[1:] = False
@@ -302,7 +273,7 @@ def test_the_decoder_is_told_what_the_configuration_says(task):
     mute = picture()["picture"]
     batch.captions[:] = batch.captions[::-1]
     assert picture()["picture"] == mute
-    assert picture(silhouettes=False)["silhouette"] == 0 != usual["silhouette"]
+    assert picture(silhouette_dims=0.0)["silhouette"] == 0 != usual["silhouette"]
 
 
 def test_one_bad_batch_does_not_spoil_the_mean(task):

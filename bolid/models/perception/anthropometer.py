@@ -13,17 +13,13 @@ from torch.nn import functional as F
 
 from bolid.core.measures import RATIOS
 from bolid.models.perception.trunk import Pyramid, Residual
+from bolid.models.window import WINDOW, trunk, window_grid
 
 KEYPOINTS = 17
-SHOULDERS, HIPS = [5, 6], [11, 12]
 BONES = (
     *((5, 6), (11, 12), (5, 11), (6, 12)),  # the trunk
     *((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16)),  # arms and legs
 )
-# The window around the trunk, in lengths of the trunk: from thighs to chin along it, elbows to elbows across.
-ALONG, ACROSS = (-1.0, 1.4), (-1.0, 1.0)
-WINDOW = (24, 20)
-SHORTEST = 0.05  # a trunk is at least this share of the picture's height, even where it points at the camera
 
 
 class Reading(NamedTuple):
@@ -101,24 +97,3 @@ def centres(maps: Tensor) -> Tensor:
     mass = maps.flatten(2).softmax(-1).unflatten(-1, (height, width))
     rows, columns = ((torch.arange(n, device=maps.device) + 0.5) / n for n in (height, width))
     return torch.stack([mass.sum(-2) @ columns, mass.sum(-1) @ rows], -1)
-
-
-def trunk(keypoints: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
-    """The middle of the hips, and the way from there to the middle of the shoulders: (B, 2) each, x, y in pixels."""
-    pixels = keypoints * keypoints.new_tensor([size[1], size[0]])
-    hips, shoulders = pixels[:, HIPS].mean(1), pixels[:, SHOULDERS].mean(1)
-    axis = shoulders - hips
-    length = axis.norm(dim=1, keepdim=True)
-    upright = axis.new_tensor([0.0, -1.0])
-    axis = torch.where(length > 1e-3, axis / length.clamp_min(1e-3), upright)
-    return hips, axis * length.clamp_min(SHORTEST * size[0])
-
-
-def window_grid(middle: Tensor, axis: Tensor, size: torch.Size) -> Tensor:
-    """Where a window along the trunk lies in the picture: (B, h, w, 2) as `grid_sample` wants it."""
-    up, across = (
-        torch.linspace(*span, n, device=axis.device) for span, n in zip((ALONG[::-1], ACROSS), WINDOW, strict=True)
-    )
-    aside = torch.stack([-axis[:, 1], axis[:, 0]], 1)  # (B, 2) to the right of an upright trunk
-    places = middle[:, None, None] + up[:, None, None] * axis[:, None, None] + across[:, None] * aside[:, None, None]
-    return 2 * places / places.new_tensor([size[1], size[0]]) - 1
