@@ -197,6 +197,9 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
     report = json.loads((left / "report.json").read_text())
     assert report["pictures"] == 6
     assert {"kl_nats", "varying_dims", "pose_leak", "pose_leak/mean"} <= report.keys()
+    again = ["test", *words, "--model.init_args.people", "null", "--model.init_args.exported", left / "body_vae"]
+    assert run(*again)[0] == 0
+    assert json.loads((left / "report.json").read_text()) == pytest.approx(report)
     status, _, err = run(*test, "--data.init_args.test_splits", "[test]")
     assert (status, "set data.test_splits to [test, train]" in err) == (1, True)
     status, _, err = run(*test, "--model.init_args.pose", "null")

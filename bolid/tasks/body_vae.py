@@ -23,7 +23,7 @@ from bolid.metrics.body_probe import body_report
 from bolid.metrics.looks import Looks
 from bolid.models.augment import ViewAugment
 from bolid.models.backbones import Backbone
-from bolid.models.body_vae import BodyVAE, Posterior
+from bolid.models.body_vae import BodyVAE, Posterior, load_body_vae
 from bolid.models.crop import crop_to_person
 from bolid.models.gaussian import gaussian_weight
 from bolid.tasks.base import BaseTask
@@ -46,7 +46,7 @@ class BodyVAETask(BaseTask):
         picture_dims: Independent values in a picture (see `gaussian_nll`).
         silhouette_dims: Independent values in a silhouette, at each scale (see `mse_by_scale`); 0: none is drawn.
         limb_dims: The same of the lengths of limbs against the average body's, see `limb_error`; 0: they are not asked
-            for.
+            for, as where that pose is made up (photos of real people).
         told_pose: What the decoder is told of the held-out photo's pose: on the `average` body, or the person's `own`
             keypoints, which tell most of the body's shape themselves.
         told_caption: Whether the decoder is told the caption, so that the code need not hold clothes and background.
@@ -56,6 +56,7 @@ class BodyVAETask(BaseTask):
         supervised: report.json of a `SupervisedBodyTask` tested on the same people, for `shape_r2_ratio`.
         pose: Finds people and keypoints for tests, as photos of users are read (then set data.test_target to frame);
             null: those of the data are taken.
+        exported: Folder of an encoder to test, such as `data/tiny/body_vae`; null: of the checkpoint's weights.
         kwargs: See `BaseTask`.
 
     Raises:
@@ -81,6 +82,7 @@ class BodyVAETask(BaseTask):
         people: Path | None = None,
         supervised: Path | None = None,
         pose: PoseEstimator | None = None,
+        exported: Path | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -93,7 +95,7 @@ class BodyVAETask(BaseTask):
         self.beta, self.beta_warmup, self.contrast, self.consistency = beta, beta_warmup, contrast, consistency
         self.told_pose, self.told_caption = told_pose, told_caption
         self.augment = augment
-        self.people, self.supervised, self.pose = people, supervised, pose
+        self.people, self.supervised, self.pose, self.exported = people, supervised, pose, exported
         self.looks: list[list[Looks]] = [[], []]  # of a test: people who are tested, and people of the training
         self.measured: dict[str, float] = {}
         self.tested = 0
@@ -195,6 +197,8 @@ class BodyVAETask(BaseTask):
             raise BolidError("nobody finds people in whole photos: set the task's pose, or data.test_target: person")
         if len(self.of_data("test_splits", ("test", "train"))) < 2:
             raise BolidError("probes are fitted on people of the training: set data.test_splits to [test, train]")
+        if self.exported is not None:
+            self.model = load_body_vae(str(self.exported)).to(self.device).eval()
         self.looks, self.tested = [[], []], 0
         self.bodies = None if self.people is None else read_bodies(self.people)
         self.ceiling = None if self.supervised is None else read_metric(self.supervised, "shape_r2")
