@@ -83,8 +83,8 @@ def check_weights(verb: str, checkpoint: str | None, task: Mapping[str, Any]) ->
     Args:
         verb: What is to be run.
         checkpoint: To load, if any.
-        task: The task's settings. It may start from a checkpoint of its own; a test may measure an exported network, or a
-            base model alone.
+        task: The task's settings. It may start from a checkpoint of its own; a test may measure an exported network, or
+            a base model alone.
 
     Raises:
         BolidError: if there is none.

@@ -21,11 +21,20 @@ _BATCH = 64
 _SAVE_EVERY = 100  # batches; a kill loses no more work than that
 
 
+class Found(Protocol):
+    """What a pose network says of pictures."""
+
+    @property
+    def keypoints(self) -> Tensor:
+        """(B, 17, 3) in pixels of the pictures, confidence."""
+        ...
+
+
 class Finder(Protocol):
     """What `bolid.experts.pose.PoseEstimator` offers; tests bring their own."""
 
-    def estimate(self, pictures: Tensor) -> object:
-        """Something whose `keypoints` are (B, 17, 3), in pixels of the (B, 3, H, W) pictures in 0..1."""
+    def estimate(self, pictures: Tensor) -> Found:
+        """Looks at (B, 3, H, W) pictures in 0..1."""
         ...
 
 

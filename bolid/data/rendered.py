@@ -126,7 +126,7 @@ class RenderedPeople(IdentityDataModule):
             self._label_faces(self.face_embedder)
         self._read_anew()
         if self.pose_estimator is not None:
-            self._find_keypoints()
+            self._find_keypoints(self.pose_estimator)
         super().prepare_data()
 
     def setup(self, stage: str | None = None) -> None:
@@ -239,11 +239,11 @@ class RenderedPeople(IdentityDataModule):
                 "run `pip install bolid[people]`."
             ) from error
 
-    def _find_keypoints(self) -> None:
+    def _find_keypoints(self, weights: Path) -> None:
         from bolid.experts.pose import PoseEstimator
 
         records = [r for split in self.needed() for r in self.splits[split]]
-        find_keypoints(records, self.folder, lambda: PoseEstimator(self.pose_estimator), self._pose_fingerprint())
+        find_keypoints(records, self.folder, lambda: PoseEstimator(weights), self._pose_fingerprint())
         self._read_anew()
 
     def _pose_fingerprint(self) -> str:

@@ -171,7 +171,9 @@ class BodyVAETask(BaseTask):
         )
         return {
             "picture": gaussian_nll(picture, dims=self.picture_dims),
-            "silhouette": sum(gaussian_nll(e, batch.silhouette_known, self.silhouette_dims) for e in outlines),
+            "silhouette": torch.stack(
+                [gaussian_nll(e, batch.silhouette_known, self.silhouette_dims) for e in outlines]
+            ).sum(),
             "limbs": gaussian_nll(*limb_error(drawn.limbs, pose, batch.keypoints), dims=self.limb_dims),
             "kl": posterior.kl().mean(),
             "contrast": info_nce(posterior.sample(generator), held_out.sample(generator), batch.identities),

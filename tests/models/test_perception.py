@@ -7,9 +7,10 @@ from torch.nn import functional as F
 
 from bolid.core.measures import RATIOS
 from bolid.core.wording import ATTRIBUTES
-from bolid.models.perception import anthropometer
-from bolid.models.perception.anthropometer import AnthropometerNetwork, centres, trunk, window_grid
+from bolid.models import window
+from bolid.models.perception.anthropometer import AnthropometerNetwork, centres
 from bolid.models.perception.attributes import AttributeNetwork
+from bolid.models.window import trunk, window_grid
 
 
 @pytest.fixture
@@ -70,8 +71,8 @@ def test_the_window_lies_along_the_trunk_whatever_the_pose():
         middle, axis = trunk(keypoints, size)
         assert axis.norm() == pytest.approx(20)
         grid = (window_grid(middle, axis, size)[0] + 1) / 2 * torch.tensor([64.0, 96.0])
-        up = np.linspace(*anthropometer.ALONG[::-1], anthropometer.WINDOW[0])
-        across = np.linspace(*anthropometer.ACROSS, anthropometer.WINDOW[1])
+        up = np.linspace(*window.ALONG[::-1], window.WINDOW[0])
+        across = np.linspace(*window.ACROSS, window.WINDOW[1])
         mid_hips, mid_shoulders, right = (np.mean(p, 0) for p in (hips, shoulders, (shoulders[0],)))
         for row, column in ((0, 0), (5, 3), (23, 19)):
             aside = (right - mid_shoulders) / 8 * 20  # the left shoulder is 8 pixels from the middle
@@ -81,7 +82,7 @@ def test_the_window_lies_along_the_trunk_whatever_the_pose():
 
 def test_a_trunk_that_points_at_the_camera_gives_a_small_upright_window():
     middle, axis = trunk(points(([30.0, 40.0], [34.0, 40.0]), ([30.0, 40.0], [34.0, 40.0])), torch.Size([96, 64]))
-    assert axis[0].tolist() == pytest.approx([0, -anthropometer.SHORTEST * 96])
+    assert axis[0].tolist() == pytest.approx([0, -window.SHORTEST * 96])
     assert middle[0].tolist() == pytest.approx([32, 40])
 
 
