@@ -88,7 +88,7 @@ def test_a_trunk_that_points_at_the_camera_gives_a_small_upright_window():
 
 def test_gradients_reach_every_weight(reader):
     reader.train()
-    reading = reader(pictures())
+    reading = reader(pictures(4))  # backward of 3 corrupts the heap where oneDNN runs two threads on some CPUs
     loss = reading.ratios.square().sum() + F.softplus(reading.silhouette).sum() + reading.keypoints.square().sum()
     loss.backward()
     assert all(p.grad is not None for p in reader.parameters())
