@@ -127,9 +127,12 @@ def _render(job: Job, todo: list[int], workers: int) -> None:
 
 
 def _start_worker() -> None:
+    import scipy.linalg  # noqa: F401  only what is loaded can be limited
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
+    threadpool_limits(1)  # threads of numpy's BLAS wait by spinning, and halve the speed of the other workers
 
 
 @functools.cache
