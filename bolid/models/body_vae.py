@@ -15,13 +15,14 @@ from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
 from bolid.core.identity import Look
-from bolid.core.keypoints import LIMBS
 from bolid.core.paths import find_folder, resolve
 from bolid.core.safe_io import sha256
+from bolid.models.body_decoder import BodyDecoder, Reconstruction
 from bolid.models.gaussian import SEEN, gaussian_maps
-from bolid.models.window import HIPS, SHOULDERS, WINDOW, trunk, window_grid
+from bolid.models.window import along_trunk
 
 KEYPOINTS = 17
+NEAR = (48, 40)  # pixels of the window along the trunk that views are looked at in
 
 
 class Posterior(NamedTuple):
@@ -45,20 +46,6 @@ class Posterior(NamedTuple):
         return 0.25 * ((square + mine) / theirs + (square + theirs) / mine - 2).sum(1)
 
 
-class Reconstruction(NamedTuple):
-    """What the decoder tells of the held-out photo.
-
-    Attributes:
-        picture: (B, 3, H, W) in -1..1.
-        silhouette: (B, 1, H, W) in 0..1.
-        limbs: (B, 7) lengths of `LIMBS` relative to the average body's, above 0.
-    """
-
-    picture: Tensor
-    silhouette: Tensor
-    limbs: Tensor
-
-
 class ViewEncoder(nn.Module):
     """One view's (x·W, W, keypoint maps) to a feature vector; shared by all views.
 
@@ -70,17 +57,14 @@ class ViewEncoder(nn.Module):
         super().__init__()
         self.weighted = weighted
         self.net = _convolutions(channels, width, size)
-        self.near = _convolutions((channels[0],) * 2, width, WINDOW)
+        self.near = _convolutions((channels[0],) * 3, width, NEAR)
 
     def forward(self, pictures: Tensor, maps: Tensor, keypoints: Tensor) -> Tensor:
         weight = maps.amax(1, keepdim=True)  # W = max_i w_i  (N, 1, H, W)
         seen = pictures * weight if self.weighted else pictures
         shown = torch.cat([seen, weight, maps], 1)
-        size = pictures.shape[-2:]
-        middle, axis = trunk(keypoints[..., :2] / keypoints.new_tensor([size[1], size[0]]), size)
-        near = F.grid_sample(shown, window_grid(middle, axis, size), align_corners=False)
-        there = (keypoints[:, SHOULDERS + HIPS, 2] > SEEN).all(1)[:, None]
-        return self.net(shown) + self.near(near) * there  # (N, width)
+        near, there = along_trunk(shown, keypoints, NEAR)
+        return self.net(shown) + self.near(near) * there[:, None]  # (N, width)
 
 
 def _convolutions(channels: tuple[int, ...], width: int, size: tuple[int, int]) -> nn.Sequential:
@@ -115,40 +99,6 @@ class ViewAttention(nn.Module):
 def weighted_mean(views: Tensor, weight: Tensor) -> Tensor:
     """(B, M, width) and (B, M) -> (B, width); zero where nothing weighs."""
     return (views * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp_min(1e-6)
-
-
-class BodyDecoder(nn.Module):
-    """Draws the held-out photo from c_body, the pose on the average body, and the caption's features.
-
-    How much longer than the average body's the limbs are, it must read off c_body alone, and linearly.
-    """
-
-    def __init__(self, latent_dim: int, text_dim: int, channels: tuple[int, ...], size: tuple[int, int]):
-        super().__init__()
-        self.grid = (size[0] >> len(channels), size[1] >> len(channels))
-        self.stem = nn.Linear(latent_dim + text_dim, channels[0] * self.grid[0] * self.grid[1])
-        outputs = [*channels[1:], channels[-1]]
-        self.films = nn.ModuleList(nn.Linear(latent_dim + text_dim, 2 * b) for b in outputs)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a + KEYPOINTS, b, 3, padding=1) for a, b in zip(channels, outputs, strict=True)
-        )
-        self.norms = nn.ModuleList(nn.GroupNorm(8, b) for b in outputs)
-        self.head = nn.Conv2d(outputs[-1], 4, 3, padding=1)
-        self.limbs = nn.Linear(latent_dim, len(LIMBS))
-        nn.init.zeros_(self.limbs.weight)  # else the noise of the code outweighs what people differ in
-
-    def forward(self, code: Tensor, pose: Tensor, text: Tensor) -> Reconstruction:
-        condition = torch.cat([code, text], 1)
-        x = self.stem(condition).unflatten(1, (-1, *self.grid))  # (B, C, h, w)
-        scales = [pose]
-        for _ in self.convs[1:]:
-            scales.append(F.avg_pool2d(scales[-1], 2))
-        for conv, norm, film, maps in zip(self.convs, self.norms, self.films, reversed(scales), strict=True):
-            x = F.interpolate(x, scale_factor=2.0)
-            scale, shift = film(condition)[..., None, None].chunk(2, 1)
-            x = F.silu(norm(conv(torch.cat([x, maps], 1))) * (1 + scale) + shift)
-        drawn = self.head(x)
-        return Reconstruction(drawn[:, :3].tanh(), drawn[:, 3:].sigmoid(), self.limbs(code).float().exp())
 
 
 class BodyVAE(ModelMixin, ConfigMixin):
@@ -221,7 +171,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
             keypoints: (N, 17, 3) in pixels of the crops, confidence.
         """
         maps = gaussian_maps(keypoints, pictures.shape[-2:], self.config.sigma)
-        return self.views(pictures, maps, keypoints), keypoints[..., 2].mean(-1).clamp_min(SEEN)
+        return self.views(pictures, maps, keypoints), keypoints[:, 5:, 2].mean(-1).clamp_min(SEEN)
 
     def merge(self, features: Tensor, weight: Tensor) -> Posterior:
         """The posterior over (B, d) of people of whom `look` saw (B, M, width) and weighs (B, M), 0 where missing."""

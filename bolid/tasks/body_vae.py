@@ -26,6 +26,7 @@ from bolid.models.backbones import Backbone
 from bolid.models.body_vae import BodyVAE, Posterior, load_body_vae
 from bolid.models.crop import crop_to_person
 from bolid.models.gaussian import gaussian_weight
+from bolid.models.window import along_trunk
 from bolid.tasks.base import BaseTask
 
 
@@ -41,12 +42,16 @@ class BodyVAETask(BaseTask):
         beta: Weight of the KL term once warmed up.
         beta_warmup: Steps over which β rises from zero.
         contrast: Weight of InfoNCE between the references and the held-out photo.
+        temperature: Of its cosines.
         consistency: Weight of J; it needs `data.outfits: 2` and `data.other_outfits: true`. Photos of real people have
             no such pairs: set it to 0.
         picture_dims: Independent values in a picture (see `gaussian_nll`).
         silhouette_dims: Independent values in a silhouette, at each scale (see `mse_by_scale`); 0: none is drawn.
+        trunk_dims: The same of the silhouette along the trunk, where girths are; cheap, so all samples' are drawn.
         limb_dims: The same of the lengths of limbs against the average body's, see `limb_error`; 0: they are not asked
             for, as where that pose is made up (photos of real people).
+        drawn: Samples of a batch, the first ones, whose photos are drawn whole and compared with another outfit; null:
+            all. These cost as much as all else, which learns more from many people.
         told_pose: What the decoder is told of the held-out photo's pose: on the `average` body, or the person's `own`
             keypoints, which tell most of the body's shape themselves.
         told_caption: Whether the decoder is told the caption, so that the code need not hold clothes and background.
@@ -72,10 +77,13 @@ class BodyVAETask(BaseTask):
         beta: float = 1.0,
         beta_warmup: int = 500,
         contrast: float = 10.0,
+        temperature: float = 0.2,
         consistency: float = 0.0,
         picture_dims: float = 500.0,
         silhouette_dims: float = 250.0,
+        trunk_dims: float = 250.0,
         limb_dims: float = 1000.0,
+        drawn: int | None = None,
         told_pose: Literal["average", "own"] = "average",
         told_caption: bool = True,
         augment: ViewAugment | None = None,
@@ -92,8 +100,9 @@ class BodyVAETask(BaseTask):
                 f"{backbone.text_dim}: set the model's text_dim to {backbone.text_dim}"
             )
         self.model, self.backbone = model, backbone
-        self.beta, self.beta_warmup, self.contrast, self.consistency = beta, beta_warmup, contrast, consistency
-        self.told_pose, self.told_caption = told_pose, told_caption
+        self.beta, self.beta_warmup, self.consistency = beta, beta_warmup, consistency
+        self.contrast, self.temperature = contrast, temperature
+        self.drawn, self.told_pose, self.told_caption = drawn, told_pose, told_caption
         self.augment = augment
         self.people, self.supervised, self.pose, self.exported = people, supervised, pose, exported
         self.looks: list[list[Looks]] = [[], []]  # of a test: people who are tested, and people of the training
@@ -101,7 +110,8 @@ class BodyVAETask(BaseTask):
         self.tested = 0
         self.bodies: Mapping[str, Body] | None = None
         self.ceiling: float | None = None
-        self.picture_dims, self.silhouette_dims, self.limb_dims = picture_dims, silhouette_dims, limb_dims
+        self.picture_dims, self.silhouette_dims = picture_dims, silhouette_dims
+        self.trunk_dims, self.limb_dims = trunk_dims, limb_dims
 
     def on_fit_start(self) -> None:
         """Refuses a term that the data do not feed.
@@ -145,8 +155,8 @@ class BodyVAETask(BaseTask):
     def total(self, terms: dict[str, Tensor], warm: float = 1.0) -> Tensor:
         """The loss: scalar; `warm` in 0..1 is how far β has risen."""
         same = self.beta * terms["kl"] + self.consistency * terms["consistency"]  # least where all have one code
-        drawn = terms["picture"] + terms["silhouette"] + terms["limbs"]
-        return drawn + self.contrast * terms["contrast"] + warm * same
+        told = terms["picture"] + terms["silhouette"] + terms["trunk"] + terms["limbs"]
+        return told + self.contrast * terms["contrast"] + warm * same
 
     def _encode(self, batch: PersonBatch) -> Posterior:
         size = tuple(self.model.config.size)
@@ -160,30 +170,41 @@ class BodyVAETask(BaseTask):
 
     def losses(self, batch: PersonBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
         """The terms, each a scalar in nats a sample: picture, silhouette, limbs, kl, contrast, consistency."""
-        text = self.backbone.text_features(batch.captions) * self.told_caption
-        pose = batch.keypoints if self.told_pose == "own" else batch.keypoints_canonical
-        drawn = self.model.decode(posterior.sample(generator), pose, text)
-        weight = gaussian_weight(batch.keypoints, batch.pictures.shape[-2:], self.model.config.sigma)
-        picture = weighted_mse(drawn.picture, batch.pictures, weight)
-        outlines = mse_by_scale(drawn.silhouette, batch.silhouettes)  # (scales, B)
+        code = posterior.sample(generator)
         held_out = self.model.encode(
             batch.pictures[:, None], batch.keypoints_found[:, None], torch.ones_like(batch.reference_mask[:, :1])
         )
+        pose = batch.keypoints if self.told_pose == "own" else batch.keypoints_canonical
+        text = self.backbone.text_features(batch.captions) * self.told_caption
+        limbs = limb_error(self.model.decoder.lengths(code), pose, batch.keypoints)
+        outline, there = along_trunk(batch.silhouettes, batch.keypoints)
+        girths = (self.model.decoder.outline(code, pose, text) - outline).square().mean((1, 2, 3))
+        few = slice(self.drawn)
+        told = Posterior(held_out.mean[few], held_out.logvar[few])
+        return self.drawing_losses(batch[few], code[few], pose[few], text[few]) | {
+            "trunk": gaussian_nll(girths, there & batch.silhouette_known, self.trunk_dims),
+            "limbs": gaussian_nll(*limbs, dims=self.limb_dims),
+            "kl": posterior.kl().mean(),
+            "contrast": info_nce(code, held_out.sample(generator), batch.identities, self.temperature),
+            "consistency": self.outfit_divergence(batch[few], told),
+        }
+
+    def drawing_losses(self, batch: PersonBatch, code: Tensor, pose: Tensor, text: Tensor) -> dict[str, Tensor]:
+        """−log p(photo | c, pose, caption) and of its silhouette: scalars in nats a sample."""
+        drawn = self.model.decode(code, pose, text)
+        weight = gaussian_weight(batch.keypoints, batch.pictures.shape[-2:], self.model.config.sigma)
+        picture = weighted_mse(drawn.picture, batch.pictures, weight)
+        outlines = mse_by_scale(drawn.silhouette, batch.silhouettes)  # (scales, B)
+        silhouettes = [gaussian_nll(e, batch.silhouette_known, self.silhouette_dims) for e in outlines]
         return {
             "picture": gaussian_nll(picture, dims=self.picture_dims),
-            "silhouette": torch.stack(
-                [gaussian_nll(e, batch.silhouette_known, self.silhouette_dims) for e in outlines]
-            ).sum(),
-            "limbs": gaussian_nll(*limb_error(drawn.limbs, pose, batch.keypoints), dims=self.limb_dims),
-            "kl": posterior.kl().mean(),
-            "contrast": info_nce(posterior.sample(generator), held_out.sample(generator), batch.identities),
-            "consistency": self.outfit_divergence(batch, held_out),
+            "silhouette": torch.stack(silhouettes).sum(),
         }
 
     def outfit_divergence(self, batch: PersonBatch, held_out: Posterior) -> Tensor:
-        """J, the mean over the samples that show another outfit: scalar."""
+        """J, the mean over the samples that show another outfit: scalar; 0 if it does not count."""
         shown = batch.outfit_mask.any(1)
-        if not shown.any():
+        if not (self.consistency and shown.any()):
             return held_out.mean.new_zeros(())
         other = self.model.encode(batch.outfit_pictures, batch.outfit_keypoints, batch.outfit_mask)
         return held_out.divergence(other)[shown].mean()

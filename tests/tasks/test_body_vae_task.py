@@ -16,7 +16,7 @@ from bolid.tasks.body_vae import BodyVAETask
 from tests import miniature
 from tests.quiet import quiet_trainer
 
-TERMS = {"picture", "silhouette", "limbs", "kl", "contrast", "consistency"}
+TERMS = {"picture", "silhouette", "trunk", "limbs", "kl", "contrast", "consistency"}
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,7 @@ def test_fitting_one_batch_lowers_the_loss(task):
     [
         ("picture", {"encoder", "decoder"}),
         ("silhouette", {"encoder", "decoder"}),
+        ("trunk", {"encoder", "decoder"}),
         ("limbs", {"encoder", "decoder"}),
         ("kl", {"encoder"}),
         ("contrast", {"encoder"}),
@@ -88,7 +89,7 @@ def test_fitting_one_batch_lowers_the_loss(task):
     ],
 )
 def test_each_term_teaches_its_parts_and_no_other(task, term, parts):
-    torch.nn.init.normal_(task.model.decoder.limbs.weight)  # zeros at first, through which nothing is taught
+    task.consistency = 1.0
     value = terms(task, in_other_outfits(miniature.batch()))[term]
     assert value.shape == ()
     assert torch.isfinite(value)
@@ -119,10 +120,11 @@ def test_the_loss_is_the_sum_its_docstring_says(task):
         "contrast": 1000.0,
         "consistency": 10_000.0,
         "limbs": 1e5,
+        "trunk": 1e6,
     }
     values = {k: torch.tensor(v) for k, v in numbers.items()}
-    assert task.total(values) == 1 + 10 + 1e5 + 2 * 100 + 10 * 1000 + 3 * 10_000
-    assert task.total(values, 0.5) == 1 + 10 + 1e5 + 100 + 10 * 1000 + 1.5 * 10_000
+    assert task.total(values) == 1 + 10 + 1e5 + 1e6 + 2 * 100 + 10 * 1000 + 3 * 10_000
+    assert task.total(values, 0.5) == 1 + 10 + 1e5 + 1e6 + 100 + 10 * 1000 + 1.5 * 10_000
 
 
 def in_other_outfits(batch, shown=None):
@@ -134,6 +136,7 @@ def in_other_outfits(batch, shown=None):
 
 
 def test_what_another_outfit_tells_is_compared_where_it_is_shown(task):
+    task.consistency = 1.0
     batch = in_other_outfits(miniature.batch())
     everybody = terms(task, batch)["consistency"]
     views = ((batch.pictures, batch.keypoints), (batch.outfit_pictures[:, 0], batch.outfit_keypoints[:, 0]))
@@ -280,3 +283,18 @@ def test_one_bad_batch_does_not_spoil_the_mean(task):
     task._track_mean(torch.ones(2, 8))
     task._track_mean(torch.full((2, 8), torch.nan))
     assert torch.equal(task.model.mean_code, torch.ones(8))
+
+
+def test_few_are_drawn_and_all_else_is_of_everybody(task):
+    """With the batch's second half unlike, only what is told of all of it changes."""
+    task.drawn, task.consistency = 2, 1.0
+    batch = in_other_outfits(miniature.batch(4))
+    before = terms(task, batch)
+    for name in ("pictures", "silhouettes", "outfit_pictures", "keypoints", "keypoints_found"):
+        values = getattr(batch, name).clone()
+        values[2:] = values[2:].flip(-1) if values.ndim > 3 else values[2:] * torch.tensor([0.9, 0.8, 1.0])
+        setattr(batch, name, values)
+    after = terms(task, batch)
+    assert {name for name in TERMS if torch.equal(before[name], after[name])} == {
+        "picture", "silhouette", "consistency", "kl",
+    }  # fmt: skip
