@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bolid.core.keypoints import LIMBS
-from bolid.models.window import WINDOW, trunk_coordinates
+from bolid.models.window import TRUNK, trunk_coordinates
 
 KEYPOINTS = 17
 LIMBS_VARY = 0.1  # standard deviation over people of the logarithm of a limb's length
@@ -35,7 +36,6 @@ class BodyDecoder(nn.Module):
 
     def __init__(self, latent_dim: int, text_dim: int, channels: tuple[int, ...], size: tuple[int, int]):
         super().__init__()
-        self.size = torch.Size(size)
         self.grid = (size[0] >> len(channels), size[1] >> len(channels))
         self.stem = nn.Linear(latent_dim + text_dim, channels[0] * self.grid[0] * self.grid[1])
         outputs = [*channels[1:], channels[-1]]
@@ -48,7 +48,7 @@ class BodyDecoder(nn.Module):
         self.limbs = nn.Linear(latent_dim, len(LIMBS))
         inputs = latent_dim + text_dim + 2 * KEYPOINTS
         self.trunk = nn.Sequential(
-            nn.Linear(inputs, 256), nn.SiLU(), nn.Linear(256, WINDOW[0] * WINDOW[1]), nn.Unflatten(1, (1, *WINDOW))
+            nn.Linear(inputs, 256), nn.SiLU(), nn.Linear(256, prod(TRUNK.size)), nn.Unflatten(1, (1, *TRUNK.size))
         )
 
     def forward(self, code: Tensor, pose: Tensor, text: Tensor) -> Reconstruction:
@@ -65,15 +65,16 @@ class BodyDecoder(nn.Module):
         drawn = self.head(x)
         return Reconstruction(drawn[:, :3].tanh(), drawn[:, 3:].sigmoid())
 
-    def outline(self, code: Tensor, pose: Tensor, text: Tensor) -> Tensor:
-        """The silhouette in the window along the trunk, where girths lie in one place: (B, 1, *WINDOW) in 0..1.
+    def outline(self, code: Tensor, pose: Tensor, text: Tensor, size: torch.Size) -> Tensor:
+        """The silhouette in the window along the trunk, where girths lie in one place: (B, 1, *TRUNK.size) in 0..1.
 
         Args:
             code: (B, d) c_body.
             pose: (B, 17, 3) the photo's pose on the average body, in pixels of the crop.
             text: (B, text_dim) features of the photo's caption.
+            size: Height and width of the crop.
         """
-        places = trunk_coordinates(pose, self.size)
+        places = trunk_coordinates(pose, size).flatten(1)
         return self.trunk(torch.cat([code, text, places], 1)).float().sigmoid()
 
     def lengths(self, code: Tensor) -> Tensor:

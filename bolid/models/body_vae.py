@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import ceil, prod
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,10 +20,11 @@ from bolid.core.paths import find_folder, resolve
 from bolid.core.safe_io import sha256
 from bolid.models.body_decoder import BodyDecoder, Reconstruction
 from bolid.models.gaussian import SEEN, gaussian_maps
-from bolid.models.window import along_trunk
+from bolid.models.window import Window, cut, keypoints_in, trunk_coordinates
 
 KEYPOINTS = 17
-NEAR = (48, 40)  # pixels of the window along the trunk that views are looked at in
+# Parts of a view that are looked at closely: girths lie in one place of them whatever the pose, and faces are large.
+NEAR = (Window((-1.0, 1.4), (-1.0, 1.0), (72, 60)), Window((0.8, 2.0), (-0.6, 0.6), (32, 32)))
 
 
 class Posterior(NamedTuple):
@@ -49,22 +51,38 @@ class Posterior(NamedTuple):
 class ViewEncoder(nn.Module):
     """One view's (x·W, W, keypoint maps) to a feature vector; shared by all views.
 
-    A window along the trunk is looked at beside the whole, where shoulders and hips are seen: there girths lie in the
-    same place whatever the pose.
+    The whole is looked at as small as it is drawn. Trunk and head are looked at beside it as sharp as the crop is, where
+    shoulders and hips are seen, and so are the places of the joints, in lengths of the trunk.
     """
 
-    def __init__(self, channels: tuple[int, ...], width: int, size: tuple[int, int], weighted: bool):
+    def __init__(self, channels: tuple[int, ...], width: int, whole: tuple[int, int], sigma: float, weighted: bool):
         super().__init__()
-        self.weighted = weighted
-        self.net = _convolutions(channels, width, size)
-        self.near = _convolutions((channels[0],) * 3, width, NEAR)
+        self.sigma, self.weighted, self.size = sigma, weighted, whole
+        self.net = _convolutions(channels, width, whole)
+        self.near = nn.ModuleList(_convolutions((channels[0],) * 4, width, window.size) for window in NEAR)
+        self.joints = nn.Sequential(nn.Linear(3 * KEYPOINTS, width), nn.SiLU(), nn.Linear(width, width))
 
-    def forward(self, pictures: Tensor, maps: Tensor, keypoints: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, keypoints: Tensor) -> Tensor:
+        """Looks at (N, 3, H, W) with keypoints (N, 17, 3) in their pixels."""
+        size = pictures.shape[-2:]
+        features = self.net(self._shown(*smaller(pictures, keypoints, size[0] // self.size[0])))
+        there = torch.zeros(len(pictures), 1, dtype=torch.bool)
+        for window, net in zip(NEAR, self.near, strict=True):
+            near, there = cut(pictures, keypoints, window)
+            features = features + net(self._shown(near, keypoints_in(keypoints, size, window))) * there[:, None]
+        places = torch.cat([trunk_coordinates(keypoints, size), keypoints[..., 2:]], -1).flatten(1)
+        return features + self.joints(places) * there[:, None]  # (N, width)
+
+    def _shown(self, pictures: Tensor, keypoints: Tensor) -> Tensor:
+        maps = gaussian_maps(keypoints, pictures.shape[-2:], self.sigma)
         weight = maps.amax(1, keepdim=True)  # W = max_i w_i  (N, 1, H, W)
-        seen = pictures * weight if self.weighted else pictures
-        shown = torch.cat([seen, weight, maps], 1)
-        near, there = along_trunk(shown, keypoints, NEAR)
-        return self.net(shown) + self.near(near) * there[:, None]  # (N, width)
+        return torch.cat([pictures * weight if self.weighted else pictures, weight, maps], 1)
+
+
+def smaller(pictures: Tensor, keypoints: Tensor, times: int) -> tuple[Tensor, Tensor]:
+    """Pictures (N, C, H, W) a whole number of times smaller, and keypoints (N, 17, 3) in their pixels."""
+    scale = keypoints.new_tensor([1 / times, 1 / times, 1])
+    return F.avg_pool2d(pictures, times), keypoints * scale
 
 
 def _convolutions(channels: tuple[int, ...], width: int, size: tuple[int, int]) -> nn.Sequential:
@@ -73,8 +91,8 @@ def _convolutions(channels: tuple[int, ...], width: int, size: tuple[int, int]) 
         nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(8, b), nn.SiLU())
         for a, b in pairwise([3 + 1 + KEYPOINTS, *channels])
     ]
-    grid = (size[0] >> len(channels)) * (size[1] >> len(channels))
-    return nn.Sequential(*stages, nn.Flatten(), nn.Linear(channels[-1] * grid, width))
+    grid = [ceil(n / 2 ** len(channels)) for n in size]
+    return nn.Sequential(*stages, nn.Flatten(), nn.Linear(channels[-1] * prod(grid), width))
 
 
 class ViewAttention(nn.Module):
@@ -106,10 +124,12 @@ class BodyVAE(ModelMixin, ConfigMixin):
 
     Args:
         latent_dim: d, the size of c_body.
-        size: Height and width of the person crops; divisible by 2 to the number of channels.
+        size: Height and width of the person crops.
+        shrink: How many times smaller the whole is looked at and drawn.
         sigma: Width of the Gaussian weighting as a share of the person's height.
         text_dim: Size of the caption features given to the decoder.
-        channels: Encoder channels, one per halving; the decoder uses them in reverse.
+        channels: Encoder channels, one per halving.
+        decoder_channels: Decoder channels, one per doubling, up to `size` over `shrink`; null: the encoder's in reverse.
         width: Size of a view's feature vector.
         heads: Attention heads over the views.
         weighted: Whether an encoder sees x·W, or all of the picture x.
@@ -123,21 +143,24 @@ class BodyVAE(ModelMixin, ConfigMixin):
         self,
         latent_dim: int = 64,
         size: tuple[int, int] = (96, 64),
+        shrink: int = 1,
         sigma: float = 0.10,
         text_dim: int = 128,
         channels: tuple[int, ...] = (32, 64, 96, 96),
+        decoder_channels: tuple[int, ...] | None = None,
         width: int = 256,
         heads: int = 4,
         weighted: bool = True,
         pooling: Literal["attention", "mean"] = "attention",
     ):
         super().__init__()
-        self.views = ViewEncoder(tuple(channels), width, size, weighted)
+        whole = (size[0] // shrink, size[1] // shrink)
+        self.views = ViewEncoder(tuple(channels), width, whole, sigma, weighted)
         self.attention = ViewAttention(width, heads) if pooling == "attention" else None
         self.moments = nn.Linear(width, 2 * latent_dim)
         # A code that starts as mostly noise teaches the decoder to ignore it, and then the KL term collapses it.
         nn.init.constant_(self.moments.bias[latent_dim:], -6.0)
-        self.decoder = BodyDecoder(latent_dim, text_dim, tuple(channels)[::-1], size)
+        self.decoder = BodyDecoder(latent_dim, text_dim, tuple(decoder_channels or channels[::-1]), whole)
         self.register_buffer("mean_code", torch.zeros(latent_dim))
 
     def encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Posterior:
@@ -170,8 +193,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
             pictures: (N, 3, h, w) in -1..1, cropped to the person.
             keypoints: (N, 17, 3) in pixels of the crops, confidence.
         """
-        maps = gaussian_maps(keypoints, pictures.shape[-2:], self.config.sigma)
-        return self.views(pictures, maps, keypoints), keypoints[:, 5:, 2].mean(-1).clamp_min(SEEN)
+        return self.views(pictures, keypoints), keypoints[:, 5:, 2].mean(-1).clamp_min(SEEN)
 
     def merge(self, features: Tensor, weight: Tensor) -> Posterior:
         """The posterior over (B, d) of people of whom `look` saw (B, M, width) and weighs (B, M), 0 where missing."""
@@ -180,14 +202,14 @@ class BodyVAE(ModelMixin, ConfigMixin):
         return Posterior(mean, logvar.clamp(-8, 4))
 
     def decode(self, code: Tensor, keypoints: Tensor, text: Tensor) -> Reconstruction:
-        """Draws the held-out photo.
+        """Draws the held-out photo, `shrink` times smaller than the crops.
 
         Args:
             code: (B, d) c_body.
-            keypoints: (B, 17, 3) the photo's pose *on the average body*, in pixels of the crop.
+            keypoints: (B, 17, 3) the photo's pose *on the average body*, in pixels of what is drawn.
             text: (B, text_dim) features of the photo's caption.
         """
-        return self.decoder(code, gaussian_maps(keypoints, self.config.size, 0.03), text)
+        return self.decoder(code, gaussian_maps(keypoints, self.views.size, 0.03), text)
 
 
 def body_vae_fingerprint(path: str) -> str:

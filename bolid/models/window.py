@@ -1,6 +1,8 @@
-"""A window that lies along a person's trunk, whatever the pose: where girths are read."""
+"""Windows that lie along a person's trunk, whatever the pose: where girths and heads are read."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,10 +11,25 @@ from torch.nn import functional as F
 from bolid.models.gaussian import SEEN
 
 SHOULDERS, HIPS = [5, 6], [11, 12]
-# In lengths of the trunk: from thighs to chin along it, elbows to elbows across.
-ALONG, ACROSS = (-1.0, 1.4), (-1.0, 1.0)
-WINDOW = (24, 20)
 SHORTEST = 0.05  # a trunk is at least this share of the picture's height, even where it points at the camera
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of a person.
+
+    Attributes:
+        along: From and to, in lengths of the trunk from the hips (0) towards the shoulders (1).
+        across: The same to the left and the right of the trunk, as a viewer sees an upright one.
+        size: Height and width (h, w) in pixels.
+    """
+
+    along: tuple[float, float]
+    across: tuple[float, float]
+    size: tuple[int, int]
+
+
+TRUNK = Window((-1.0, 1.4), (-1.0, 1.0), (24, 20))  # from thighs to chin, elbows to elbows
 
 
 def trunk(keypoints: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
@@ -26,32 +43,60 @@ def trunk(keypoints: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
     return hips, axis * length.clamp_min(SHORTEST * size[0])
 
 
-def window_grid(middle: Tensor, axis: Tensor, size: torch.Size, window: tuple[int, int] = WINDOW) -> Tensor:
-    """Where a window (h, w) along the trunk lies in the picture: (B, h, w, 2) as `grid_sample` wants it."""
+def window_grid(middle: Tensor, axis: Tensor, size: torch.Size, window: Window = TRUNK) -> Tensor:
+    """Where a window along the trunk lies in the picture: (B, h, w, 2) as `grid_sample` wants it."""
     up, across = (
-        torch.linspace(*span, n, device=axis.device) for span, n in zip((ALONG[::-1], ACROSS), window, strict=True)
+        torch.linspace(*span, n, device=axis.device)
+        for span, n in zip((window.along[::-1], window.across), window.size, strict=True)
     )
-    aside = torch.stack([-axis[:, 1], axis[:, 0]], 1)  # (B, 2) to the right of an upright trunk
+    aside = _aside(axis)
     places = middle[:, None, None] + up[:, None, None] * axis[:, None, None] + across[:, None] * aside[:, None, None]
     return 2 * places / places.new_tensor([size[1], size[0]]) - 1
 
 
-def along_trunk(pictures: Tensor, keypoints: Tensor, window: tuple[int, int] = WINDOW) -> tuple[Tensor, Tensor]:
-    """What lies along each trunk, (B, C, H, W) to (B, C, h, w), and whether one is seen (B,) bool.
+def _aside(axis: Tensor) -> Tensor:
+    """(B, 2) to the right of an upright trunk."""
+    return torch.stack([-axis[:, 1], axis[:, 0]], 1)
+
+
+def cut(pictures: Tensor, keypoints: Tensor, window: Window = TRUNK) -> tuple[Tensor, Tensor]:
+    """What lies in the window, (B, C, H, W) to (B, C, h, w), and whether there is a trunk to lay it along, (B,) bool.
 
     Args:
-        pictures: Or maps, with zeros for what lies outside.
+        pictures: Or silhouettes, with zeros for what lies outside.
         keypoints: (B, 17, 3) in their pixels, confidence.
-        window: Height and width (h, w) in pixels.
+        window: A part of the person.
     """
     size = pictures.shape[-2:]
-    middle, axis = trunk(keypoints[..., :2] / keypoints.new_tensor([size[1], size[0]]), size)
-    near = F.grid_sample(pictures, window_grid(middle, axis, size, window), align_corners=False)
-    return near, (keypoints[:, SHOULDERS + HIPS, 2] > SEEN).all(1)
+    middle, axis = _trunk_in(keypoints, size)
+    seen = F.grid_sample(pictures, window_grid(middle, axis, size, window), align_corners=False)
+    return seen, (keypoints[:, SHOULDERS + HIPS, 2] > SEEN).all(1)
+
+
+def keypoints_in(keypoints: Tensor, size: torch.Size, window: Window = TRUNK) -> Tensor:
+    """Keypoints (B, 17, 3) in pixels of a picture of `size` (H, W), in pixels of what `cut` makes of it."""
+    right, up = _trunk_coordinates(keypoints, size).unbind(-1)
+    (low, high), (left, far) = window.along, window.across
+    x = (right - left) / (far - left) * (window.size[1] - 1) + 0.5
+    y = (high - up) / (high - low) * (window.size[0] - 1) + 0.5
+    return torch.stack([x, y, keypoints[..., 2]], -1)
 
 
 def trunk_coordinates(keypoints: Tensor, size: torch.Size) -> Tensor:
-    """Keypoints (B, 17, 3) in lengths of the trunk from the middle of the hips: (B, 34), zeros where not seen."""
-    middle, axis = trunk(keypoints[..., :2] / keypoints.new_tensor([size[1], size[0]]), size)
-    places = (keypoints[..., :2] - middle[:, None]) / axis.norm(dim=1)[:, None, None]
-    return torch.where(keypoints[..., 2:] > 0, places, 0.0).flatten(1)
+    """How far keypoints (B, 17, 3) lie to the right of the hips and above, in lengths of the trunk.
+
+    Returns:
+        (B, 17, 2), zeros for those that are not seen.
+    """
+    return torch.where(keypoints[..., 2:] > SEEN, _trunk_coordinates(keypoints, size), 0.0)
+
+
+def _trunk_coordinates(keypoints: Tensor, size: torch.Size) -> Tensor:
+    middle, axis = _trunk_in(keypoints, size)
+    away = keypoints[..., :2] - middle[:, None]
+    directions = torch.stack([_aside(axis), axis], 2)  # (B, 2, 2)
+    return away @ directions / axis.square().sum(1)[:, None, None]
+
+
+def _trunk_in(keypoints: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+    return trunk(keypoints[..., :2] / keypoints.new_tensor([size[1], size[0]]), size)

@@ -23,10 +23,10 @@ from bolid.metrics.body_probe import body_report
 from bolid.metrics.looks import Looks
 from bolid.models.augment import ViewAugment
 from bolid.models.backbones import Backbone
-from bolid.models.body_vae import BodyVAE, Posterior, load_body_vae
+from bolid.models.body_vae import BodyVAE, Posterior, load_body_vae, smaller
 from bolid.models.crop import crop_to_person
 from bolid.models.gaussian import gaussian_weight
-from bolid.models.window import along_trunk
+from bolid.models.window import cut
 from bolid.tasks.base import BaseTask
 
 
@@ -177,8 +177,9 @@ class BodyVAETask(BaseTask):
         pose = batch.keypoints if self.told_pose == "own" else batch.keypoints_canonical
         text = self.backbone.text_features(batch.captions) * self.told_caption
         limbs = limb_error(self.model.decoder.lengths(code), pose, batch.keypoints)
-        outline, there = along_trunk(batch.silhouettes, batch.keypoints)
-        girths = (self.model.decoder.outline(code, pose, text) - outline).square().mean((1, 2, 3))
+        outline, there = cut(*smaller(batch.silhouettes, batch.keypoints, self.model.config.shrink))
+        drawn = self.model.decoder.outline(code, pose, text, batch.silhouettes.shape[-2:])
+        girths = (drawn - outline).square().mean((1, 2, 3))
         few = slice(self.drawn)
         told = Posterior(held_out.mean[few], held_out.logvar[few])
         return self.drawing_losses(batch[few], code[few], pose[few], text[few]) | {
@@ -191,10 +192,12 @@ class BodyVAETask(BaseTask):
 
     def drawing_losses(self, batch: PersonBatch, code: Tensor, pose: Tensor, text: Tensor) -> dict[str, Tensor]:
         """−log p(photo | c, pose, caption) and of its silhouette: scalars in nats a sample."""
-        drawn = self.model.decode(code, pose, text)
-        weight = gaussian_weight(batch.keypoints, batch.pictures.shape[-2:], self.model.config.sigma)
-        picture = weighted_mse(drawn.picture, batch.pictures, weight)
-        outlines = mse_by_scale(drawn.silhouette, batch.silhouettes)  # (scales, B)
+        times = self.model.config.shrink
+        truth, keypoints = smaller(torch.cat([batch.pictures, batch.silhouettes], 1), batch.keypoints, times)
+        drawn = self.model.decode(code, smaller(batch.pictures, pose, times)[1], text)
+        weight = gaussian_weight(keypoints, truth.shape[-2:], self.model.config.sigma)
+        picture = weighted_mse(drawn.picture, truth[:, :3], weight)
+        outlines = mse_by_scale(drawn.silhouette, truth[:, 3:])  # (scales, B)
         silhouettes = [gaussian_nll(e, batch.silhouette_known, self.silhouette_dims) for e in outlines]
         return {
             "picture": gaussian_nll(picture, dims=self.picture_dims),

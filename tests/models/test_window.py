@@ -1,11 +1,12 @@
-"""The window along a trunk, on figures of known shape."""
+"""Windows along a trunk, on figures of known shape."""
 
 import pytest
 import torch
 
-from bolid.models.window import ACROSS, HIPS, SHOULDERS, along_trunk, trunk_coordinates
+from bolid.models.window import HIPS, SHOULDERS, TRUNK, Window, cut, keypoints_in, trunk_coordinates
 
 SIZE = torch.Size([96, 64])
+SHARP = Window(TRUNK.along, TRUNK.across, (48, 40))
 
 
 def standing(height=20.0, middle=(32.0, 60.0)):
@@ -18,37 +19,54 @@ def standing(height=20.0, middle=(32.0, 60.0)):
     return points
 
 
-@pytest.mark.parametrize("window", [(24, 20), (48, 40)])
+def turned(points, width=64):
+    """A quarter turn to the left."""
+    return torch.stack([points[..., 1], width - points[..., 0], points[..., 2]], -1) * (points[..., 2:] > 0)
+
+
+@pytest.mark.parametrize("window", [TRUNK, SHARP])
 def test_what_is_wide_for_its_trunk_is_wide_in_the_window_at_any_distance(window):
     for height in (12.0, 20.0):
         x = (torch.arange(64) + 0.5 - 32).abs() <= 0.4 * height  # a column of .8 trunks
-        near, there = along_trunk(x.float().expand(1, 1, 96, 64), standing(height), window)
+        near, there = cut(x.float().expand(1, 1, 96, 64), standing(height), window)
         assert there.all()
-        assert near.shape == (1, 1, *window)
-        share = 0.8 / (ACROSS[1] - ACROSS[0])
-        torch.testing.assert_close(near.mean((0, 1, 3)), torch.full((window[0],), share), atol=0.06, rtol=0)
+        assert near.shape == (1, 1, *window.size)
+        share = 0.8 / (window.across[1] - window.across[0])
+        torch.testing.assert_close(near.mean((0, 1, 3)), torch.full((window.size[0],), share), atol=0.06, rtol=0)
 
 
 def test_a_figure_that_lies_down_looks_like_one_that_stands():
     picture = torch.zeros(1, 1, 96, 64)
     picture[..., 40:60, 28:36] = 1
-    upright, _ = along_trunk(picture, standing())
-    turned = standing()
-    turned[..., 0], turned[..., 1] = standing()[..., 1], 64 - standing()[..., 0]  # a quarter turn to the left
-    lying, _ = along_trunk(picture.mT.flip(2), turned)
+    upright, _ = cut(picture, standing())
+    lying, _ = cut(picture.mT.flip(2), turned(standing()))
     torch.testing.assert_close(lying, upright, atol=1e-4, rtol=0)
 
 
 def test_without_hips_there_is_no_trunk():
     points = standing()
     points[0, HIPS[0], 2] = 0
-    assert not along_trunk(torch.ones(1, 1, 96, 64), points)[1].any()
+    assert not cut(torch.ones(1, 1, 96, 64), points)[1].any()
 
 
-def test_coordinates_are_lengths_of_the_trunk_wherever_the_figure_stands():
+@pytest.mark.parametrize("window", [SHARP, Window((0.8, 2.0), (-0.6, 0.6), (32, 32))])
+def test_keypoints_lie_in_the_window_where_the_picture_shows_them(window):
+    points = standing()
+    points[0, 0] = torch.tensor([34.0, 34.0, 1.0])  # a nose, 1.3 trunks above the hips
+    y, x = torch.meshgrid(torch.arange(96) + 0.5, torch.arange(64) + 0.5, indexing="ij")
+    for keypoints in (points, turned(points)):
+        spot = torch.exp(-((x - keypoints[0, 0, 0]) ** 2 + (y - keypoints[0, 0, 1]) ** 2) / 8)
+        near = cut(spot[None, None], keypoints, window)[0][0, 0]
+        row, column = divmod(near.argmax().item(), window.size[1])
+        found = keypoints_in(keypoints, SIZE, window)[0, 0]
+        torch.testing.assert_close(found, torch.tensor([column + 0.5, row + 0.5, 1.0]), atol=1.0, rtol=0)
+
+
+def test_coordinates_are_lengths_of_the_trunk_wherever_and_however_the_figure_stands():
     near, far = standing(20.0, (32, 60)), standing(10.0, (20, 40))
     far[..., 0] = torch.where(far[..., 2] > 0, 20 + (far[..., 0] - 20) / 2, 0.0)
-    places = trunk_coordinates(near, SIZE).view(17, 2)
-    torch.testing.assert_close(places, trunk_coordinates(far, SIZE).view(17, 2))
-    torch.testing.assert_close(places[SHOULDERS], torch.tensor([[0.2, -1.0], [-0.2, -1.0]]))
+    places = trunk_coordinates(near, SIZE)[0]
+    torch.testing.assert_close(places, trunk_coordinates(far, SIZE)[0])
+    torch.testing.assert_close(places, trunk_coordinates(turned(near), SIZE)[0])
+    torch.testing.assert_close(places[SHOULDERS], torch.tensor([[0.2, 1.0], [-0.2, 1.0]]))
     assert not places[0].any()

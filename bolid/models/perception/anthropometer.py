@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from bolid.core.measures import RATIOS
 from bolid.models.perception.trunk import Pyramid, Residual
-from bolid.models.window import WINDOW, trunk, window_grid
+from bolid.models.window import TRUNK, trunk, window_grid
 
 KEYPOINTS = 17
 BONES = (
@@ -67,7 +67,7 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         strides = [1] * (len(near) - 2) + [2, 2]
         blocks = (Residual(a, b, n) for (a, b), n in zip(pairwise([fine + 1, *near]), strides, strict=True))
         self.window = nn.Sequential(*blocks, nn.Flatten())
-        inputs = near[-1] * (WINDOW[0] // 4) * (WINDOW[1] // 4) + 2 * KEYPOINTS + len(BONES) + 1 + channels[-1]
+        inputs = near[-1] * (TRUNK.size[0] // 4) * (TRUNK.size[1] // 4) + 2 * KEYPOINTS + len(BONES) + 1 + channels[-1]
         self.head = nn.Sequential(
             nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.1),
             nn.Linear(width, len(RATIOS)),
