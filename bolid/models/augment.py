@@ -8,12 +8,15 @@ from torch.nn import functional as F
 
 
 class ViewAugment:
-    """Changes of colour and crop, something in front, keypoints lost, moved and doubted; each view its own.
+    """Changes of colour, crop and sharpness, something in front, keypoints lost, moved and doubted; each view its own.
 
     Args:
         colour: Largest change of each channel's brightness and contrast, as a share.
         move: Largest shift, as a share of the crop's size.
         zoom: Largest change of scale, as a share.
+        blur: Largest standard deviation of a blur, as a share of the crop's height: small photos make such crops, and so
+            do generated pictures.
+        blurred: Share of the views that are blurred.
         occlusion: Share of the views in which a grey rectangle hides a part, with the keypoints behind it.
         hidden: Sides of the rectangle at most, as a share of the crop's size.
         lost: Share of the keypoints that are not found.
@@ -26,6 +29,8 @@ class ViewAugment:
         colour: float = 0.15,
         move: float = 0.04,
         zoom: float = 0.08,
+        blur: float = 0.01,
+        blurred: float = 0.5,
         occlusion: float = 0.2,
         hidden: float = 0.4,
         lost: float = 0.05,
@@ -33,6 +38,7 @@ class ViewAugment:
         doubt: float = 0.3,
     ):
         self.colour, self.move, self.zoom = colour, move, zoom
+        self.blur, self.blurred = blur, blurred
         self.occlusion, self.hidden = occlusion, hidden
         self.lost, self.jitter, self.doubt = lost, jitter, doubt
 
@@ -48,6 +54,7 @@ class ViewAugment:
             The same shapes and ranges; keypoints that are not seen are all zero.
         """
         pictures, keypoints = self._crop(pictures, keypoints, generator)
+        pictures = self._blur(pictures, generator)
         contrast, brightness = self.colour * _uniform(generator, 2, len(pictures), 3, 1, 1)
         pictures = (pictures * (1 + contrast) + brightness).clamp(-1, 1)
         pictures, keypoints = self._occlude(pictures, keypoints, generator)
@@ -65,6 +72,18 @@ class ViewAugment:
         moved = F.grid_sample(pictures, grid, align_corners=False)  # grey, 0, from outside
         places = (keypoints[..., :2] - size / 2) * scale[:, None] + size / 2 + (shift * size)[:, None]
         return moved, torch.cat([places, keypoints[..., 2:]], 2)
+
+    def _blur(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        height = pictures.shape[-2]
+        lots = torch.rand(2, len(pictures), 1, generator=generator, device=pictures.device)
+        sigma = (self.blur * height * lots[0] * (lots[1] < self.blurred)).clamp_min(1e-3)  # (N, 1) in pixels
+        reach = max(1, round(3 * self.blur * height))
+        bumps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=pictures.device) / sigma) ** 2)
+        bumps = (bumps / bumps.sum(1, keepdim=True)).repeat_interleave(3, 0)  # (3N, taps)
+        planes = F.pad(pictures.flatten(0, 1)[None], [reach] * 4, "replicate")  # every plane has a kernel of its own
+        for kernel in (bumps[:, None, :, None], bumps[:, None, None]):
+            planes = F.conv2d(planes, kernel, groups=len(bumps))
+        return planes[0].unflatten(0, (-1, 3))
 
     def _occlude(self, pictures: Tensor, keypoints: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         height, width = pictures.shape[-2:]

@@ -5,7 +5,7 @@ import torch
 
 from bolid.models.augment import ViewAugment
 
-OFF = dict.fromkeys(("colour", "move", "zoom", "occlusion", "lost", "jitter", "doubt"), 0.0)
+OFF = dict.fromkeys(("colour", "move", "zoom", "blurred", "occlusion", "lost", "jitter", "doubt"), 0.0)
 SIZE = (96, 64)
 
 
@@ -44,6 +44,18 @@ def test_colours_change_and_keypoints_do_not():
     assert pictures.max() <= 1
     assert (pictures - views()[0]).abs().amax((1, 2, 3)).min() > 0.01
     assert (pictures[:, 0] - pictures[:, 1]).abs().max() > 0.05  # each channel its own
+
+
+def test_a_blur_is_a_gaussian_of_the_size_asked_for_and_spares_who_is_not_drawn():
+    pictures, keypoints = run(count=200, blur=0.1, blurred=0.6)
+    assert torch.equal(keypoints, views(200)[1])
+    column = (pictures[:, 0, :, 22] - views()[0][0, 0, 0, 0]).double()
+    column = column / column.sum(1, keepdim=True)
+    y = torch.arange(SIZE[0]).double()
+    variance = column @ y**2 - (column @ y) ** 2 - 80 / 12  # of nine pixels: (81 - 1) / 12
+    sigma = variance.clamp_min(0).sqrt() / SIZE[0]
+    assert (sigma > 0.001).float().mean() == pytest.approx(0.6, abs=0.1)
+    assert sigma.max() == pytest.approx(0.1, rel=0.1)
 
 
 def test_what_something_stands_before_has_no_keypoint():
