@@ -10,6 +10,7 @@ import numpy as np
 
 _PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 COCO_NAMES = ("nose", *(f"{side}_{part}" for part in _PARTS for side in ("left", "right")))
+KEYPOINTS = len(COCO_NAMES)
 # Position k holds the index of the point that k becomes in a mirror.
 FLIP = (0, *(other for left in range(1, 17, 2) for other in (left + 1, left)))
 

@@ -14,8 +14,8 @@ class ViewAugment:
         colour: Largest change of each channel's brightness and contrast, as a share.
         move: Largest shift, as a share of the crop's size.
         zoom: Largest change of scale, as a share.
-        blur: Largest standard deviation of a blur, as a share of the crop's height: small photos make such crops, and so
-            do generated pictures.
+        blur: Largest standard deviation of a blur, as a share of the crop's height: crops of small photos and of
+            generated pictures are no sharper.
         blurred: Share of the views that are blurred.
         occlusion: Share of the views in which a grey rectangle hides a part, with the keypoints behind it.
         hidden: Sides of the rectangle at most, as a share of the crop's size.

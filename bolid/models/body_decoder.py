@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bolid.core.keypoints import LIMBS
+from bolid.core.keypoints import KEYPOINTS, LIMBS
 from bolid.models.window import TRUNK, trunk_coordinates
 
-KEYPOINTS = 17
 LIMBS_VARY = 0.1  # standard deviation over people of the logarithm of a limb's length
 
 

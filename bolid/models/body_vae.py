@@ -16,13 +16,13 @@ from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
 from bolid.core.identity import Look
+from bolid.core.keypoints import KEYPOINTS
 from bolid.core.paths import find_folder, resolve
 from bolid.core.safe_io import sha256
 from bolid.models.body_decoder import BodyDecoder, Reconstruction
 from bolid.models.gaussian import SEEN, gaussian_maps
-from bolid.models.window import Window, cut, keypoints_in, trunk_coordinates
+from bolid.models.window import Window, cut, has_trunk, keypoints_in, trunk_coordinates
 
-KEYPOINTS = 17
 # Parts of a view that are looked at closely: girths lie in one place of them whatever the pose, and faces are large.
 NEAR = (Window((-1.0, 1.4), (-1.0, 1.0), (72, 60)), Window((0.8, 2.0), (-0.6, 0.6), (32, 32)))
 
@@ -51,8 +51,8 @@ class Posterior(NamedTuple):
 class ViewEncoder(nn.Module):
     """One view's (x·W, W, keypoint maps) to a feature vector; shared by all views.
 
-    The whole is looked at as small as it is drawn. Trunk and head are looked at beside it as sharp as the crop is, where
-    shoulders and hips are seen, and so are the places of the joints, in lengths of the trunk.
+    The whole is looked at as small as it is drawn. Where shoulders and hips are seen, trunk and head are looked at as
+    sharp as the crop is, and the joints' places in lengths of the trunk.
     """
 
     def __init__(self, channels: tuple[int, ...], width: int, whole: tuple[int, int], sigma: float, weighted: bool):
@@ -65,13 +65,12 @@ class ViewEncoder(nn.Module):
     def forward(self, pictures: Tensor, keypoints: Tensor) -> Tensor:
         """Looks at (N, 3, H, W) with keypoints (N, 17, 3) in their pixels."""
         size = pictures.shape[-2:]
-        features = self.net(self._shown(*smaller(pictures, keypoints, size[0] // self.size[0])))
-        there = torch.zeros(len(pictures), 1, dtype=torch.bool)
+        places = torch.cat([trunk_coordinates(keypoints, size), keypoints[..., 2:]], -1)
+        close = self.joints(places.flatten(1))
         for window, net in zip(NEAR, self.near, strict=True):
-            near, there = cut(pictures, keypoints, window)
-            features = features + net(self._shown(near, keypoints_in(keypoints, size, window))) * there[:, None]
-        places = torch.cat([trunk_coordinates(keypoints, size), keypoints[..., 2:]], -1).flatten(1)
-        return features + self.joints(places) * there[:, None]  # (N, width)
+            close = close + net(self._shown(cut(pictures, keypoints, window), keypoints_in(keypoints, size, window)))
+        whole = self.net(self._shown(*smaller(pictures, keypoints, size[0] // self.size[0])))
+        return whole + close * has_trunk(keypoints)[:, None]  # (N, width)
 
     def _shown(self, pictures: Tensor, keypoints: Tensor) -> Tensor:
         maps = gaussian_maps(keypoints, pictures.shape[-2:], self.sigma)
@@ -129,7 +128,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
         sigma: Width of the Gaussian weighting as a share of the person's height.
         text_dim: Size of the caption features given to the decoder.
         channels: Encoder channels, one per halving.
-        decoder_channels: Decoder channels, one per doubling, up to `size` over `shrink`; null: the encoder's in reverse.
+        decoder_channels: Decoder channels, one per doubling up to what is drawn; null: the encoder's in reverse.
         width: Size of a view's feature vector.
         heads: Attention heads over the views.
         weighted: Whether an encoder sees x·W, or all of the picture x.

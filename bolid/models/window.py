@@ -59,8 +59,13 @@ def _aside(axis: Tensor) -> Tensor:
     return torch.stack([-axis[:, 1], axis[:, 0]], 1)
 
 
-def cut(pictures: Tensor, keypoints: Tensor, window: Window = TRUNK) -> tuple[Tensor, Tensor]:
-    """What lies in the window, (B, C, H, W) to (B, C, h, w), and whether there is a trunk to lay it along, (B,) bool.
+def has_trunk(keypoints: Tensor) -> Tensor:
+    """Whether shoulders and hips are seen, to lay a window along: (B, 17, 3) -> (B,) bool."""
+    return (keypoints[:, SHOULDERS + HIPS, 2] > SEEN).all(1)
+
+
+def cut(pictures: Tensor, keypoints: Tensor, window: Window = TRUNK) -> Tensor:
+    """What lies in the window: (B, C, H, W) to (B, C, h, w).
 
     Args:
         pictures: Or silhouettes, with zeros for what lies outside.
@@ -69,8 +74,7 @@ def cut(pictures: Tensor, keypoints: Tensor, window: Window = TRUNK) -> tuple[Te
     """
     size = pictures.shape[-2:]
     middle, axis = _trunk_in(keypoints, size)
-    seen = F.grid_sample(pictures, window_grid(middle, axis, size, window), align_corners=False)
-    return seen, (keypoints[:, SHOULDERS + HIPS, 2] > SEEN).all(1)
+    return F.grid_sample(pictures, window_grid(middle, axis, size, window), align_corners=False)
 
 
 def keypoints_in(keypoints: Tensor, size: torch.Size, window: Window = TRUNK) -> Tensor:

@@ -26,7 +26,7 @@ from bolid.models.backbones import Backbone
 from bolid.models.body_vae import BodyVAE, Posterior, load_body_vae, smaller
 from bolid.models.crop import crop_to_person
 from bolid.models.gaussian import gaussian_weight
-from bolid.models.window import cut
+from bolid.models.window import cut, has_trunk
 from bolid.tasks.base import BaseTask
 
 
@@ -177,13 +177,13 @@ class BodyVAETask(BaseTask):
         pose = batch.keypoints if self.told_pose == "own" else batch.keypoints_canonical
         text = self.backbone.text_features(batch.captions) * self.told_caption
         limbs = limb_error(self.model.decoder.lengths(code), pose, batch.keypoints)
-        outline, there = cut(*smaller(batch.silhouettes, batch.keypoints, self.model.config.shrink))
+        outline = cut(*smaller(batch.silhouettes, batch.keypoints, self.model.config.shrink))
         drawn = self.model.decoder.outline(code, pose, text, batch.silhouettes.shape[-2:])
         girths = (drawn - outline).square().mean((1, 2, 3))
         few = slice(self.drawn)
         told = Posterior(held_out.mean[few], held_out.logvar[few])
         return self.drawing_losses(batch[few], code[few], pose[few], text[few]) | {
-            "trunk": gaussian_nll(girths, there & batch.silhouette_known, self.trunk_dims),
+            "trunk": gaussian_nll(girths, has_trunk(batch.keypoints) & batch.silhouette_known, self.trunk_dims),
             "limbs": gaussian_nll(*limbs, dims=self.limb_dims),
             "kl": posterior.kl().mean(),
             "contrast": info_nce(code, held_out.sample(generator), batch.identities, self.temperature),

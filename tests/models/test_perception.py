@@ -71,8 +71,8 @@ def test_the_window_lies_along_the_trunk_whatever_the_pose():
         middle, axis = trunk(keypoints, size)
         assert axis.norm() == pytest.approx(20)
         grid = (window_grid(middle, axis, size)[0] + 1) / 2 * torch.tensor([64.0, 96.0])
-        up = np.linspace(*window.ALONG[::-1], window.WINDOW[0])
-        across = np.linspace(*window.ACROSS, window.WINDOW[1])
+        up = np.linspace(*window.TRUNK.along[::-1], window.TRUNK.size[0])
+        across = np.linspace(*window.TRUNK.across, window.TRUNK.size[1])
         mid_hips, mid_shoulders, right = (np.mean(p, 0) for p in (hips, shoulders, (shoulders[0],)))
         for row, column in ((0, 0), (5, 3), (23, 19)):
             aside = (right - mid_shoulders) / 8 * 20  # the left shoulder is 8 pixels from the middle

@@ -298,3 +298,19 @@ def test_few_are_drawn_and_all_else_is_of_everybody(task):
     assert {name for name in TERMS if torch.equal(before[name], after[name])} == {
         "picture", "silhouette", "consistency", "kl",
     }  # fmt: skip
+
+
+def test_what_is_drawn_may_be_smaller_than_what_is_looked_at(task):
+    torch.manual_seed(0)
+    options = {"latent_dim": 8, "size": miniature.SIZE, "text_dim": 16, "width": 16, "heads": 2}
+    task.model = BodyVAE(**options, channels=(8, 8, 16), shrink=2, decoder_channels=(16, 8))
+    found = terms(task, miniature.batch())
+    assert all(torch.isfinite(value) for value in found.values())
+    drawn = task.model.decode(torch.randn(4, 8), miniature.batch().keypoints_canonical / 2, torch.randn(4, 16))
+    assert drawn.picture.shape == (4, 3, 24, 16)
+    fine = miniature.batch()
+    fine.pictures[:, :, ::2] += 0.1  # what has no mean over 2x2 pixels is not asked for
+    fine.pictures[:, :, 1::2] -= 0.1
+    code, text = torch.randn(4, 8), torch.randn(4, 16)
+    asked = [task.drawing_losses(b, code, b.keypoints_canonical, text)["picture"] for b in (miniature.batch(), fine)]
+    torch.testing.assert_close(*asked)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bolid.core.keypoints import KEYPOINTS
 from bolid.core.schema import PersonBatch
 from bolid.models.branches.base import IdentityBranch
-
-KEYPOINTS = 17
 
 
 class PoseBranch(IdentityBranch):

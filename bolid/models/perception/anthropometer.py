@@ -11,11 +11,11 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bolid.core.keypoints import KEYPOINTS
 from bolid.core.measures import RATIOS
 from bolid.models.perception.trunk import Pyramid, Residual
 from bolid.models.window import TRUNK, trunk, window_grid
 
-KEYPOINTS = 17
 BONES = (
     *((5, 6), (11, 12), (5, 11), (6, 12)),  # the trunk
     *((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16)),  # arms and legs
