@@ -50,30 +50,30 @@ class BodyDecoder(nn.Module):
             nn.Linear(inputs, 256), nn.SiLU(), nn.Linear(256, prod(TRUNK.size)), nn.Unflatten(1, (1, *TRUNK.size))
         )
 
-    def forward(self, code: Tensor, pose: Tensor, text: Tensor) -> Reconstruction:
+    def forward(self, code: Tensor, maps: Tensor, text: Tensor) -> Reconstruction:
         """Draws from c_body (B, d), maps of the keypoints (B, 17, H, W) and the caption's features (B, text_dim)."""
         condition = torch.cat([code, text], 1)
         x = self.stem(condition).unflatten(1, (-1, *self.grid))  # (B, C, h, w)
-        scales = [pose]
+        scales = [maps]
         for _ in self.convs[1:]:
             scales.append(F.avg_pool2d(scales[-1], 2))
-        for conv, norm, film, maps in zip(self.convs, self.norms, self.films, reversed(scales), strict=True):
+        for conv, norm, film, joints in zip(self.convs, self.norms, self.films, reversed(scales), strict=True):
             x = F.interpolate(x, scale_factor=2.0)
             scale, shift = film(condition)[..., None, None].chunk(2, 1)
-            x = F.silu(norm(conv(torch.cat([x, maps], 1))) * (1 + scale) + shift)
+            x = F.silu(norm(conv(torch.cat([x, joints], 1))) * (1 + scale) + shift)
         drawn = self.head(x)
         return Reconstruction(drawn[:, :3].tanh(), drawn[:, 3:].sigmoid())
 
-    def outline(self, code: Tensor, pose: Tensor, text: Tensor, size: torch.Size) -> Tensor:
+    def outline(self, code: Tensor, pose: Tensor, text: Tensor, height: int) -> Tensor:
         """The silhouette in the window along the trunk, where girths lie in one place: (B, 1, *TRUNK.size) in 0..1.
 
         Args:
             code: (B, d) c_body.
             pose: (B, 17, 3) the photo's pose on the average body, in pixels of the crop.
             text: (B, text_dim) features of the photo's caption.
-            size: Height and width of the crop.
+            height: Of the crop, in pixels.
         """
-        places = trunk_coordinates(pose, size).flatten(1)
+        places = trunk_coordinates(pose, height).flatten(1)
         return self.trunk(torch.cat([code, text, places], 1)).float().sigmoid()
 
     def lengths(self, code: Tensor) -> Tensor:

@@ -51,25 +51,27 @@ class Posterior(NamedTuple):
 class ViewEncoder(nn.Module):
     """One view's (x·W, W, keypoint maps) to a feature vector; shared by all views.
 
-    The whole is looked at as small as it is drawn. Where shoulders and hips are seen, trunk and head are looked at as
-    sharp as the crop is, and the joints' places in lengths of the trunk.
+    The whole is looked at `shrink` times smaller. Where shoulders and hips are seen, trunk and head are looked at more
+    sharply, and the joints' places in lengths of the trunk.
     """
 
-    def __init__(self, channels: tuple[int, ...], width: int, whole: tuple[int, int], sigma: float, weighted: bool):
+    def __init__(
+        self, channels: tuple[int, ...], width: int, size: tuple[int, int], shrink: int, sigma: float, weighted: bool
+    ):
         super().__init__()
-        self.sigma, self.weighted, self.size = sigma, weighted, whole
-        self.net = _convolutions(channels, width, whole)
+        self.shrink, self.sigma, self.weighted = shrink, sigma, weighted
+        self.net = _convolutions(channels, width, (size[0] // shrink, size[1] // shrink))
         self.near = nn.ModuleList(_convolutions((channels[0],) * 4, width, window.size) for window in NEAR)
         self.joints = nn.Sequential(nn.Linear(3 * KEYPOINTS, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, pictures: Tensor, keypoints: Tensor) -> Tensor:
         """Looks at (N, 3, H, W) with keypoints (N, 17, 3) in their pixels."""
-        size = pictures.shape[-2:]
-        places = torch.cat([trunk_coordinates(keypoints, size), keypoints[..., 2:]], -1)
+        height = pictures.shape[-2]
+        places = torch.cat([trunk_coordinates(keypoints, height), keypoints[..., 2:]], -1)
         close = self.joints(places.flatten(1))
         for window, net in zip(NEAR, self.near, strict=True):
-            close = close + net(self._shown(cut(pictures, keypoints, window), keypoints_in(keypoints, size, window)))
-        whole = self.net(self._shown(*smaller(pictures, keypoints, size[0] // self.size[0])))
+            close = close + net(self._shown(cut(pictures, keypoints, window), keypoints_in(keypoints, height, window)))
+        whole = self.net(self._shown(F.avg_pool2d(pictures, self.shrink), smaller(keypoints, self.shrink)))
         return whole + close * has_trunk(keypoints)[:, None]  # (N, width)
 
     def _shown(self, pictures: Tensor, keypoints: Tensor) -> Tensor:
@@ -78,10 +80,9 @@ class ViewEncoder(nn.Module):
         return torch.cat([pictures * weight if self.weighted else pictures, weight, maps], 1)
 
 
-def smaller(pictures: Tensor, keypoints: Tensor, times: int) -> tuple[Tensor, Tensor]:
-    """Pictures (N, C, H, W) a whole number of times smaller, and keypoints (N, 17, 3) in their pixels."""
-    scale = keypoints.new_tensor([1 / times, 1 / times, 1])
-    return F.avg_pool2d(pictures, times), keypoints * scale
+def smaller(keypoints: Tensor, times: int) -> Tensor:
+    """Keypoints (..., 3) of pictures in pixels of the same pictures made smaller."""
+    return keypoints / keypoints.new_tensor([times, times, 1])
 
 
 def _convolutions(channels: tuple[int, ...], width: int, size: tuple[int, int]) -> nn.Sequential:
@@ -133,6 +134,9 @@ class BodyVAE(ModelMixin, ConfigMixin):
         heads: Attention heads over the views.
         weighted: Whether an encoder sees x·W, or all of the picture x.
         pooling: `attention` over the views, or their plain weighted `mean`.
+
+    Raises:
+        BolidError: If `size` over `shrink` is no multiple of what the decoder's doublings make.
     """
 
     mean_code: Tensor  # (d,) mean of c_body over the training people
@@ -153,13 +157,18 @@ class BodyVAE(ModelMixin, ConfigMixin):
         pooling: Literal["attention", "mean"] = "attention",
     ):
         super().__init__()
-        whole = (size[0] // shrink, size[1] // shrink)
-        self.views = ViewEncoder(tuple(channels), width, whole, sigma, weighted)
+        doublings = tuple(decoder_channels or channels[::-1])
+        if any(n % (shrink * 2 ** len(doublings)) for n in size):
+            raise BolidError(
+                f"size {list(size)} over shrink {shrink} cannot be drawn by {len(doublings)} doublings: set sizes that "
+                f"{shrink * 2 ** len(doublings)} divides, or other decoder_channels, one per doubling"
+            )
+        self.views = ViewEncoder(tuple(channels), width, size, shrink, sigma, weighted)
         self.attention = ViewAttention(width, heads) if pooling == "attention" else None
         self.moments = nn.Linear(width, 2 * latent_dim)
         # A code that starts as mostly noise teaches the decoder to ignore it, and then the KL term collapses it.
         nn.init.constant_(self.moments.bias[latent_dim:], -6.0)
-        self.decoder = BodyDecoder(latent_dim, text_dim, tuple(decoder_channels or channels[::-1]), whole)
+        self.decoder = BodyDecoder(latent_dim, text_dim, doublings, (size[0] // shrink, size[1] // shrink))
         self.register_buffer("mean_code", torch.zeros(latent_dim))
 
     def encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Posterior:
@@ -191,7 +200,15 @@ class BodyVAE(ModelMixin, ConfigMixin):
         Args:
             pictures: (N, 3, h, w) in -1..1, cropped to the person.
             keypoints: (N, 17, 3) in pixels of the crops, confidence.
+
+        Raises:
+            BolidError: If the crops are of another size than the encoder's.
         """
+        if (found := list(pictures.shape[-2:])) != (size := list(self.config.size)):
+            raise BolidError(
+                f"the body encoder reads crops of height and width {size}, and was given {found}: set the data's "
+                f"reference_size to {size}; to train an encoder, data.size too"
+            )
         return self.views(pictures, keypoints), keypoints[:, 5:, 2].mean(-1).clamp_min(SEEN)
 
     def merge(self, features: Tensor, weight: Tensor) -> Posterior:
@@ -208,7 +225,9 @@ class BodyVAE(ModelMixin, ConfigMixin):
             keypoints: (B, 17, 3) the photo's pose *on the average body*, in pixels of what is drawn.
             text: (B, text_dim) features of the photo's caption.
         """
-        return self.decoder(code, gaussian_maps(keypoints, self.views.size, 0.03), text)
+        height, width = self.config.size
+        size = (height // self.config.shrink, width // self.config.shrink)
+        return self.decoder(code, gaussian_maps(keypoints, size, 0.03), text)
 
 
 def body_vae_fingerprint(path: str) -> str:
@@ -225,6 +244,11 @@ def load_body_vae(path: str) -> BodyVAE:
     remedy = "train one with `bolid fit --config configs/body_vae.yaml`"
     folder = find_folder(path, "config.json", remedy)
     try:
-        return BodyVAE.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError) as error:
+        network, found = BodyVAE.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise BolidError(f"{folder} holds no readable body encoder: copy it anew or {remedy} ({error})") from error
+    if wrong := sorted(found["missing_keys"]) or sorted(found["unexpected_keys"]):
+        raise BolidError(f"{folder} holds another version's body encoder (it differs in {wrong[0]}): {remedy}")
+    return network

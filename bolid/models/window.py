@@ -32,15 +32,19 @@ class Window:
 TRUNK = Window((-1.0, 1.4), (-1.0, 1.0), (24, 20))  # from thighs to chin, elbows to elbows
 
 
-def trunk(keypoints: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
-    """The middle of the hips, and the way from there to the middle of the shoulders: (B, 2) each, x, y in pixels."""
-    pixels = keypoints * keypoints.new_tensor([size[1], size[0]])
-    hips, shoulders = pixels[:, HIPS].mean(1), pixels[:, SHOULDERS].mean(1)
+def trunk(keypoints: Tensor, height: int) -> tuple[Tensor, Tensor]:
+    """The middle of the hips, and the way from there to the middle of the shoulders: (B, 2) each, x, y in pixels.
+
+    Args:
+        keypoints: (B, 17, 2 or 3) x, y in pixels; where joints are not seen, so is no trunk, see `has_trunk`.
+        height: Of the picture, in pixels.
+    """
+    hips, shoulders = keypoints[:, HIPS, :2].mean(1), keypoints[:, SHOULDERS, :2].mean(1)
     axis = shoulders - hips
     length = axis.norm(dim=1, keepdim=True)
     upright = axis.new_tensor([0.0, -1.0])
     axis = torch.where(length > 1e-3, axis / length.clamp_min(1e-3), upright)
-    return hips, axis * length.clamp_min(SHORTEST * size[0])
+    return hips, axis * length.clamp_min(SHORTEST * height)
 
 
 def window_grid(middle: Tensor, axis: Tensor, size: torch.Size, window: Window = TRUNK) -> Tensor:
@@ -65,7 +69,7 @@ def has_trunk(keypoints: Tensor) -> Tensor:
 
 
 def cut(pictures: Tensor, keypoints: Tensor, window: Window = TRUNK) -> Tensor:
-    """What lies in the window: (B, C, H, W) to (B, C, h, w).
+    """What lies in the window: (B, C, H, W) to (B, C, h, w), interpolated where that is sharper and sampled where not.
 
     Args:
         pictures: Or silhouettes, with zeros for what lies outside.
@@ -73,34 +77,34 @@ def cut(pictures: Tensor, keypoints: Tensor, window: Window = TRUNK) -> Tensor:
         window: A part of the person.
     """
     size = pictures.shape[-2:]
-    middle, axis = _trunk_in(keypoints, size)
+    middle, axis = trunk(keypoints, size[0])
     return F.grid_sample(pictures, window_grid(middle, axis, size, window), align_corners=False)
 
 
-def keypoints_in(keypoints: Tensor, size: torch.Size, window: Window = TRUNK) -> Tensor:
-    """Keypoints (B, 17, 3) in pixels of a picture of `size` (H, W), in pixels of what `cut` makes of it."""
-    right, up = _trunk_coordinates(keypoints, size).unbind(-1)
+def keypoints_in(keypoints: Tensor, height: int, window: Window) -> Tensor:
+    """Keypoints (B, 17, 3) in pixels of a picture of a height, in pixels of what `cut` makes of it.
+
+    Those of confidence 0 lie anywhere.
+    """
+    right, up = _along_trunk(keypoints, height).unbind(-1)
     (low, high), (left, far) = window.along, window.across
     x = (right - left) / (far - left) * (window.size[1] - 1) + 0.5
     y = (high - up) / (high - low) * (window.size[0] - 1) + 0.5
     return torch.stack([x, y, keypoints[..., 2]], -1)
 
 
-def trunk_coordinates(keypoints: Tensor, size: torch.Size) -> Tensor:
-    """How far keypoints (B, 17, 3) lie to the right of the hips and above, in lengths of the trunk.
+def trunk_coordinates(keypoints: Tensor, height: int) -> Tensor:
+    """How far keypoints (B, 17, 3) in pixels of a picture of a height lie to the right of the hips and above.
 
     Returns:
-        (B, 17, 2), zeros for those that are not seen.
+        (B, 17, 2) in lengths of the trunk, zeros for those that are not seen.
     """
-    return torch.where(keypoints[..., 2:] > SEEN, _trunk_coordinates(keypoints, size), 0.0)
+    return torch.where(keypoints[..., 2:] > SEEN, _along_trunk(keypoints, height), 0.0)
 
 
-def _trunk_coordinates(keypoints: Tensor, size: torch.Size) -> Tensor:
-    middle, axis = _trunk_in(keypoints, size)
+def _along_trunk(keypoints: Tensor, height: int) -> Tensor:
+    middle, axis = trunk(keypoints, height)
     away = keypoints[..., :2] - middle[:, None]
-    directions = torch.stack([_aside(axis), axis], 2)  # (B, 2, 2)
-    return away @ directions / axis.square().sum(1)[:, None, None]
-
-
-def _trunk_in(keypoints: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
-    return trunk(keypoints[..., :2] / keypoints.new_tensor([size[1], size[0]]), size)
+    directions = torch.stack([_aside(axis), axis], 1)  # (B, 2, 2)
+    inner = (away[:, :, None] * directions[:, None]).sum(-1)  # a matrix product would be rounded in bfloat16
+    return inner / axis.square().sum(1)[:, None, None]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
 from bolid.core.measures import Body, read_bodies
@@ -31,7 +32,7 @@ from bolid.tasks.base import BaseTask
 
 
 class BodyVAETask(BaseTask):
-    """−log p(photo, silhouette | c, pose, caption) + β·KL + contrast·InfoNCE + consistency·J, c ~ q(c | other photos).
+    """−log p(photo, outlines, limbs | c, pose, caption) + β·KL + contrast·InfoNCE + consistency·J, c ~ q(c | others).
 
     J is the divergence of what a photo tells of the person from what the same one in another outfit tells, where each
     may be mirrored.
@@ -53,7 +54,7 @@ class BodyVAETask(BaseTask):
         drawn: Samples of a batch, the first ones, whose photos are drawn whole and compared with another outfit; null:
             all. These cost as much as all else, which learns more from many people.
         told_pose: What the decoder is told of the held-out photo's pose: on the `average` body, or the person's `own`
-            keypoints, which tell most of the body's shape themselves.
+            keypoints, which tell most of the body's shape themselves, and limbs' lengths in full: set `limb_dims: 0`.
         told_caption: Whether the decoder is told the caption, so that the code need not hold clothes and background.
             `data.caption_dropout` is to leave out the body, gender and hair, which the code is to hold.
         augment: What the references look like in training; null: as they are.
@@ -149,7 +150,8 @@ class BodyVAETask(BaseTask):
             return batch
         seen, pictures, keypoints = batch.reference_mask, batch.reference_pictures, batch.reference_keypoints
         pictures, keypoints = pictures.clone(), keypoints.clone()
-        pictures[seen], keypoints[seen] = self.augment(pictures[seen], keypoints[seen], generator)
+        with torch.autocast(self.device.type, enabled=False):  # in bfloat16 a grid's lines would be jagged
+            pictures[seen], keypoints[seen] = self.augment(pictures[seen], keypoints[seen], generator)
         return replace(batch, reference_pictures=pictures, reference_keypoints=keypoints)
 
     def total(self, terms: dict[str, Tensor], warm: float = 1.0) -> Tensor:
@@ -159,17 +161,10 @@ class BodyVAETask(BaseTask):
         return told + self.contrast * terms["contrast"] + warm * same
 
     def _encode(self, batch: PersonBatch) -> Posterior:
-        size = tuple(self.model.config.size)
-        for name, pictures in (("size", batch.pictures), ("reference_size", batch.reference_pictures)):
-            if tuple(pictures.shape[-2:]) != size:
-                raise BolidError(
-                    f"the data's pictures have height and width {list(pictures.shape[-2:])}, the body encoder's "
-                    f"{list(size)}: set data.{name} and the model's size to the same"
-                )
         return self.model.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
 
     def losses(self, batch: PersonBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
-        """The terms, each a scalar in nats a sample: picture, silhouette, limbs, kl, contrast, consistency."""
+        """The terms, each a scalar in nats a sample: `drawing_losses`, trunk, limbs, kl, contrast, consistency."""
         code = posterior.sample(generator)
         held_out = self.model.encode(
             batch.pictures[:, None], batch.keypoints_found[:, None], torch.ones_like(batch.reference_mask[:, :1])
@@ -177,13 +172,10 @@ class BodyVAETask(BaseTask):
         pose = batch.keypoints if self.told_pose == "own" else batch.keypoints_canonical
         text = self.backbone.text_features(batch.captions) * self.told_caption
         limbs = limb_error(self.model.decoder.lengths(code), pose, batch.keypoints)
-        outline = cut(*smaller(batch.silhouettes, batch.keypoints, self.model.config.shrink))
-        drawn = self.model.decoder.outline(code, pose, text, batch.silhouettes.shape[-2:])
-        girths = (drawn - outline).square().mean((1, 2, 3))
         few = slice(self.drawn)
         told = Posterior(held_out.mean[few], held_out.logvar[few])
         return self.drawing_losses(batch[few], code[few], pose[few], text[few]) | {
-            "trunk": gaussian_nll(girths, has_trunk(batch.keypoints) & batch.silhouette_known, self.trunk_dims),
+            "trunk": self.outline_loss(batch, code, pose, text),
             "limbs": gaussian_nll(*limbs, dims=self.limb_dims),
             "kl": posterior.kl().mean(),
             "contrast": info_nce(code, held_out.sample(generator), batch.identities, self.temperature),
@@ -192,17 +184,22 @@ class BodyVAETask(BaseTask):
 
     def drawing_losses(self, batch: PersonBatch, code: Tensor, pose: Tensor, text: Tensor) -> dict[str, Tensor]:
         """−log p(photo | c, pose, caption) and of its silhouette: scalars in nats a sample."""
-        times = self.model.config.shrink
-        truth, keypoints = smaller(torch.cat([batch.pictures, batch.silhouettes], 1), batch.keypoints, times)
-        drawn = self.model.decode(code, smaller(batch.pictures, pose, times)[1], text)
-        weight = gaussian_weight(keypoints, truth.shape[-2:], self.model.config.sigma)
-        picture = weighted_mse(drawn.picture, truth[:, :3], weight)
-        outlines = mse_by_scale(drawn.silhouette, truth[:, 3:])  # (scales, B)
-        silhouettes = [gaussian_nll(e, batch.silhouette_known, self.silhouette_dims) for e in outlines]
-        return {
-            "picture": gaussian_nll(picture, dims=self.picture_dims),
-            "silhouette": torch.stack(silhouettes).sum(),
-        }
+        shrink = self.model.config.shrink
+        pictures, silhouettes = (F.avg_pool2d(truth, shrink) for truth in (batch.pictures, batch.silhouettes))
+        drawn = self.model.decode(code, smaller(pose, shrink), text)
+        weight = gaussian_weight(smaller(batch.keypoints, shrink), pictures.shape[-2:], self.model.config.sigma)
+        picture = weighted_mse(drawn.picture, pictures, weight)
+        outlines = mse_by_scale(drawn.silhouette, silhouettes)  # (scales, B)
+        told = [gaussian_nll(e, batch.silhouette_known, self.silhouette_dims) for e in outlines]
+        return {"picture": gaussian_nll(picture, dims=self.picture_dims), "silhouette": torch.stack(told).sum()}
+
+    def outline_loss(self, batch: PersonBatch, code: Tensor, pose: Tensor, text: Tensor) -> Tensor:
+        """−log p(outline of the trunk | c, pose, caption): a scalar in nats a sample."""
+        shrink = self.model.config.shrink  # the window's pixels are larger than the crop's: what it samples is a mean
+        outline = cut(F.avg_pool2d(batch.silhouettes, shrink), smaller(batch.keypoints, shrink))
+        claimed = self.model.decoder.outline(code, pose, text, batch.silhouettes.shape[-2])
+        known = has_trunk(batch.keypoints) & batch.silhouette_known
+        return gaussian_nll((claimed - outline).square().mean((1, 2, 3)), known, self.trunk_dims)
 
     def outfit_divergence(self, batch: PersonBatch, held_out: Posterior) -> Tensor:
         """J, the mean over the samples that show another outfit: scalar; 0 if it does not count."""

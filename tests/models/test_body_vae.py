@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
+from safetensors.torch import load_file, save_file
 from torch.distributions import Normal, kl_divergence
 
 from bolid.core.errors import BolidError
@@ -136,3 +138,31 @@ def test_unweighted_views_and_mean_pooling():
         model = BodyVAE(**options, weighted=weighted).eval()
         one, other = (model.encode(pictures, nobody, seen[2]).mean for pictures in (seen[0], -seen[0]))
         assert torch.equal(one, other) == weighted
+
+
+def test_only_where_a_trunk_is_seen_is_it_looked_at():
+    torch.manual_seed(0)
+    options = {"latent_dim": 8, "size": miniature.SIZE, "text_dim": 16, "channels": (8, 8, 16), "width": 16, "heads": 2}
+    model = BodyVAE(**options).eval()
+    batch = miniature.batch(count=2)
+    batch.keypoints[..., 2] = 1
+    batch.keypoints[1, 12] = 0
+    before = model.look(batch.pictures, batch.keypoints)[0]
+    for parameter in [*model.views.near.parameters(), *model.views.joints.parameters()]:
+        parameter.data += 1
+    after = model.look(batch.pictures, batch.keypoints)[0]
+    assert (before == after).all(1).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("changes", [{"shrink": 2}, {"decoder_channels": (8,) * 5}, {"size": (48, 30)}])
+def test_sizes_that_cannot_be_drawn_are_refused(changes):
+    with pytest.raises(BolidError, match="decoder_channels, one per doubling"):
+        BodyVAE(**{"size": (48, 32), "channels": (8, 8, 8, 8), "width": 16, "heads": 2} | changes)
+
+
+def test_an_encoder_of_another_version_is_refused(tmp_path):
+    folder = miniature.save_body_vae(tmp_path / "body")
+    weights = load_file(folder / SAFETENSORS_WEIGHTS_NAME)
+    save_file({k: v for k, v in weights.items() if "joints" not in k}, folder / SAFETENSORS_WEIGHTS_NAME)
+    with pytest.raises(BolidError, match=r"another version's body encoder \(it differs in views.joints"):
+        load_body_vae(str(folder))

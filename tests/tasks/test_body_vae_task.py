@@ -190,11 +190,16 @@ def test_the_decoder_sees_the_average_body_and_the_caption(task, monkeypatch):
 def test_unknown_silhouettes_are_ignored(task):
     batch = miniature.batch()
     batch.silhouette_known[1:] = False
-    value = terms(task, batch)["silhouette"]
+    batch.keypoints[0, :, 2] = 1  # a trunk is seen
+    values = terms(task, batch)
     batch.silhouettes[1:] = torch.rand_like(batch.silhouettes[1:])
-    assert torch.equal(terms(task, batch)["silhouette"], value)
+    again = terms(task, batch)
+    assert all(torch.equal(again[term], values[term]) for term in ("silhouette", "trunk"))
     batch.silhouettes[0] = 1 - batch.silhouettes[0]
-    assert not torch.equal(terms(task, batch)["silhouette"], value)
+    again = terms(task, batch)
+    assert not any(torch.equal(again[term], values[term]) for term in ("silhouette", "trunk"))
+    batch.keypoints[0, 11] = 0
+    assert terms(task, batch)["trunk"] == 0
     batch.silhouette_known[:] = False
     assert terms(task, batch)["silhouette"] == 0
 
@@ -231,11 +236,11 @@ def test_the_exported_encoder_is_the_trained_one(task, tmp_path):
 
 def test_captions_and_pictures_of_another_size_are_refused_with_the_setting_to_change(task, tmp_path):
     other = BodyVAE(latent_dim=8, size=(64, 48), text_dim=16, channels=(8, 8, 16), width=16, heads=2)
-    with pytest.raises(BolidError, match=r"\[48, 32\].*\[64, 48\]: set data.size"):
+    with pytest.raises(BolidError, match=r"width \[64, 48\], and was given \[48, 32\]"):
         fit(BodyVAETask(other, task.backbone), tmp_path)
     batch = miniature.batch()
     batch.reference_pictures = batch.reference_pictures[..., ::2]
-    with pytest.raises(BolidError, match=r"set data.reference_size"):
+    with pytest.raises(BolidError, match=r"set the data's reference_size to \[48, 32\]"):
         terms(task, batch)
     with pytest.raises(BolidError, match="set the model's text_dim to 16"):
         BodyVAETask(BodyVAE(text_dim=128), task.backbone)
@@ -300,17 +305,29 @@ def test_few_are_drawn_and_all_else_is_of_everybody(task):
     }  # fmt: skip
 
 
-def test_what_is_drawn_may_be_smaller_than_what_is_looked_at(task):
+def test_what_is_drawn_may_be_smaller_than_what_is_looked_at(task, monkeypatch):
     torch.manual_seed(0)
     options = {"latent_dim": 8, "size": miniature.SIZE, "text_dim": 16, "width": 16, "heads": 2}
     task.model = BodyVAE(**options, channels=(8, 8, 16), shrink=2, decoder_channels=(16, 8))
-    found = terms(task, miniature.batch())
+    decode, told = task.model.decode, []
+    monkeypatch.setattr(task.model, "decode", lambda *a: told.append((a, decode(*a))) or told[-1][1])
+    batch = miniature.batch()
+    found = terms(task, batch)
     assert all(torch.isfinite(value) for value in found.values())
-    drawn = task.model.decode(torch.randn(4, 8), miniature.batch().keypoints_canonical / 2, torch.randn(4, 16))
+    (_, pose, _), drawn = told[0]
     assert drawn.picture.shape == (4, 3, 24, 16)
-    fine = miniature.batch()
-    fine.pictures[:, :, ::2] += 0.1  # what has no mean over 2x2 pixels is not asked for
-    fine.pictures[:, :, 1::2] -= 0.1
-    code, text = torch.randn(4, 8), torch.randn(4, 16)
-    asked = [task.drawing_losses(b, code, b.keypoints_canonical, text)["picture"] for b in (miniature.batch(), fine)]
+    assert torch.equal(pose, batch.keypoints_canonical * torch.tensor([0.5, 0.5, 1.0]))
+    batch.pictures[:, :, ::2] += 0.1  # what has no mean over 2x2 pixels is not asked for
+    batch.pictures[:, :, 1::2] -= 0.1
+    code, _, text = told[0][0]
+    asked = [task.drawing_losses(b, code, b.keypoints_canonical, text) for b in (miniature.batch(), batch)]
     torch.testing.assert_close(*asked)
+
+
+def test_augmented_references_are_exact_in_mixed_precision(task):
+    batch, generator = miniature.batch(), torch.Generator()
+    off = dict.fromkeys(("colour", "move", "zoom", "blurred", "occlusion", "lost", "jitter", "doubt"), 0.0)
+    task.augment = ViewAugment(**off)
+    with torch.autocast("cpu", torch.bfloat16):
+        same = task.augmented(batch, generator.manual_seed(0))
+    torch.testing.assert_close(same.reference_pictures, batch.reference_pictures, atol=1e-4, rtol=0)

@@ -78,11 +78,11 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         fine, coarse = self.pyramid(pictures)  # (B, fine, H/2, W/2), (B, C, h, w)
         maps = self.maps(fine).float()
         keypoints, silhouette = centres(maps[:, :-1]), maps[:, -1:]
-        middle, axis = trunk(keypoints.detach(), pictures.shape[-2:])
+        pixels = keypoints * keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2]])
+        middle, axis = trunk(pixels.detach(), pictures.shape[-2])
         grid = window_grid(middle, axis, pictures.shape[-2:])
         cut = F.grid_sample(torch.cat([fine.float(), silhouette], 1), grid, align_corners=False)
         size = axis.norm(dim=1)[:, None, None]  # (B, 1, 1) in pixels
-        pixels = keypoints * keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2]])
         pose = ((pixels - middle[:, None]) / size).flatten(1)  # (B, 34) in lengths of the trunk
         ends = pixels[:, torch.tensor(BONES)]  # (B, bones, 2, 2)
         bones = 10 * (ends[:, :, 0] - ends[:, :, 1]).norm(dim=2) / pictures.shape[-2]  # (B, bones)
