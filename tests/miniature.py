@@ -141,7 +141,9 @@ def save_bundle(folder: Path) -> Path:
 
     save_sd(folder / "stable-diffusion", "v_prediction")
     torch.manual_seed(0)
-    BodyVAE(latent_dim=8, text_dim=16, channels=(8, 8), width=16, heads=2).save_pretrained(folder / "body_vae")
+    BodyVAE(latent_dim=8, size=(144, 96), text_dim=16, channels=(8, 8), width=16, heads=2).save_pretrained(
+        folder / "body_vae"
+    )
     save_pose_model(new_pose_model(0.33, 0.0625), folder / "pose", 96)
     config = ClipSize(patch_size=16, width=32, vision_layers=1, text_layers=1).open_clip(49408)
     for name in ("clip_score", "clip_loss"):
