@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
 from bolid.core.identity import Look
-from bolid.core.keypoints import KEYPOINTS
+from bolid.core.keypoints import FLIP, KEYPOINTS
 from bolid.core.paths import find_folder, resolve
 from bolid.core.safe_io import sha256
 from bolid.models.body_decoder import BodyDecoder, Reconstruction
@@ -197,6 +197,8 @@ class BodyVAE(ModelMixin, ConfigMixin):
     def look(self, pictures: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
         """What single views tell: features (N, width) and how much each counts (N,), its pose confidence.
 
+        At inference a view's mirror image is looked at, too: bodies are nearly symmetric, and two looks err less.
+
         Args:
             pictures: (N, 3, h, w) in -1..1, cropped to the person.
             keypoints: (N, 17, 3) in pixels of the crops, confidence.
@@ -209,7 +211,10 @@ class BodyVAE(ModelMixin, ConfigMixin):
                 f"the body encoder reads crops of height and width {size}, and was given {found}: set the data's "
                 f"reference_size to {size}; to train an encoder, data.size too"
             )
-        return self.views(pictures, keypoints), keypoints[:, 5:, 2].mean(-1).clamp_min(SEEN)
+        features = self.views(pictures, keypoints)
+        if not self.training:
+            features = (features + self.views(pictures.flip(-1), _mirrored(keypoints, pictures.shape[-1]))) / 2
+        return features, keypoints[:, 5:, 2].mean(-1).clamp_min(SEEN)
 
     def merge(self, features: Tensor, weight: Tensor) -> Posterior:
         """The posterior over (B, d) of people of whom `look` saw (B, M, width) and weighs (B, M), 0 where missing."""
@@ -228,6 +233,12 @@ class BodyVAE(ModelMixin, ConfigMixin):
         height, width = self.config.size
         size = (height // self.config.shrink, width // self.config.shrink)
         return self.decoder(code, gaussian_maps(keypoints, size, 0.03), text)
+
+
+def _mirrored(keypoints: Tensor, width: int) -> Tensor:
+    """Keypoints (N, 17, 3) of mirrored pictures; those that are not seen lie anywhere."""
+    x, y, confidence = keypoints[:, list(FLIP)].unbind(-1)
+    return torch.stack([width - x, y, confidence], -1)
 
 
 def body_vae_fingerprint(path: str) -> str:

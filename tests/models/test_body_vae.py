@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch.distributions import Normal, kl_divergence
 
 from bolid.core.errors import BolidError
+from bolid.core.keypoints import flip
 from bolid.models.body_vae import BodyVAE, Posterior, load_body_vae
 from bolid.models.gaussian import gaussian_maps, gaussian_weight, person_height
 from tests import miniature
@@ -166,3 +167,14 @@ def test_an_encoder_of_another_version_is_refused(tmp_path):
     save_file({k: v for k, v in weights.items() if "joints" not in k}, folder / SAFETENSORS_WEIGHTS_NAME)
     with pytest.raises(BolidError, match=r"another version's body encoder \(it differs in views.joints"):
         load_body_vae(str(folder))
+
+
+def test_a_mirrored_photo_tells_the_same(model):
+    batch = miniature.batch(count=3)
+    mirrored = torch.from_numpy(flip(batch.keypoints.numpy(), batch.pictures.shape[-1]))
+    views = (batch.pictures, batch.keypoints), (batch.pictures.flip(-1), mirrored)
+    torch.testing.assert_close(*(model.look(*view)[0] for view in views))
+    model.train()
+    ours, theirs = (model.look(*view)[0] for view in views)
+    model.eval()
+    assert (ours - theirs).abs().amax(1).min() > 1e-3  # in training, each look is its own
