@@ -60,7 +60,7 @@ def fit_body_prior(
     """The likeliest prior by ridge regression, its penalty the one under which people left out are likeliest.
 
     Args:
-        codes: (N, d) samples of the posterior, one for each caption.
+        codes: (N, d) c_body, one for each caption.
         features: (N, D) of the captions.
         people: N identities: captions of one person are much alike.
         body_model: See `BodyPrior`, as `text_model`.
@@ -81,13 +81,13 @@ def fit_body_prior(
 
 
 def _ridge(codes: Tensor, features: Tensor, penalty: Tensor) -> BodyPrior:
-    """The prior whose mean is a ridge regression and whose covariance is that of what it leaves, in their precision."""
+    """In double precision; its mean is a ridge regression, its covariance that of what this leaves."""
     centre, middle = features.mean(0), codes.mean(0)
     x, y = features - centre, codes - middle
     penalties = penalty * torch.eye(x.shape[1], dtype=x.dtype)
     weight = torch.linalg.solve(x.T @ x + penalties, x.T @ y).T  # (d, D)
     covariance = (y - x @ weight.T).T.cov() + SMALLEST * torch.eye(y.shape[1], dtype=y.dtype)
-    prior = BodyPrior(y.shape[1], x.shape[1]).to(x.dtype)
+    prior = BodyPrior(y.shape[1], x.shape[1]).double()
     values = {"weight": weight, "bias": middle - weight @ centre, "factor": torch.linalg.cholesky(covariance)}
     prior.load_state_dict(values)
     return prior

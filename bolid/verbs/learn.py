@@ -22,7 +22,6 @@ def fit_prior(
     backbone: str = "data/tiny/stable-diffusion",
     family: Literal["StableDiffusion", "StableDiffusionXL"] = "StableDiffusion",
     device: str = "cpu",
-    seed: int = 0,
 ) -> str:
     """Fits the text prior p(c_body | caption) on the training people of a labelled folder.
 
@@ -35,7 +34,6 @@ def fit_prior(
         backbone: Folder or hub id of the backbone whose text encoder reads the captions.
         family: Of the backbone.
         device: cpu, cuda, cuda:1, …
-        seed: Of the samples of c_body that it is fitted to.
 
     Returns:
         A line that says what it was fitted to.
@@ -51,9 +49,9 @@ def fit_prior(
 
     network = load_body_vae(encoder)
     base = BACKBONES[family](backbone).to(device)
-    generator, codes, features, people = torch.Generator(device).manual_seed(seed), [], [], []
+    codes, features, people = [], [], []
     for batch, posterior in read_folder(folder, network, device):
-        codes.append(posterior.sample(generator).cpu())
+        codes.append(posterior.mean.cpu())  # as an identity holds it: a sample's noise is no difference of bodies
         features.append(base.text_features(batch.full_captions).detach().float().cpu())
         people += batch.identities
     models = body_vae_fingerprint(encoder), base.text_model
