@@ -66,7 +66,7 @@ class BodyVAETask(BaseTask):
         kwargs: See `BaseTask`.
 
     Raises:
-        BolidError: If the decoder reads caption features of another size than the backbone's.
+        BolidError: If the decoder reads caption features of another size than the backbone's, or nobody is drawn.
     """
 
     trained_buffers = ("model.mean_code",)
@@ -100,6 +100,8 @@ class BodyVAETask(BaseTask):
                 f"the decoder reads {model.config.text_dim} numbers a caption, but {backbone.path} gives "
                 f"{backbone.text_dim}: set the model's text_dim to {backbone.text_dim}"
             )
+        if drawn is not None and drawn < 1:
+            raise BolidError(f"drawn is {drawn}: draw at least one sample of a batch, or null for all")
         self.model, self.backbone = model, backbone
         self.beta, self.beta_warmup, self.consistency = beta, beta_warmup, consistency
         self.contrast, self.temperature = contrast, temperature

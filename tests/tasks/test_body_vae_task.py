@@ -245,6 +245,8 @@ def test_captions_and_pictures_of_another_size_are_refused_with_the_setting_to_c
         terms(task, batch)
     with pytest.raises(BolidError, match="set the model's text_dim to 16"):
         BodyVAETask(BodyVAE(text_dim=128), task.backbone)
+    with pytest.raises(BolidError, match="drawn is 0: draw at least one"):
+        BodyVAETask(task.model, task.backbone, drawn=0)
 
 
 def test_only_references_are_augmented_and_only_in_training(task):
