@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from math import ceil, prod
 from typing import Literal, NamedTuple
@@ -21,10 +22,10 @@ from bolid.core.paths import find_folder, resolve
 from bolid.core.safe_io import sha256
 from bolid.models.body_decoder import BodyDecoder, Reconstruction
 from bolid.models.gaussian import SEEN, gaussian_maps
-from bolid.models.window import Window, cut, has_trunk, keypoints_in, trunk_coordinates
+from bolid.models.window import TRUNK, Window, cut, has_trunk, keypoints_in, trunk_coordinates
 
 # Parts of a view that are looked at closely: girths lie in one place of them whatever the pose, and faces are large.
-NEAR = (Window((-1.0, 1.4), (-1.0, 1.0), (72, 60)), Window((0.8, 2.0), (-0.6, 0.6), (32, 32)))
+NEAR = (replace(TRUNK, size=(72, 60)), Window((0.8, 2.0), (-0.6, 0.6), (32, 32)))
 
 
 class Posterior(NamedTuple):

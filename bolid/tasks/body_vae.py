@@ -43,7 +43,6 @@ class BodyVAETask(BaseTask):
         beta: Weight of the KL term once warmed up.
         beta_warmup: Steps over which β rises from zero.
         contrast: Weight of InfoNCE between the references and the held-out photo.
-        temperature: Of its cosines.
         consistency: Weight of J; it needs `data.outfits: 2` and `data.other_outfits: true`. Photos of real people have
             no such pairs: set it to 0.
         picture_dims: Independent values in a picture (see `gaussian_nll`).
@@ -78,7 +77,6 @@ class BodyVAETask(BaseTask):
         beta: float = 1.0,
         beta_warmup: int = 500,
         contrast: float = 10.0,
-        temperature: float = 0.2,
         consistency: float = 0.0,
         picture_dims: float = 500.0,
         silhouette_dims: float = 250.0,
@@ -103,8 +101,7 @@ class BodyVAETask(BaseTask):
         if drawn is not None and drawn < 1:
             raise BolidError(f"drawn is {drawn}: draw at least one sample of a batch, or null for all")
         self.model, self.backbone = model, backbone
-        self.beta, self.beta_warmup, self.consistency = beta, beta_warmup, consistency
-        self.contrast, self.temperature = contrast, temperature
+        self.beta, self.beta_warmup, self.contrast, self.consistency = beta, beta_warmup, contrast, consistency
         self.drawn, self.told_pose, self.told_caption = drawn, told_pose, told_caption
         self.augment = augment
         self.people, self.supervised, self.pose, self.exported = people, supervised, pose, exported
@@ -180,7 +177,7 @@ class BodyVAETask(BaseTask):
             "trunk": self.outline_loss(batch, code, pose, text),
             "limbs": gaussian_nll(*limbs, dims=self.limb_dims),
             "kl": posterior.kl().mean(),
-            "contrast": info_nce(code, held_out.sample(generator), batch.identities, self.temperature),
+            "contrast": info_nce(code, held_out.sample(generator), batch.identities),
             "consistency": self.outfit_divergence(batch[few], told),
         }
 

@@ -1,12 +1,14 @@
 """Windows along a trunk, on figures of known shape."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bolid.models.body_vae import NEAR
-from bolid.models.window import HIPS, SHOULDERS, TRUNK, Window, cut, has_trunk, keypoints_in, trunk_coordinates
+from bolid.models.window import HIPS, SHOULDERS, TRUNK, cut, has_trunk, keypoints_in, trunk_coordinates
 
-SHARP = Window(TRUNK.along, TRUNK.across, (48, 40))
+SHARP = replace(TRUNK, size=(48, 40))
 
 
 def standing(height=20.0, middle=(32.0, 60.0)):
