@@ -48,7 +48,7 @@ test-all: check setup  ## Pass the tests for CUDA devices too
 lint: setup  ## Check style, types and the direction of imports
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports
 
-SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes anthropometer body_vae)
+SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes anthropometer body_vae_more)
 
 tiny: check setup $(T)/unet_score/report.json $(T)/words_score/report.json $(SCORED)  ## Train the embedded bundle anew (hours; resumes where it stopped)
 	$(RUN)/bolid bundle pack
@@ -87,11 +87,15 @@ $(T)/unet_score/report.json: $(T)/unet_opposites/stable-diffusion
 $(T)/words_score/report.json: $(T)/unet_opposites/stable-diffusion
 	$(DRAWN) --config configs/tiny/words_score.yaml --model.init_args.backbone.init_args.path $<
 
-$(T)/body_vae/report.json: | $(T)/pose/report.json
-	$(call member,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml,$(@D))
+$(T)/body_vae/body_vae: | $(T)/pose/report.json
+	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml,$(@D))
+
+$(T)/body_vae_more/report.json: | $(T)/body_vae/body_vae
+	$(call member,--config configs/body_vae.yaml --config configs/tiny/body_vae_more.yaml,$(@D))
 
 # Every choice of stage 1 undone in turn, with the same seed and the same steps, a multiple of 100.
-STEPS ?= 1500
+STEPS ?= 600
+PROBED := --data.init_args.train_people 1500
 A := runs/body_ablation_$(STEPS)
 ABLATED := body_vae $(basename $(notdir $(filter-out %/body_supervised.yaml,$(wildcard configs/experiment/body_*.yaml))))
 BODY = --config configs/body_vae.yaml $(if $(wildcard configs/experiment/$(1).yaml),--config configs/experiment/$(1).yaml) \
@@ -102,12 +106,14 @@ ablation: check setup $(ABLATED:%=$(A)/%/report.json)  ## Measure what each choi
 	$(RUN)/bolid compare --runs $(ABLATED:%=$(A)/%) --out benchmarks/results/body_ablation.json --metrics \
 	  retrieval_top1_4view retrieval_top1_1view twin_top1 shape_r2 shape_r2_ratio clothes_leak pose_leak kl_nats
 
+probed = $(call fit,$(call BODY,$(1)),$(@D)) && \
+  $(RUN)/bolid test $(call BODY,$(1)) $(PROBED) --ckpt_path $(@D)/checkpoints/last.ckpt
+
 $(A)/body_supervised/report.json:
-	$(call member,$(call BODY,body_supervised),$(@D))
+	$(call probed,body_supervised)
 
 $(A)/%/report.json: | $(A)/body_supervised/report.json
-	$(call fit,$(call BODY,$*),$(@D))
-	$(RUN)/bolid test $(call BODY,$*) --model.init_args.supervised $| --ckpt_path $(@D)/checkpoints/last.ckpt
+	$(call probed,$*) --model.init_args.supervised $|
 
 # Every way of telling a backbone who is to be drawn, side by side.
 L := runs/table

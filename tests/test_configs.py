@@ -26,6 +26,7 @@ TINY = [
     ["tiny/anthropometer.yaml"],
     ["tiny/oracle.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml"],
+    ["body_vae.yaml", "tiny/body_vae_more.yaml"],
 ]
 REAL = [
     ["adapter.yaml"],
@@ -142,7 +143,7 @@ def test_what_scores_has_seen_nobody_that_what_it_scores_has(merged):
     judges = set().union(*(people(f"tiny/{name}.yaml") for name in ("attributes", "anthropometer", "clip_score")))
     for chain in (
         ["adapter.yaml"],
-        ["body_vae.yaml", "tiny/body_vae.yaml"],
+        ["body_vae.yaml", "tiny/body_vae_more.yaml"],
         ["tiny/vae.yaml"],
         ["tiny/unet.yaml"],
         ["tiny/unet.yaml", "tiny/unet_more.yaml"],
