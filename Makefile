@@ -123,12 +123,21 @@ TOLD_image = --config configs/experiment/image_prompt.yaml --config configs/tabl
 TOLD_oracle = --config configs/table/common.yaml --config configs/table/oracle.yaml
 TOLD = --config configs/adapter.yaml $(TOLD_$(1)) --trainer.logger.init_args.version $(1)
 
-table: check setup $(foreach run,plain all image oracle scales,$(L)/$(run)/report.json)  ## Compare all columns (hours; resumes)
+# Of the same weights in other ways: what is tested of plain alone, and what of plain and of all.
+PLAIN := scales prior faces
+BOTH := one_reference unguided
+
+table: check setup $(foreach run,plain all image oracle $(PLAIN) $(BOTH) $(BOTH:%=all_%),$(L)/$(run)/report.json)  ## Compare all columns (hours; resumes)
 	$(RUN)/python benchmarks/adapter_table.py $(L) benchmarks/results/adapter_table.json
 
-$(L)/scales/report.json: | $(L)/plain/report.json
-	$(RUN)/bolid test --config configs/adapter.yaml $(TOLD_plain) --config configs/table/scales.yaml \
-	  --trainer.logger.init_args.version scales --ckpt_path $(L)/plain/checkpoints/last.ckpt
+again = $(RUN)/bolid test $(TOLD) --config configs/table/$(2).yaml --ckpt_path $(L)/$(1)/checkpoints/last.ckpt \
+  --trainer.logger.init_args.version $(notdir $(@D))
+
+$(foreach run,$(PLAIN) $(BOTH),$(L)/$(run)/report.json): $(L)/%/report.json: | $(L)/plain/report.json
+	$(call again,plain,$*)
+
+$(BOTH:%=$(L)/all_%/report.json): $(L)/all_%/report.json: | $(L)/all/report.json
+	$(call again,all,$*)
 
 $(L)/%/report.json:
 	$(call member,$(call TOLD,$*),$(@D))

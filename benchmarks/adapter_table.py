@@ -1,7 +1,9 @@
 """The comparison that `make table` makes: `python benchmarks/adapter_table.py RUNS OUT.json`.
 
-RUNS holds the tested runs plain, all, image, oracle and scales (`configs/table`), each with a report.json. OUT gets all
-their numbers as `<row>/<column>`, and what follows from them; the page that it prints is a table.
+RUNS holds the tested runs plain, all, image, oracle, scales, prior and faces (`configs/table`), and plain and all
+again with one reference and without guidance, each with a report.json. OUT gets all their numbers as
+`<row>/<column>`, those of the last as `one_reference/<row>/<column>` and `unguided/…`, and what follows from them;
+the page that it prints is a table.
 """
 
 from __future__ import annotations
@@ -16,7 +18,16 @@ from bolid.core.safe_io import write_text
 from bolid.reports.report import table
 
 COLUMNS = ("text", "image", "face", "body", "face_body", "all", "other", "oracle", "floor")
-RUNS = ("plain", "all", "image", "oracle")
+RUNS = {
+    "plain": "",
+    "all": "",
+    "image": "",
+    "oracle": "",
+    "scales": "",
+    "faces": "",
+}  # run -> how its rows' names begin
+RUNS |= {f"{trained}{way}": f"{way}/" for way in ("one_reference", "unguided") for trained in ("", "all_")}
+RUNS |= {"prior": "prior/"}
 ASKED = ("shirt", "trousers", "background", "pose")  # what prompt adherence is the mean of
 
 
@@ -47,6 +58,7 @@ def derived(numbers: Mapping[str, float]) -> dict[str, float]:
         "clothes_leak_excess": numbers["clothes_leak/all"],
         "fid_ratio": by_network("fid", "all") / by_network("fid", "text"),
         "lambda_b_best": float(min(filter(is_scale, map(column_of, numbers)), key=error)),
+        "text_only_build_corr": numbers["prior/build_words_correlation/prior"],
     }
 
 
@@ -63,9 +75,9 @@ def is_scale(column: str) -> bool:
 def main(runs: Path, out: Path) -> None:
     """Gathers, derives, writes and prints."""
     numbers: dict[str, float] = {}
-    for run in (*RUNS, "scales"):
+    for run, start in RUNS.items():
         report = read_report(runs / run / "report.json")
-        numbers |= {name: value for name, value in report.items() if name not in ("pictures", "seed")}
+        numbers |= {f"{start}{name}": value for name, value in report.items() if name not in ("pictures", "seed")}
     found = derived(numbers)
     write_text(out, json.dumps(numbers | found, indent=2) + "\n")
     rows = {name: value for name, value in numbers.items() if not is_scale(column_of(name))}

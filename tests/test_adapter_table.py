@@ -24,6 +24,11 @@ def test_the_table_holds_every_number_and_what_follows(tmp_path, capsys):
         write(tmp_path / run, {k: v for column in columns for k, v in numbers(column).items()})
     scales = {f"body_shape_error/{k / 4:.2f}": abs(k - 3) + 0.5 for k in range(7)}
     write(tmp_path / "scales", scales)
+    write(tmp_path / "prior", {"build_words_correlation/prior": 0.6})
+    write(tmp_path / "faces", {"face_similarity/face": 0.5})
+    for way in ("one_reference", "unguided"):
+        write(tmp_path / way, {f"body_shape_error/{column}": 1.0 for column in RUNS["plain"]})
+        write(tmp_path / f"all_{way}", {"body_shape_error/all": 0.9})
     runpy.run_path(str(ROOT / "benchmarks/adapter_table.py"))["main"](tmp_path, tmp_path / "out.json")
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["body_shape_error/oracle"] == 0.6
@@ -31,6 +36,7 @@ def test_the_table_holds_every_number_and_what_follows(tmp_path, capsys):
     expected = {
         "body_gap_closed": 0.5, "body_gap_closed_of_oracle": 5 / 6, "other_gap_closed": -0.1, "clip_retained": 0.8,
         "adherence_retained": 3.4 / 3.6, "clothes_leak_excess": 0.01, "fid_ratio": 1.1, "lambda_b_best": 0.75,
+        "text_only_build_corr": 0.6, "unguided/body_shape_error/all": 0.9, "face_similarity/face": 0.5,
     }  # fmt: skip
     assert {name: found[name] for name in expected} == pytest.approx(expected)
     page = capsys.readouterr().out

@@ -43,7 +43,10 @@ REAL = [
     ["adapter.yaml", "backbone/sdxl.yaml", "data/folder.yaml", "trainer/cuda.yaml"],
     ["adapter.yaml", "table/common.yaml"],
     ["adapter.yaml", "table/common.yaml", "table/plain.yaml"],
-    ["adapter.yaml", "table/common.yaml", "table/plain.yaml", "table/scales.yaml"],
+    *(
+        ["adapter.yaml", "table/common.yaml", "table/plain.yaml", f"table/{way}.yaml"]
+        for way in ("scales", "prior", "faces", "one_reference", "unguided")
+    ),
     ["adapter.yaml", "losses/one_step.yaml", "table/common.yaml", "table/all.yaml"],
     ["adapter.yaml", "experiment/image_prompt.yaml", "table/common.yaml", "table/image.yaml"],
     ["adapter.yaml", "table/common.yaml", "table/oracle.yaml"],

@@ -23,24 +23,27 @@ class GradedWords(PictureMetric):
 
     Args:
         anthropometer: Reads the pictures.
+        full: Whether the words are those of the full captions, for pictures that may say by other means than their
+            prompts what these leave out.
     """
 
     higher_is_better = True
     levels: list[Tensor]
     readings: list[Tensor]
 
-    def __init__(self, anthropometer: Anthropometer) -> None:
+    def __init__(self, anthropometer: Anthropometer, full: bool = False) -> None:
         super().__init__()
-        self.anthropometer = anthropometer
+        self.anthropometer, self.full = anthropometer, full
         self.add_rows("levels")
         self.add_rows("readings")
 
     @full_precision
     def update(self, pictures: Tensor, batch: PersonBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1, compared with `batch.captions`, which they were drawn from."""
-        shown = [i for i, caption in enumerate(batch.captions) if shows_figure(caption)]
+        """Adds pictures (B, 3, H, W) in 0..1, compared with `batch.captions`, or the full ones."""
+        captions = batch.full_captions if self.full else batch.captions
+        shown = [i for i, caption in enumerate(captions) if shows_figure(caption)]
         if shown:
-            levels = [build_level(batch.captions[i]) for i in shown]
+            levels = [build_level(captions[i]) for i in shown]
             said = [UNSAID if level is None else level for level in levels]
             self.levels.append(torch.tensor(said, dtype=torch.float32, device=pictures.device))
             self.readings.append(self.anthropometer.read(pictures[shown])[:, RATIOS.index("build")])

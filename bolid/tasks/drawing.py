@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -39,6 +40,8 @@ class Column:
         floor: Draw nothing, but show the batch's own photos after a round trip through the backbone's autoencoder: what
             pictures could be at best.
         scale: λ of the branches.
+        prior: Folder of a text prior, whose bodies are drawn in place of the references': samples for full captions,
+            while the backbone is told no more than in other columns.
     """
 
     name: str
@@ -46,10 +49,13 @@ class Column:
     other: bool = False
     floor: bool = False
     scale: float = 1.0
+    prior: Path | None = None
 
     def __post_init__(self) -> None:
         if self.floor and (self.branches or self.other):
             raise BolidError(f"column {self.name}: a floor shows photos, so it takes neither branches nor `other`")
+        if self.prior is not None and (self.other or "body" not in self.branches):
+            raise BolidError(f"column {self.name}: a prior imagines bodies: it takes the body branch, no `other`")
 
 
 @dataclass
@@ -128,6 +134,9 @@ class DrawingTask(BaseTask):
             others = self.of_others(batch, embeds)
             embeds = [o if b.personal else e for b, e, o in zip(self.branches, embeds, others, strict=True)]
         seeds = [self.seed + crc32((name + "+" * number).encode()) for name in batch.file_names]  # of 32 bits on a CPU
+        if column.prior is not None:
+            imagined = self.imagined(batch.full_captions, str(column.prior), seeds)
+            embeds = [imagined if b.name == "body" else e for b, e in zip(self.branches, embeds, strict=True)]
         return self.pipeline.draw(
             batch.captions,
             embeds,
@@ -138,6 +147,12 @@ class DrawingTask(BaseTask):
             height=batch.pictures.shape[-2],
             width=batch.pictures.shape[-1],
         ).float()
+
+    def imagined(self, captions: list[str], prior: str, seeds: list[int]) -> Tensor:
+        """Samples of c_body (B, d) from a text prior, one for each caption and its seed."""
+        told = zip(captions, seeds, strict=True)
+        people = [self.pipeline.imagine(caption, prior, [seed])[0] for caption, seed in told]
+        return self.pipeline.embeds(people)[[b.name for b in self.branches].index("body")]
 
     @torch.no_grad()
     def round_trip(self, pictures: Tensor) -> Tensor:

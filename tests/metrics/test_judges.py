@@ -217,6 +217,18 @@ def test_graded_words_are_ranked_with_ties_and_without_the_unsaid():
     assert scores["build_spread"] == pytest.approx(build[13:].numpy().std(ddof=1), abs=1e-5)
 
 
+def test_graded_words_of_full_captions_need_not_stand_in_the_prompts():
+    read, full = readings(5), [f"a photo of a man, {BUILD[k][0]}, {FIGURE}" for k in (0, 1, 2, 3, 4)]
+    silent, spoken = GradedWords(Pixels(), full=True), GradedWords(Pixels())
+    told = batch([FIGURE] * 5)
+    told.full_captions = full
+    for metric in (silent, spoken):
+        metric.update(photos((read + 4) / 8), told)
+    build = read[:, RATIOS.index("build")]
+    assert silent.compute()["build_words_correlation"] == pytest.approx(spearmanr(range(5), build).statistic, abs=1e-5)
+    assert spoken.compute()["build_words_correlation"].isnan()
+
+
 def test_the_share_of_pictures_with_a_person():
     metric = PersonFound(Somebody())
     for found in ([True, False], [True, True, True]):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from zlib import crc32
 
 import pytest
@@ -17,6 +18,7 @@ from bolid.core.schema import PersonBatch
 from bolid.metrics.base import PictureMetric, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.backbones import StableDiffusion
+from bolid.models.body_prior import fit_body_prior
 from bolid.models.branches import BodyBranch, FaceBranch, PoseBranch
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.adapter import AdapterTask
@@ -191,6 +193,31 @@ def test_a_floor_shows_the_batchs_photos_as_the_autoencoder_keeps_them(folders):
 def test_a_floor_takes_nothing_about_a_person(more):
     with pytest.raises(BolidError, match="column best: a floor"):
         Column("best", floor=True, **more)
+
+
+def test_a_prior_imagines_bodies_of_full_captions_that_the_prompt_says_nothing_of(folders, tmp_path, monkeypatch):
+    t, b, told = task(folders), miniature.batch(), []
+    b.full_captions = [f"{caption}, heavy" for caption in b.captions]
+    torch.manual_seed(0)
+    prior = fit_body_prior(torch.randn(40, 8), torch.randn(40, t.backbone.text_dim), [str(k) for k in range(40)])
+    prior.save_pretrained(tmp_path)
+    keep = BoLIDPipeline.draw
+    monkeypatch.setattr(BoLIDPipeline, "draw", lambda self, *a, **k: told.append((a[:2], a[3])) or keep(self, *a, **k))
+    column = Column("prior", ["body"], prior=tmp_path)
+    drawn = [t.draw(b, column), t.draw(b, column), t.draw(b, Column("body", ["body"]))]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    (prompts, (_, codes)), seeds = told[0]
+    assert prompts == b.captions
+    for caption, code, seed in zip(b.full_captions, codes, seeds, strict=True):
+        features = t.backbone.text_features([caption])
+        torch.testing.assert_close(code, prior.sample(features, torch.Generator().manual_seed(seed))[0])
+
+
+@pytest.mark.parametrize("wrong", [{}, {"branches": ["face"]}, {"branches": ["body"], "other": True}])
+def test_a_prior_without_a_body_branch_or_for_another_person_is_refused(wrong):
+    with pytest.raises(BolidError, match="column imagined: a prior imagines bodies"):
+        Column("imagined", prior=Path("prior"), **wrong)
 
 
 class Darkness(Brightness):
