@@ -136,6 +136,11 @@ again = $(RUN)/bolid test $(TOLD) --config configs/table/$(2).yaml --ckpt_path $
 $(foreach run,$(PLAIN) $(BOTH),$(L)/$(run)/report.json): $(L)/%/report.json: | $(L)/plain/report.json
 	$(call again,plain,$*)
 
+$(L)/body_prior: | $(L)/plain/report.json
+	$(RUN)/bolid identity prior --folder data/table --out $@
+
+$(L)/prior/report.json: | $(L)/body_prior
+
 $(BOTH:%=$(L)/all_%/report.json): $(L)/all_%/report.json: | $(L)/all/report.json
 	$(call again,all,$*)
 

@@ -119,11 +119,13 @@ class BoLIDPipeline:
         return replace(found, face_model=recogniser.fingerprint) if recogniser else found
 
     @torch.no_grad()
-    def imagine(self, prompt: str, prior: str = "data/body_prior", seeds: Sequence[int] = (0,)) -> list[Identity]:
-        """People whom the prompt may be about: samples of c_body from the text prior, without a face.
+    def imagine(
+        self, prompt: str | Sequence[str], prior: str = "data/body_prior", seeds: Sequence[int] = (0,)
+    ) -> list[Identity]:
+        """People whom prompts may be about: samples of c_body from the text prior, without a face.
 
         Args:
-            prompt: The more it says of the body, the less is left to chance.
+            prompt: One, or one per seed. The more it says of the body, the less is left to chance.
             prior: Folder that `bolid identity prior` wrote, with this adapter's body encoder and backbone.
             seeds: Of the samples, one for each.
 
@@ -134,8 +136,9 @@ class BoLIDPipeline:
         if body is None:
             raise BolidError("this adapter has no body branch that could draw an imagined body")
         found = load_body_prior(prior, body.fingerprint, self.backbone.text_model)
-        features = self.backbone.text_features([prompt]).float().cpu()
-        codes = [found.sample(features, torch.Generator().manual_seed(seed))[0] for seed in seeds]
+        prompts = [prompt] * len(seeds) if isinstance(prompt, str) else list(prompt)
+        told = zip(self.backbone.text_features(prompts).float().cpu(), seeds, strict=True)
+        codes = [found.sample(features[None], torch.Generator().manual_seed(seed))[0] for features, seed in told]
         return [Identity(body=code, body_model=body.fingerprint) for code in codes]
 
     def _recogniser(self, path: str) -> FaceEmbedder:

@@ -150,9 +150,8 @@ class DrawingTask(BaseTask):
 
     def imagined(self, captions: list[str], prior: str, seeds: list[int]) -> Tensor:
         """Samples of c_body (B, d) from a text prior, one for each caption and its seed."""
-        told = zip(captions, seeds, strict=True)
-        people = [self.pipeline.imagine(caption, prior, [seed])[0] for caption, seed in told]
-        return self.pipeline.embeds(people)[[b.name for b in self.branches].index("body")]
+        pipeline = self.pipeline
+        return pipeline.embeds(pipeline.imagine(captions, prior, seeds))[[b.name for b in self.branches].index("body")]
 
     @torch.no_grad()
     def round_trip(self, pictures: Tensor) -> Tensor:
