@@ -48,7 +48,7 @@ test-all: check setup  ## Pass the tests for CUDA devices too
 lint: setup  ## Check style, types and the direction of imports
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports
 
-SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes anthropometer body_vae_more)
+SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes anthropometer body_vae_whole)
 
 tiny: check setup $(T)/unet_score/report.json $(T)/words_score/report.json $(SCORED)  ## Train the embedded bundle anew (hours; resumes where it stopped)
 	$(RUN)/bolid bundle pack
@@ -87,18 +87,24 @@ $(T)/unet_score/report.json: $(T)/unet_opposites/stable-diffusion
 $(T)/words_score/report.json: $(T)/unet_opposites/stable-diffusion
 	$(DRAWN) --config configs/tiny/words_score.yaml --model.init_args.backbone.init_args.path $<
 
+ENCODER := --config configs/body_vae.yaml --config configs/tiny/body_vae.yaml
+MORE := $(ENCODER) --config configs/tiny/body_vae_more.yaml
+
 $(T)/body_vae/body_vae: | $(T)/pose/report.json
-	$(call fit,--config configs/body_vae.yaml --config configs/tiny/body_vae.yaml,$(@D))
+	$(call fit,$(ENCODER),$(@D))
 
-$(T)/body_vae_more/report.json: | $(T)/body_vae/body_vae
-	$(call member,--config configs/body_vae.yaml --config configs/tiny/body_vae_more.yaml,$(@D))
+$(T)/body_vae_more/body_vae: | $(T)/body_vae/body_vae
+	$(call fit,$(MORE),$(@D))
 
-# Every choice of stage 1 undone in turn, with the same seed and the same steps, a multiple of 100.
+$(T)/body_vae_whole/report.json: | $(T)/body_vae_more/body_vae
+	$(call member,$(MORE) --config configs/tiny/body_vae_whole.yaml,$(@D))
+
+# Every choice of stage 1 undone in turn, around the papers' x·W, with the same seed and the same steps, a multiple of 100.
 STEPS ?= 600
 PROBED := --data.init_args.train_people 1500
 A := runs/body_ablation_$(STEPS)
-ABLATED := body_vae $(basename $(notdir $(filter-out %/body_supervised.yaml,$(wildcard configs/experiment/body_*.yaml))))
-BODY = --config configs/body_vae.yaml $(if $(wildcard configs/experiment/$(1).yaml),--config configs/experiment/$(1).yaml) \
+ABLATED := $(basename $(notdir $(filter-out %/body_supervised.yaml,$(wildcard configs/experiment/body_*.yaml))))
+BODY = --config configs/body_vae.yaml --config configs/experiment/body_sigma_10.yaml --config configs/experiment/$(1).yaml \
   --trainer.logger.init_args.name $(notdir $(A)) --trainer.logger.init_args.version $(1) \
   --trainer.max_steps $(STEPS) --model.init_args.scheduler.init_args.total_steps $(STEPS)
 

@@ -26,7 +26,8 @@ TINY = [
     ["tiny/anthropometer.yaml"],
     ["tiny/oracle.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml"],
-    ["body_vae.yaml", "tiny/body_vae_more.yaml"],
+    ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_more.yaml"],
+    ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_more.yaml", "tiny/body_vae_whole.yaml"],
 ]
 REAL = [
     ["adapter.yaml"],
@@ -146,7 +147,7 @@ def test_what_scores_has_seen_nobody_that_what_it_scores_has(merged):
     judges = set().union(*(people(f"tiny/{name}.yaml") for name in ("attributes", "anthropometer", "clip_score")))
     for chain in (
         ["adapter.yaml"],
-        ["body_vae.yaml", "tiny/body_vae_more.yaml"],
+        ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_more.yaml"],
         ["tiny/vae.yaml"],
         ["tiny/unet.yaml"],
         ["tiny/unet.yaml", "tiny/unet_more.yaml"],

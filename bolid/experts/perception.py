@@ -84,6 +84,10 @@ class Anthropometer(_Judge):
         remedy = "train one with `bolid fit --config configs/tiny/anthropometer.yaml`; data/tiny/anthropometer is one."
         super().__init__(AnthropometerNetwork, weights, remedy)
 
+    def forward(self, pictures: Tensor) -> Tensor:
+        """What `read` tells of the pictures alone, with gradients to them."""
+        return self.network(self._fit(pictures)).ratios
+
     @torch.no_grad()
     def read(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in 0..1 -> (B, 7) `RATIOS` as `standardise` tells the truth: 0 is average.

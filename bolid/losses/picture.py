@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bolid.core.schema import PersonBatch
+from bolid.core.wording import shows_figure
 from bolid.experts.clip import ClipModel
+from bolid.experts.perception import Anthropometer
 from bolid.experts.pose import PoseEstimator
 from bolid.losses.schedule import ScheduledTerm
 from bolid.models.gaussian import person_height
@@ -66,6 +68,30 @@ class KeypointLoss(PictureLoss):
         truth, seen = batch.keypoints[:, self.points, :2], (batch.keypoints[:, self.points, 2] > 0).float()
         away = (found - truth).square().sum(-1) / person_height(batch.keypoints)[:, None].square()  # (n, K)
         return (away.clamp_max(FAR) * seen).sum(1) / seen.sum(1).clamp_min(1)
+
+
+class ShapeLoss(PictureLoss):
+    """L_id for pictures of any pose: how far the proportions read off x_gen are from those read off the photo.
+
+    Bone lengths in the picture change with pose and view; proportions of the body do not. The smooth L1 distance
+    (Girshick 2015), so that a picture that cannot be read does not outweigh the others.
+
+    Args:
+        anthropometer: It should not be the one that scores.
+        weight: See `ScheduledTerm`, as the rest.
+    """
+
+    name = "shape"
+
+    def __init__(self, anthropometer: Anthropometer, weight: float = 0.1, start: int = 0, ramp: int = 0):
+        super().__init__(weight, start, ramp)
+        self.anthropometer = anthropometer
+
+    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+        """See `PictureLoss.forward`; a mean over the ratios, zero where the photo does not show them."""
+        truth = self.anthropometer.read(batch.pictures * 0.5 + 0.5)  # (n, 7)
+        away = F.smooth_l1_loss(self.anthropometer(pictures), truth, reduction="none").mean(1)
+        return away * truth.new_tensor([shows_figure(caption) for caption in batch.captions])
 
 
 class ClipLoss(PictureLoss):

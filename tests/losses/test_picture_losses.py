@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bolid.experts.pose import Pose
-from bolid.losses.picture import ClipLoss, KeypointLoss, PixelLoss, ReferenceStyleLoss
+from bolid.losses.picture import ClipLoss, KeypointLoss, PixelLoss, ReferenceStyleLoss, ShapeLoss
 from tests import miniature
 
 
@@ -30,6 +30,15 @@ class FakeClip(nn.Module):
 
     def encode_texts(self, texts):
         return torch.tensor([[1.0, 0.0, 0.0]]).expand(len(texts), -1)
+
+
+class FakeAnthropometer(nn.Module):
+    """Reads every ratio as ten times the picture's mean brightness."""
+
+    def forward(self, pictures):
+        return 10 * pictures.mean((1, 2, 3))[:, None].expand(-1, 7)
+
+    read = forward
 
 
 def batch(count=3):
@@ -70,6 +79,19 @@ def test_a_picture_without_a_person_does_not_outweigh_the_others():
     assert loss(coloured([0.0, 0.0, 0.0]), b).tolist() == [1.0]
 
 
+def test_shapes_are_compared_with_the_photos_where_it_shows_a_figure():
+    b = batch(4)
+    b.pictures = coloured(*[[0.0, 0.0, 0.0]] * 4)  # in -1..1: mid-grey
+    b.captions = ["standing, full length, facing the camera"] * 2 + [
+        "full length, seen from behind",
+        "head and shoulders",
+    ]
+    found = ShapeLoss(FakeAnthropometer())(coloured([0.5] * 3, [0.55] * 3, [0.9] * 3, [0.9] * 3), b)
+    torch.testing.assert_close(found, torch.tensor([0.0, 0.5 * 0.5**2, 0.0, 0.0]))
+    far = ShapeLoss(FakeAnthropometer())(coloured(*[[1.0] * 3] * 4), b)
+    torch.testing.assert_close(far[:2], torch.full((2,), 4.5))  # not 12.5
+
+
 def test_clip_compares_with_the_caption():
     b = batch(3)
     found = ClipLoss(FakeClip())(coloured([0.5, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]), b)
@@ -96,8 +118,10 @@ def test_pixels_are_compared_with_the_target():
 
 def test_gradients_reach_the_pictures():
     b = batch(2)
+    b.captions = ["full length, facing the camera"] * 2
     for loss in (
         KeypointLoss(FakePose(b.keypoints)),
+        ShapeLoss(FakeAnthropometer()),
         ClipLoss(FakeClip()),
         ReferenceStyleLoss(FakeClip()),
         PixelLoss(),

@@ -18,7 +18,7 @@ MEMBERS = {
     "unet_more/stable-diffusion": "stable-diffusion",
     "unet_opposites/stable-diffusion": "stable-diffusion",
     "body_vae/body_vae": "body_vae",
-    "body_vae_more/body_vae": "body_vae",
+    "body_vae_whole/body_vae": "body_vae",
     "clip_score/clip_score": "clip_score",
     "clip_loss/clip_loss": "clip_loss",
     "pose/pose": "pose",
