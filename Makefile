@@ -48,7 +48,7 @@ test-all: check setup  ## Pass the tests for CUDA devices too
 lint: setup  ## Check style, types and the direction of imports
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports
 
-SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes anthropometer body_vae_whole)
+SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes anthropometer anthropometer_loss body_vae_whole)
 
 tiny: check setup $(T)/unet_score/report.json $(T)/words_score/report.json $(SCORED)  ## Train the embedded bundle anew (hours; resumes where it stopped)
 	$(RUN)/bolid bundle pack
@@ -59,6 +59,9 @@ $(T)/%/report.json:
 $(T)/clip_score/report.json $(T)/clip_loss/report.json: | $(T)/new
 
 $(T)/attributes/report.json $(T)/anthropometer/report.json: | $(T)/vae/report.json
+
+$(T)/anthropometer_loss/report.json: | $(T)/vae/report.json
+	$(call member,--config configs/tiny/anthropometer.yaml --config configs/tiny/anthropometer_loss.yaml,$(@D))
 
 $(T)/oracle/report.json: | $(T)/unet_opposites/stable-diffusion $(T)/anthropometer/report.json  # both packed: it reads data/tiny
 

@@ -24,6 +24,7 @@ TINY = [
     ["tiny/face.yaml"],
     ["tiny/attributes.yaml"],
     ["tiny/anthropometer.yaml"],
+    ["tiny/anthropometer.yaml", "tiny/anthropometer_loss.yaml"],
     ["tiny/oracle.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_more.yaml"],
@@ -153,6 +154,7 @@ def test_what_scores_has_seen_nobody_that_what_it_scores_has(merged):
         ["tiny/unet.yaml", "tiny/unet_more.yaml"],
         ["tiny/unet.yaml", "tiny/unet_opposites.yaml"],
         ["tiny/clip_loss.yaml"],
+        ["tiny/anthropometer.yaml", "tiny/anthropometer_loss.yaml"],
         ["tiny/oracle.yaml"],
     ):
         assert judges.isdisjoint(people(*chain))

@@ -95,21 +95,30 @@ class OneStep(Estimator):
 
 
 class FewStep(Estimator):
-    """A whole deterministic drawing from pure noise in N steps without guidance, gradients through the last k.
+    """A whole deterministic drawing from pure noise in N steps, gradients through the last k.
 
     The Lightning branch: with a distilled UNet few steps are enough (Guo et al. 2024, PuLID).
 
     Args:
         steps: N.
         last: k.
+        guidance_scale: s in ε = ε_uncond + s·(ε_cond − ε_uncond), with gradients to ε_cond alone; 1 is off. A UNet that
+            was not distilled draws a blur without.
         most: See `Estimator`, as `recompute`.
     """
 
     shares_pose = False
 
-    def __init__(self, steps: int = 4, last: int = 1, most: int | None = None, recompute: bool = False):
+    def __init__(
+        self,
+        steps: int = 4,
+        last: int = 1,
+        guidance_scale: float = 1.0,
+        most: int | None = None,
+        recompute: bool = False,
+    ):
         super().__init__(most, recompute)
-        self.steps, self.last = steps, last
+        self.steps, self.last, self.guidance_scale = steps, last, guidance_scale
 
     def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """See `Estimator.latents`."""
@@ -119,12 +128,18 @@ class FewStep(Estimator):
         text = state.text.take(told)
         embeds, time_ids = [e[told] for e in state.embeds], state.time_ids[told]
         shape, place = state.noisy[told].shape, state.noisy.device
+        nothing = text.where(torch.zeros(shape[0], dtype=torch.bool, device=place), backbone.encode_nothing())
+        nobody = [torch.zeros_like(e) for e in embeds]
         latents = torch.randn(shape, generator=generator, device=place) * scheduler.init_noise_sigma
         for number, timestep in enumerate(scheduler.timesteps):
             with torch.set_grad_enabled(torch.is_grad_enabled() and number >= self.steps - self.last):
                 shown = scheduler.scale_model_input(latents, timestep)
-                predicted = backbone.predict(shown, timestep, text, embeds, time_ids)
-                latents = scheduler.step(predicted.float(), timestep, latents).prev_sample
+                predicted = backbone.predict(shown, timestep, text, embeds, time_ids).float()
+                if self.guidance_scale > 1:
+                    with torch.no_grad():
+                        free = backbone.predict(shown, timestep, nothing, nobody, time_ids).float()
+                    predicted = free + self.guidance_scale * (predicted - free)
+                latents = scheduler.step(predicted, timestep, latents).prev_sample
         return latents, torch.arange(len(latents), device=place)
 
 

@@ -135,6 +135,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
         heads: Attention heads over the views.
         weighted: Whether an encoder sees x·W, or all of the picture x.
         pooling: `attention` over the views, or their plain weighted `mean`.
+        draws: Whether it has a decoder, which only stage 1 needs.
 
     Raises:
         BolidError: If `size` over `shrink` is no multiple of what the decoder's doublings make.
@@ -156,6 +157,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
         heads: int = 4,
         weighted: bool = True,
         pooling: Literal["attention", "mean"] = "attention",
+        draws: bool = True,
     ):
         super().__init__()
         doublings = tuple(decoder_channels or channels[::-1])
@@ -169,8 +171,15 @@ class BodyVAE(ModelMixin, ConfigMixin):
         self.moments = nn.Linear(width, 2 * latent_dim)
         # A code that starts as mostly noise teaches the decoder to ignore it, and then the KL term collapses it.
         nn.init.constant_(self.moments.bias[latent_dim:], -6.0)
-        self.decoder = BodyDecoder(latent_dim, text_dim, doublings, (size[0] // shrink, size[1] // shrink))
+        if draws:
+            self.decoder = BodyDecoder(latent_dim, text_dim, doublings, (size[0] // shrink, size[1] // shrink))
         self.register_buffer("mean_code", torch.zeros(latent_dim))
+
+    def encoder(self) -> BodyVAE:
+        """A copy without the decoder: all that inference needs."""
+        alone = BodyVAE.from_config({**self.config, "draws": False})
+        alone.load_state_dict({k: v for k, v in self.state_dict().items() if not k.startswith("decoder.")})
+        return alone
 
     def encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Posterior:
         """The posterior of a person from 1 to M views.

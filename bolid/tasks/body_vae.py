@@ -264,5 +264,5 @@ class BodyVAETask(BaseTask):
             self.model.mean_code.lerp_(mean.float().mean(0), max(0.01, 1 / (self.global_step + 1)))
 
     def export(self, folder: Path) -> None:
-        """Writes the encoder and decoder as a diffusers-style folder."""
-        self.model.save_pretrained(folder)
+        """Writes the encoder as a diffusers-style folder."""
+        self.model.encoder().save_pretrained(folder)

@@ -53,14 +53,16 @@ def test_one_step_takes_complete_samples_with_little_noise(pipe):
     assert OneStep(below=5)(pipe.backbone, state, torch.Generator()).pictures.shape == (0, 3, *miniature.SIZE)
 
 
-def test_few_step_draws_what_the_stock_pipeline_draws(pipe):
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_few_step_draws_what_the_stock_pipeline_draws(pipe, guidance):
     state = denoising(pipe.backbone, [10, 900])
     noise = torch.randn(state.noisy.shape, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
-        made = FewStep(steps=3)(pipe.backbone, state, torch.Generator().manual_seed(3))
+        made = FewStep(steps=3, guidance_scale=guidance)(pipe.backbone, state, torch.Generator().manual_seed(3))
+    embeds = [torch.cat([torch.zeros_like(e), e]) if guidance > 1 else e for e in state.embeds]
     stock = pipe.backbone.pipeline(
-        miniature.batch(count=2).captions, num_inference_steps=3, guidance_scale=1.0, latents=noise, output_type="pt",
-        ip_adapter_image_embeds=state.embeds, height=miniature.SIZE[0], width=miniature.SIZE[1],
+        miniature.batch(count=2).captions, num_inference_steps=3, guidance_scale=guidance, latents=noise,
+        output_type="pt", ip_adapter_image_embeds=embeds, height=miniature.SIZE[0], width=miniature.SIZE[1],
     ).images  # fmt: skip
     torch.testing.assert_close(made.pictures, stock, atol=2e-4, rtol=0)
     assert made.rows.tolist() == [0, 1]

@@ -226,7 +226,8 @@ def test_the_exported_encoder_is_the_trained_one(task, tmp_path):
     task.export(tmp_path / "body_vae")
     again, batch = BodyVAE.from_pretrained(str(tmp_path / "body_vae")), miniature.batch()
     assert (list(again.config.size), again.config.latent_dim, again.config.text_dim) == (list(miniature.SIZE), 8, 16)
-    assert all(torch.equal(v, again.state_dict()[n]) for n, v in task.model.state_dict().items())
+    trained = {n: v for n, v in task.model.state_dict().items() if not n.startswith("decoder.")}
+    torch.testing.assert_close(again.state_dict(), trained, rtol=0, atol=0)  # the decoder has served its purpose
     ours, theirs = (
         m.eval().encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
         for m in (task.model, again)

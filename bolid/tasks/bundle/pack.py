@@ -25,6 +25,7 @@ MEMBERS = {
     "face/face": "face",
     "attributes/attributes": "attributes",
     "anthropometer/anthropometer": "anthropometer",
+    "anthropometer_loss/anthropometer_loss": "anthropometer_loss",
 }
 SCORES = "scores.json"
 EXACT = "running_var"  # batch norm's variances can be too small for half precision
