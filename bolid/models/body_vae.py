@@ -177,7 +177,8 @@ class BodyVAE(ModelMixin, ConfigMixin):
 
     def encoder(self) -> BodyVAE:
         """A copy without the decoder: all that inference needs."""
-        alone = BodyVAE.from_config({**self.config, "draws": False})
+        settings = {k: v for k, v in self.config.items() if not k.startswith("_")}  # diffusers' own would undo `draws`
+        alone = BodyVAE.from_config(settings | {"draws": False})
         alone.load_state_dict({k: v for k, v in self.state_dict().items() if not k.startswith("decoder.")})
         return alone
 
