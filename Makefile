@@ -5,7 +5,7 @@ DEMO := runs/adapter/demo
 T := runs/tiny
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-all lint tiny ablation table clean check
+.PHONY: help setup demo test test-all lint tiny ablation table losses clean check
 
 # A fit that goes on from its last checkpoint: arguments, run's folder.
 fit = $(RUN)/bolid fit $(1) $(if $(wildcard $(2)/checkpoints/last.ckpt),--ckpt_path $(2)/checkpoints/last.ckpt)
@@ -127,9 +127,11 @@ $(A)/%/report.json: | $(A)/body_supervised/report.json
 # Every way of telling a backbone who is to be drawn, side by side.
 L := runs/table
 TOLD_plain = --config configs/table/common.yaml --config configs/table/plain.yaml
-TOLD_all = --config configs/losses/one_step.yaml --config configs/table/common.yaml --config configs/table/all.yaml
+TOLD_all = $(call GOES_ON,few_step) --config configs/table/all.yaml
 TOLD_image = --config configs/experiment/image_prompt.yaml --config configs/table/common.yaml --config configs/table/image.yaml
 TOLD_oracle = --config configs/table/common.yaml --config configs/table/oracle.yaml
+GOES_ON = $(if $(wildcard configs/losses/$(1).yaml),--config configs/losses/$(1).yaml) \
+  --config configs/table/common.yaml --config configs/table/more.yaml
 TOLD = --config configs/adapter.yaml $(TOLD_$(1)) --trainer.logger.init_args.version $(1)
 
 # Of the same weights in other ways: what is tested of plain alone, and what of plain and of all.
@@ -153,8 +155,21 @@ $(L)/prior/report.json: | $(L)/body_prior
 $(BOTH:%=$(L)/all_%/report.json): $(L)/all_%/report.json: | $(L)/all/report.json
 	$(call again,all,$*)
 
+$(L)/all/report.json: | $(L)/plain/report.json
+
 $(L)/%/report.json:
 	$(call member,$(call TOLD,$*),$(@D))
+
+# What each loss buys, from the same start.
+TERMS := diffusion id id_17 shape clip alignment one_step few_step
+
+losses: check setup $(TERMS:%=$(L)/loss_%/report.json)  ## Measure what each loss of stage 2 buys (hours; resumes)
+	$(RUN)/bolid compare --runs $(TERMS:%=$(L)/loss_%) --out benchmarks/results/losses.json --metrics \
+	  body_shape_error/all body_shape_slope/all clip_score/clip_score/all pose_error/all adherence/shirt/all \
+	  adherence/trousers/all adherence/background/all adherence/pose/all clothes_leak/all fid/clip_score/all
+
+$(TERMS:%=$(L)/loss_%/report.json): $(L)/loss_%/report.json: | $(L)/plain/report.json
+	$(call member,--config configs/adapter.yaml $(call GOES_ON,$*) --trainer.logger.init_args.version loss_$*,$(@D))
 
 clean:  ## Remove the environment and caches, not runs or data
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info

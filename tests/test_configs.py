@@ -49,7 +49,12 @@ REAL = [
         ["adapter.yaml", "table/common.yaml", "table/plain.yaml", f"table/{way}.yaml"]
         for way in ("scales", "prior", "faces", "one_reference", "unguided")
     ),
-    ["adapter.yaml", "losses/one_step.yaml", "table/common.yaml", "table/all.yaml"],
+    ["adapter.yaml", "losses/few_step.yaml", "table/common.yaml", "table/more.yaml", "table/all.yaml"],
+    ["adapter.yaml", "table/common.yaml", "table/more.yaml"],
+    *(
+        ["adapter.yaml", f"losses/{path.name}", "table/common.yaml", "table/more.yaml"]
+        for path in sorted((ROOT / "configs/losses").glob("*.yaml"))
+    ),
     ["adapter.yaml", "experiment/image_prompt.yaml", "table/common.yaml", "table/image.yaml"],
     ["adapter.yaml", "table/common.yaml", "table/oracle.yaml"],
     ["body_vae.yaml"],

@@ -31,17 +31,9 @@ def min_snr_weight(scheduler: SchedulerMixin, timesteps: Tensor, gamma: float) -
     return {"epsilon": clipped / snr.clamp_min(1e-8), "v_prediction": clipped / (snr + 1), "sample": clipped}[kind]
 
 
-def diffusion_loss(predicted: Tensor, target: Tensor, weight: Tensor | None = None, opposed: float = 0.0) -> Tensor:
-    """Mean squared error in float32, optionally weighted per sample (B,) or per latent cell (B, 1, h, w): scalar.
-
-    The mean of the squared errors of two neighbours is ((a + b)/2)² + ((a − b)/2)². Where they are opposites in the
-    same noise, only their bodies can explain the second part, and it counts 1 + `opposed` times.
-    """
-    errors = predicted.float() - target.float()
-    loss = errors.square()
-    if opposed:
-        differing = (errors[::2] - errors[1::2]) / 2
-        loss = loss + opposed * differing.square().repeat_interleave(2, 0)
+def diffusion_loss(predicted: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean squared error in float32, optionally weighted per sample (B,) or per latent cell (B, 1, h, w): scalar."""
+    loss = F.mse_loss(predicted.float(), target.float(), reduction="none")
     if weight is None:
         return loss.mean()
     return (loss * (weight if weight.ndim > 1 else weight[:, None, None, None])).mean()

@@ -60,8 +60,6 @@ class AdapterTask(DrawingTask):
         noise_offset: See `noised`.
         shift: Of the timesteps towards pure noise, above 1; see `noised`. Bodies' outlines are decided at 600 to 850.
         person_weight: Extra weight of the person's latent cells; see `person_weight`.
-        opposed_weight: Extra weight of what differs between the photos of opposites, in data that has them; see
-            `diffusion_loss`.
         encode_once: Whether the latents of photos are kept in memory from epoch to epoch, for data that does not mirror
             them.
         x_gen: Makes the pictures that `losses` look at.
@@ -85,7 +83,6 @@ class AdapterTask(DrawingTask):
         noise_offset: float = 0.0,
         shift: float = 1.0,
         person_weight: float = 0.0,
-        opposed_weight: float = 0.0,
         encode_once: bool = False,
         x_gen: Estimator | None = None,
         losses: list[PictureLoss] | None = None,
@@ -95,7 +92,7 @@ class AdapterTask(DrawingTask):
         super().__init__(backbone, branches, **kwargs)
         self.dropouts = [text_dropout, all_dropout, *(b.dropout for b in branches)]
         self.min_snr_gamma, self.noise_offset = min_snr_gamma, noise_offset
-        self.shift, self.person_weight, self.opposed_weight = shift, person_weight, opposed_weight
+        self.shift, self.person_weight = shift, person_weight
         self.latents = OncePerPhoto() if encode_once else None
         self.x_gen, self.losses, self.alignment = x_gen, nn.ModuleList(losses or []), alignment
         for loss in self.losses:
@@ -151,8 +148,7 @@ class AdapterTask(DrawingTask):
         known = conditions.complete, conditions.text, conditions.embeds, batch.time_ids
         looking = [term for term in active if isinstance(term, PictureLoss)]
         pictures = self.picture_terms(looking, batch, Denoising(noisy, timesteps, predicted, *known), generator)
-        opposed = self.opposed_weight if self.alike == 2 else 0.0
-        return {"diffusion": diffusion_loss(predicted, target, weight, opposed)} | alignment | pictures
+        return {"diffusion": diffusion_loss(predicted, target, weight)} | alignment | pictures
 
     def weight(self, batch: PersonBatch, latents: Tensor, timesteps: Tensor) -> Tensor:
         """How much each latent cell counts in L_diff: (B, 1, h, w)."""

@@ -99,24 +99,6 @@ def test_weighted_diffusion_loss_is_the_weighted_mean_of_samples():
     assert torch.allclose(diffusion_loss(predicted, target, weight), (per_sample * weight).mean())
 
 
-def test_what_opposites_differ_in_can_count_more():
-    predicted, target, weight = torch.randn(4, 4, 2, 2), torch.randn(4, 4, 2, 2), torch.rand(4, 1, 2, 2)
-    torch.testing.assert_close(diffusion_loss(predicted, target, opposed=0.0), diffusion_loss(predicted, target))
-    shared, differing = 0.0, 0.0
-    for a, b, w, v in zip(*((predicted - target)[k::2] for k in (0, 1)), weight[::2], weight[1::2], strict=True):
-        shared = shared + (((a + b) / 2) ** 2 * (w + v)).sum()
-        differing = differing + (((a - b) / 2) ** 2 * (w + v)).sum()
-    same = weight.unflatten(0, (2, 2)).mean(1, keepdim=True).expand(2, 2, 1, 2, 2).flatten(0, 1)
-    torch.testing.assert_close(
-        diffusion_loss(predicted, target, same, opposed=3.0), (shared + 4 * differing) / predicted.numel()
-    )
-    once, moved = (
-        diffusion_loss(predicted + away, target, opposed=3.0) - diffusion_loss(predicted + away, target)
-        for away in (0, 1)
-    )
-    torch.testing.assert_close(once, moved)  # what both err by alike does not count more
-
-
 def test_gaussian_nll_is_torchs_with_the_likeliest_variance_up_to_the_constant():
     x, mean = torch.randn(5, 7), torch.randn(5, 7)
     mse = ((x - mean) ** 2).mean(1)
