@@ -139,7 +139,7 @@ PLAIN := scales prior faces
 BOTH := one_reference unguided
 
 table: check setup $(foreach run,plain all image oracle $(PLAIN) $(BOTH) $(BOTH:%=all_%),$(L)/$(run)/report.json)  ## Compare all columns (hours; resumes)
-	$(RUN)/python benchmarks/adapter_table.py $(L) benchmarks/results/adapter_table.json
+	$(RUN)/python benchmarks/adapter_table.py $(L) benchmarks/results/adapter_table.json docs/scales.png
 
 again = $(RUN)/bolid test $(TOLD) --config configs/table/$(2).yaml --ckpt_path $(L)/$(1)/checkpoints/last.ckpt \
   --trainer.logger.init_args.version $(notdir $(@D))

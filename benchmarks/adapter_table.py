@@ -1,9 +1,9 @@
-"""The comparison that `make table` makes: `python benchmarks/adapter_table.py RUNS OUT.json`.
+"""The comparison that `make table` makes: `python benchmarks/adapter_table.py RUNS OUT.json PLOT.png`.
 
 RUNS holds the tested runs plain, all, image, oracle, scales, prior and faces (`configs/table`), and plain and all
 again with one reference and without guidance, each with a report.json. OUT gets all their numbers as
 `<row>/<column>`, those of the last as `one_reference/<row>/<column>` and `unguided/…`, and what follows from them;
-the page that it prints is a table.
+the page that it prints is a table. PLOT shows how body shape follows the λ of the body branch.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from bolid.core.results import read_report
-from bolid.core.safe_io import write_text
+from bolid.core.safe_io import atomic_path, write_text
 from bolid.reports.report import table
 
 COLUMNS = ("text", "image", "face", "body", "face_body", "all", "other", "oracle", "floor")
@@ -72,17 +74,36 @@ def is_scale(column: str) -> bool:
     return column.replace(".", "", 1).isdigit()
 
 
-def main(runs: Path, out: Path) -> None:
-    """Gathers, derives, writes and prints."""
+def plot(numbers: Mapping[str, float], out: Path) -> None:
+    """Draws the slope of readings on the truth and the error of body shape, with its 95 % interval, over λ."""
+    scales = sorted({column for column in map(column_of, numbers) if is_scale(column)}, key=float)
+    slope, error, low, high = (
+        [numbers[name.format(scale)] for scale in scales]
+        for name in ("body_shape_slope/{}", *(f"body_shape_error/{{}}{bound}" for bound in ("", "/low", "/high")))
+    )
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([float(s) for s in scales], slope, marker="o")
+    left.set(xlabel="λ of the body branch", ylabel="slope of readings on the truth", ylim=(0, None))
+    right.plot([float(s) for s in scales], error, marker="o")
+    right.fill_between([float(s) for s in scales], low, high, alpha=0.2)
+    right.set(xlabel="λ of the body branch", ylabel="body-shape error, standard deviations")
+    with atomic_path(out) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def main(runs: Path, out: Path, picture: Path) -> None:
+    """Gathers, derives, writes, draws and prints."""
     numbers: dict[str, float] = {}
     for run, start in RUNS.items():
         report = read_report(runs / run / "report.json")
         numbers |= {f"{start}{name}": value for name, value in report.items() if name not in ("pictures", "seed")}
     found = derived(numbers)
     write_text(out, json.dumps(numbers | found, indent=2) + "\n")
+    plot(numbers, picture)
     rows = {name: value for name, value in numbers.items() if not is_scale(column_of(name))}
     print("\n".join([*table(rows, COLUMNS), "", *(f"- {name}: {value:.3g}" for name, value in found.items())]))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:4]))

@@ -4,6 +4,7 @@ import json
 import runpy
 
 import pytest
+from PIL import Image
 
 from tests.test_configs import ROOT
 
@@ -22,15 +23,22 @@ def numbers(column):
 def test_the_table_holds_every_number_and_what_follows(tmp_path, capsys):
     for run, columns in RUNS.items():
         write(tmp_path / run, {k: v for column in columns for k, v in numbers(column).items()})
-    scales = {f"body_shape_error/{k / 4:.2f}": abs(k - 3) + 0.5 for k in range(7)}
+    scales = {
+        f"body_shape_{name}/{k / 4:.2f}{bound}": abs(k - 3) + 0.5
+        for k in range(7)
+        for name, bound in (("slope", ""), ("error", ""), ("error", "/low"), ("error", "/high"))
+    }
     write(tmp_path / "scales", scales)
     write(tmp_path / "prior", {"build_words_correlation/prior": 0.6})
     write(tmp_path / "faces", {"face_similarity/face": 0.5})
     for way in ("one_reference", "unguided"):
         write(tmp_path / way, {f"body_shape_error/{column}": 1.0 for column in RUNS["plain"]})
         write(tmp_path / f"all_{way}", {"body_shape_error/all": 0.9})
-    runpy.run_path(str(ROOT / "benchmarks/adapter_table.py"))["main"](tmp_path, tmp_path / "out.json")
+    runpy.run_path(str(ROOT / "benchmarks/adapter_table.py"))["main"](
+        tmp_path, tmp_path / "out.json", tmp_path / "plot.png"
+    )
     found = json.loads((tmp_path / "out.json").read_text())
+    assert Image.open(tmp_path / "plot.png").size == (960, 360)
     assert found["body_shape_error/oracle"] == 0.6
     assert found["body_shape_error/0.50"] == 1.5
     expected = {
