@@ -1,4 +1,5 @@
 VENV ?= .venv
+, := ,
 PYTHON ?= python3
 RUN := $(VENV)/bin
 DEMO := runs/adapter/demo
@@ -124,41 +125,55 @@ $(A)/body_supervised/report.json:
 $(A)/%/report.json: | $(A)/body_supervised/report.json
 	$(call probed,$*) --model.init_args.supervised $|
 
-# Every way of telling a backbone who is to be drawn, side by side.
+# Every way of telling a backbone who is to be drawn, side by side. The branches learn by L_diff first, then the body's what
+# the oracle knows, and go on from there by L_diff alone (plain) or with the other losses.
 L := runs/table
-TOLD_plain = --config configs/table/common.yaml --config configs/table/plain.yaml
+BASE := --config configs/adapter.yaml
+SAME := --config configs/table/common.yaml
+GOES_ON = $(if $(wildcard configs/losses/$(1).yaml),--config configs/losses/$(1).yaml) $(SAME) --config configs/table/more.yaml
+TOLD_plain = $(SAME) --config configs/table/plain.yaml
 TOLD_all = $(call GOES_ON,few_step) --config configs/table/all.yaml
-TOLD_image = --config configs/experiment/image_prompt.yaml --config configs/table/common.yaml --config configs/table/image.yaml
-TOLD_oracle = --config configs/table/common.yaml --config configs/table/oracle.yaml
-GOES_ON = $(if $(wildcard configs/losses/$(1).yaml),--config configs/losses/$(1).yaml) \
-  --config configs/table/common.yaml --config configs/table/more.yaml
-TOLD = --config configs/adapter.yaml $(TOLD_$(1)) --trainer.logger.init_args.version $(1)
+TOLD_image = --config configs/experiment/image_prompt.yaml $(SAME) --config configs/table/image.yaml
+TOLD_oracle = $(SAME) --config configs/table/oracle.yaml
+named = $(BASE) $(1) --trainer.logger.init_args.version $(notdir $(@D))
 
-# Of the same weights in other ways: what is tested of plain alone, and what of plain and of all.
-PLAIN := scales prior faces
+# Of the same weights in other ways: what is tested of plain alone, of all alone, and of both.
 BOTH := one_reference unguided
+TESTED := $(foreach run,plain all image oracle scales prior faces $(BOTH) $(BOTH:%=all_%),$(L)/$(run)/report.json)
 
-table: check setup $(foreach run,plain all image oracle $(PLAIN) $(BOTH) $(BOTH:%=all_%),$(L)/$(run)/report.json)  ## Compare all columns (hours; resumes)
+table: check setup $(TESTED)  ## Compare all columns (hours; resumes)
 	$(RUN)/python benchmarks/adapter_table.py $(L) benchmarks/results/adapter_table.json docs/scales.png
 
-again = $(RUN)/bolid test $(TOLD) --config configs/table/$(2).yaml --ckpt_path $(L)/$(1)/checkpoints/last.ckpt \
-  --trainer.logger.init_args.version $(notdir $(@D))
+$(L)/first/adapter:
+	$(call fit,$(call named,$(TOLD_plain)),$(@D))
 
-$(foreach run,$(PLAIN) $(BOTH),$(L)/$(run)/report.json): $(L)/%/report.json: | $(L)/plain/report.json
-	$(call again,plain,$*)
+$(L)/distilled/adapter: | $(L)/first/adapter $(L)/oracle/report.json
+	$(call fit,$(call named,$(SAME) --config configs/table/distilled.yaml),$(@D))
+
+$(L)/all/report.json: | $(L)/distilled/adapter
+
+$(L)/all/report.json $(L)/image/report.json $(L)/oracle/report.json: $(L)/%/report.json:
+	$(call member,$(call named,$(TOLD_$*)),$(@D))
+
+# A test of a run's weights: run, its options, overlays.
+again = $(RUN)/bolid test $(call named,$(2)) $(3) --ckpt_path $(L)/$(1)/checkpoints/last.ckpt
+
+$(L)/plain/report.json: | $(L)/loss_diffusion/report.json
+	$(call again,loss_diffusion,$(TOLD_plain))
+
+$(L)/prior/report.json $(L)/faces/report.json $(BOTH:%=$(L)/%/report.json): $(L)/%/report.json: | $(L)/plain/report.json
+	$(call again,loss_diffusion,$(TOLD_plain),--config configs/table/$*.yaml)
+
+$(L)/scales/report.json: | $(L)/all/report.json
+	$(call again,all,$(TOLD_all),--config configs/table/scales.yaml)
+
+$(BOTH:%=$(L)/all_%/report.json): $(L)/all_%/report.json: | $(L)/all/report.json
+	$(call again,all,$(TOLD_all),--config configs/table/$*.yaml --model.init_args.columns '[{name: all$(,) branches: [face$(,) body]}]')
 
 $(L)/body_prior: | $(L)/plain/report.json
 	$(RUN)/bolid identity prior --folder data/table --out $@
 
 $(L)/prior/report.json: | $(L)/body_prior
-
-$(BOTH:%=$(L)/all_%/report.json): $(L)/all_%/report.json: | $(L)/all/report.json
-	$(call again,all,$*)
-
-$(L)/all/report.json: | $(L)/plain/report.json
-
-$(L)/%/report.json:
-	$(call member,$(call TOLD,$*),$(@D))
 
 # What each loss buys, from the same start.
 TERMS := diffusion id id_17 shape clip alignment one_step few_step
@@ -168,8 +183,8 @@ losses: check setup $(TERMS:%=$(L)/loss_%/report.json)  ## Measure what each los
 	  body_shape_error/all body_shape_slope/all clip_score/clip_score/all pose_error/all adherence/shirt/all \
 	  adherence/trousers/all adherence/background/all adherence/pose/all clothes_leak/all fid/clip_score/all
 
-$(TERMS:%=$(L)/loss_%/report.json): $(L)/loss_%/report.json: | $(L)/plain/report.json
-	$(call member,--config configs/adapter.yaml $(call GOES_ON,$*) --trainer.logger.init_args.version loss_$*,$(@D))
+$(TERMS:%=$(L)/loss_%/report.json): $(L)/loss_%/report.json: | $(L)/distilled/adapter
+	$(call member,$(call named,$(call GOES_ON,$*)),$(@D))
 
 clean:  ## Remove the environment and caches, not runs or data
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info

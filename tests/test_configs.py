@@ -57,6 +57,7 @@ REAL = [
     ),
     ["adapter.yaml", "experiment/image_prompt.yaml", "table/common.yaml", "table/image.yaml"],
     ["adapter.yaml", "table/common.yaml", "table/oracle.yaml"],
+    ["adapter.yaml", "table/common.yaml", "table/distilled.yaml"],
     ["body_vae.yaml"],
     ["body_vae.yaml", "trainer/cuda.yaml"],
     *(

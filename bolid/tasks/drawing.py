@@ -66,11 +66,13 @@ class Sampling:
         steps: Denoising steps.
         guidance_scale: 1 is off.
         pictures: Of each prompt in tests, each from noise of its own.
+        scheduler: Which of diffusers, by the name of its class; the backbone's own by default.
     """
 
     steps: int = 20
     guidance_scale: float = 3.0
     pictures: int = 1
+    scheduler: str | None = None
 
 
 class DrawingTask(BaseTask):
@@ -105,6 +107,8 @@ class DrawingTask(BaseTask):
         # A list, since names may hold a dot, which a ModuleDict refuses.
         self.by_column = nn.ModuleList(nn.ModuleList(m.clone() for m in metrics or []) for _ in self.columns)
         self.sampling = sampling or Sampling()
+        if self.sampling.scheduler is not None:
+            backbone.draw_with(self.sampling.scheduler)
         self.grid_batch: PersonBatch | None = None
         self.recent: dict[str, list[Tensor]] = {}  # identity -> embeddings of the two people seen last
         self.drawn = 0  # photos this rank's test has drawn

@@ -7,7 +7,7 @@ from zlib import crc32
 
 import pytest
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UniPCMultistepScheduler
 from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 from torchmetrics.utilities import dim_zero_cat
@@ -54,6 +54,18 @@ def test_each_prompt_is_drawn_as_often_as_asked_for_from_noise_of_its_own(folder
     both = torch.cat([first, second]).double().mean()
     assert report.metrics["brightness/text"] == pytest.approx(float(both))
     assert torch.equal(report.rows[0].columns["text"], first[0])
+
+
+def test_a_test_may_draw_by_another_scheduler_of_diffusers_as_diffusers_makes_it(folders):
+    t, b = task(folders), miniature.batch()
+    text = t.draw(b, COLUMNS[0])
+    stock = UniPCMultistepScheduler.from_config(t.backbone.pipeline.scheduler.config)
+    quick = Sampling(2, 2.0, scheduler="UniPCMultistepScheduler")
+    other = AdapterTask(t.backbone, list(t.branches), columns=COLUMNS, sampling=quick)
+    assert other.backbone.pipeline.scheduler.config == stock.config
+    assert not torch.equal(other.draw(b, COLUMNS[0]), text)
+    with pytest.raises(BolidError, match=r"no scheduler 'Euler'.*DDIMScheduler, .*UniPC"):
+        t.backbone.draw_with("Euler")
 
 
 def test_another_person_takes_the_prompts_pose(folders, monkeypatch):

@@ -136,6 +136,20 @@ class Backbone(nn.Module, ABC):
         pipe.prepare_ip_adapter_image_embeds = one_per_picture
         return pipe
 
+    def draw_with(self, scheduler: str) -> None:
+        """Draws by another scheduler of diffusers, with the noise schedule that the model was trained with.
+
+        Args:
+            scheduler: Name of its class, such as UniPCMultistepScheduler.
+
+        Raises:
+            BolidError: If diffusers has none of that name, or it cannot draw for this model.
+        """
+        kinds = {kind.__name__: kind for kind in self.pipeline.scheduler.compatibles}
+        if scheduler not in kinds:
+            raise BolidError(f"no scheduler {scheduler!r} can draw here; there are {', '.join(sorted(kinds))}")
+        self.pipeline.scheduler = kinds[scheduler].from_config(self.pipeline.scheduler.config)
+
     @property
     def latent_scale(self) -> int:
         """Pixels per latent cell."""

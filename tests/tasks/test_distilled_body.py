@@ -1,0 +1,80 @@
+"""The body branch that learns the oracle's words, on miniatures: what it takes over, leaves and refuses."""
+
+import pytest
+import torch
+
+from bolid.core.errors import BolidError
+from bolid.models.backbones import StableDiffusion
+from bolid.models.branches import BodyBranch, FaceBranch, TrueBodyBranch
+from bolid.tasks import AdapterTask, DistilledBodyTask
+from tests import miniature
+from tests.data.fabricate import fabricate_bodies
+from tests.quiet import quiet_trainer
+from tests.tasks.adapters import batches
+
+LAYER = "backbone.unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.processor.to_{}_ip.{}.weight"
+
+
+@pytest.fixture
+def people(tmp_path):
+    (tmp_path / "people").mkdir()
+    fabricate_bodies(tmp_path / "people", miniature.batch().identities)
+    return tmp_path / "people"
+
+
+def fitted(folders, tmp_path, branches):
+    """Checkpoint of two steps of L_diff."""
+    torch.manual_seed(1)
+    task = AdapterTask(StableDiffusion(str(folders["sd"])), branches, optimizer=lambda p: torch.optim.SGD(p, 1.0))
+    fit = quiet_trainer(tmp_path)
+    fit.fit(task, batches(2))
+    fit.save_checkpoint(tmp_path / "teacher.ckpt")
+    return tmp_path / "teacher.ckpt"
+
+
+def pupil(folders, people, teacher, **more):
+    torch.manual_seed(0)
+    branches = [FaceBranch(), BodyBranch(str(folders["body"]), num_tokens=3)]
+    oracle = TrueBodyBranch(people, num_tokens=3)
+    return DistilledBodyTask(oracle, teacher, StableDiffusion(str(folders["sd"])), branches, **more)
+
+
+def test_k_and_v_become_the_oracles_the_projector_learns_its_tokens_and_the_face_stays(folders, people, tmp_path):
+    teacher = fitted(folders, tmp_path, [TrueBodyBranch(people, num_tokens=3)])
+    task = pupil(folders, people, teacher, optimizer=lambda p: torch.optim.AdamW(p, 1e-2))
+    before = {name: value.clone() for name, value in task.state_dict().items()}
+    quiet_trainer(tmp_path, max_steps=60, max_epochs=-1).fit(task, batches(1))
+    after, taught = task.state_dict(), torch.load(teacher, weights_only=True)["state_dict"]
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert all("layers.1" in n or "_ip.1" in n or n.startswith("taught") for n in moved)
+    for kind in "kv":
+        assert torch.equal(after[LAYER.format(kind, 1)], taught[LAYER.format(kind, 0)])
+    first = pupil(folders, people, teacher)
+    first.taught.load_state_dict(task.taught.state_dict())
+    batch = miniature.batch()
+    assert task.distance(batch) < 0.2 * first.distance(batch)
+
+
+def test_the_distance_is_between_what_both_projectors_say(folders, people, tmp_path):
+    task, batch = pupil(folders, people, tmp_path / "none.ckpt"), miniature.batch()
+    code = task.branches[1].embed(batch, torch.Generator().manual_seed(3))
+    truth = TrueBodyBranch(people).embed(batch)
+    said = task.backbone.unet.encoder_hid_proj.image_projection_layers[1](code)
+    expected = (said - task.taught(truth)).square().mean()
+    torch.testing.assert_close(task.distance(batch, torch.Generator().manual_seed(3)), expected)
+
+
+def test_a_teacher_that_does_not_fit_is_refused(folders, people, tmp_path):
+    def fit(task):
+        quiet_trainer(tmp_path).fit(task, batches(1))
+
+    with pytest.raises(BolidError, match="teacher: no checkpoint at"):
+        fit(pupil(folders, people, tmp_path / "none.ckpt"))
+    two = fitted(folders, tmp_path, [TrueBodyBranch(people, num_tokens=3), FaceBranch()])
+    with pytest.raises(BolidError, match="not fitted with one branch, of true proportions"):
+        fit(pupil(folders, people, two))
+    wider = fitted(folders, tmp_path, [TrueBodyBranch(people, num_tokens=5)])
+    with pytest.raises(BolidError, match="fitted with other sizes"):
+        fit(pupil(folders, people, wider))
+    with pytest.raises(BolidError, match="teaches a body branch, and there is none among face"):
+        DistilledBodyTask(TrueBodyBranch(people), wider, StableDiffusion(str(folders["sd"])), [FaceBranch()])
