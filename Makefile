@@ -137,7 +137,7 @@ TOLD_image = --config configs/experiment/image_prompt.yaml $(SAME) --config conf
 TOLD_oracle = $(SAME) --config configs/table/oracle.yaml
 named = $(BASE) $(1) --trainer.logger.init_args.version $(notdir $(@D))
 
-# Of the same weights in other ways: what is tested of plain alone, of all alone, and of both.
+# What is tested of the weights of plain and of those of all.
 BOTH := one_reference unguided
 TESTED := $(foreach run,plain all image oracle scales prior faces $(BOTH) $(BOTH:%=all_%),$(L)/$(run)/report.json)
 
@@ -161,16 +161,16 @@ again = $(RUN)/bolid test $(call named,$(2)) $(3) --ckpt_path $(L)/$(1)/checkpoi
 $(L)/plain/report.json: | $(L)/loss_diffusion/report.json
 	$(call again,loss_diffusion,$(TOLD_plain))
 
-$(L)/prior/report.json $(L)/faces/report.json $(BOTH:%=$(L)/%/report.json): $(L)/%/report.json: | $(L)/plain/report.json
+$(L)/faces/report.json $(BOTH:%=$(L)/%/report.json): $(L)/%/report.json: | $(L)/plain/report.json
 	$(call again,loss_diffusion,$(TOLD_plain),--config configs/table/$*.yaml)
 
-$(L)/scales/report.json: | $(L)/all/report.json
-	$(call again,all,$(TOLD_all),--config configs/table/scales.yaml)
+$(L)/scales/report.json $(L)/prior/report.json: $(L)/%/report.json: | $(L)/all/report.json
+	$(call again,all,$(TOLD_all),--config configs/table/$*.yaml)
 
 $(BOTH:%=$(L)/all_%/report.json): $(L)/all_%/report.json: | $(L)/all/report.json
 	$(call again,all,$(TOLD_all),--config configs/table/$*.yaml --model.init_args.columns '[{name: all$(,) branches: [face$(,) body]}]')
 
-$(L)/body_prior: | $(L)/plain/report.json
+$(L)/body_prior: | $(L)/all/report.json
 	$(RUN)/bolid identity prior --folder data/table --out $@
 
 $(L)/prior/report.json: | $(L)/body_prior

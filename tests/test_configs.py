@@ -47,9 +47,13 @@ REAL = [
     ["adapter.yaml", "table/common.yaml", "table/plain.yaml"],
     *(
         ["adapter.yaml", "table/common.yaml", "table/plain.yaml", f"table/{way}.yaml"]
-        for way in ("scales", "prior", "faces", "one_reference", "unguided")
+        for way in ("faces", "one_reference", "unguided")
     ),
     ["adapter.yaml", "losses/few_step.yaml", "table/common.yaml", "table/more.yaml", "table/all.yaml"],
+    *(
+        ["adapter.yaml", "losses/few_step.yaml", "table/common.yaml", "table/more.yaml", "table/all.yaml", way]
+        for way in ("table/scales.yaml", "table/prior.yaml", "table/one_reference.yaml", "table/unguided.yaml")
+    ),
     ["adapter.yaml", "table/common.yaml", "table/more.yaml"],
     *(
         ["adapter.yaml", f"losses/{path.name}", "table/common.yaml", "table/more.yaml"]

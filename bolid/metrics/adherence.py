@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import PersonBatch
 from bolid.core.wording import ATTRIBUTES, attributes
 from bolid.experts.perception import AttributeReader
-from bolid.metrics.base import PictureMetric, full_precision
+from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.interval import PersonScores
 
 UNSAID = -1
 
@@ -24,28 +26,36 @@ class PromptAdherence(PictureMetric):
     """
 
     higher_is_better = True
-    asked: Tensor
-    shown: Tensor
+    shown: list[Tensor]
+    people: list[Tensor]
 
     def __init__(self, reader: AttributeReader) -> None:
         super().__init__()
         self.reader = reader
-        self.add_sum("asked", len(ATTRIBUTES))
-        self.add_sum("shown", len(ATTRIBUTES))
+        self.add_rows("shown", len(ATTRIBUTES))  # 1 or 0, not a number where nothing was asked for
+        self.add_rows("people", dtype=torch.int64)
 
     @full_precision
     def update(self, pictures: Tensor, batch: PersonBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1, compared with `batch.captions`, which they were drawn from."""
         wanted, found = attribute_labels(batch.captions), self.reader.read(pictures)
-        for row, name in enumerate(ATTRIBUTES):
-            label = wanted[name].to(pictures.device)
-            self.asked[row] += (label != UNSAID).sum()
-            self.shown[row] += (label == found[name]).sum()
+        labels = torch.stack([wanted[name] for name in ATTRIBUTES], 1).to(pictures.device)  # (B, A)
+        shown = (labels == torch.stack([found[name] for name in ATTRIBUTES], 1)).float()
+        self.shown.append(shown.masked_fill(labels == UNSAID, torch.nan))
+        self.people.append(numbered(batch.identities).to(pictures.device))
 
     def compute(self) -> dict[str, Tensor]:
         """`adherence/<attribute>`; not a number where no caption said anything of it."""
+        shares = dim_zero_cat(self.shown).double().nanmean(0).float()
+        return {f"adherence/{name}": share for name, share in zip(ATTRIBUTES, shares, strict=True)}
+
+    def person_scores(self) -> dict[str, PersonScores]:
+        """See `PictureMetric`."""
+        with self.sync_context():
+            shown, people = dim_zero_cat(self.shown), dim_zero_cat(self.people)
         return {
-            f"adherence/{name}": share.float() for name, share in zip(ATTRIBUTES, self.shown / self.asked, strict=True)
+            f"adherence/{name}": PersonScores(shown[asked, row], people[asked])
+            for row, (name, asked) in enumerate(zip(ATTRIBUTES, shown.isfinite().T, strict=True))
         }
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from bolid.core.schema import PersonBatch
-from bolid.metrics.interval import PersonScores
+from bolid.metrics.interval import Interval, PersonScores
 
 
 class PictureMetric(Metric, ABC):
@@ -73,6 +73,10 @@ class PictureMetric(Metric, ABC):
 
         Only of metrics that are such a mean: their reports have intervals.
         """
+        return {}
+
+    def other_intervals(self) -> dict[str, Interval]:
+        """Metric name -> interval of metrics that are no such mean, where they have one; every rank must ask."""
         return {}
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import PersonBatch
 from bolid.experts.clip import ClipModel
-from bolid.metrics.base import PictureMetric, full_precision
+from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.interval import PersonScores
 
 
 class ClipScore(PictureMetric):
@@ -19,24 +22,37 @@ class ClipScore(PictureMetric):
     """
 
     higher_is_better = True
-    total: Tensor  # with the own prompts, and with others'
-    count: Tensor
+    own: list[Tensor]
+    shuffled: list[Tensor]
+    people: list[Tensor]
 
     def __init__(self, clip: ClipModel) -> None:
         super().__init__()
         self.clip = clip
-        self.add_sum("total", 2)
-        self.add_sum("count", 2)
+        self.add_rows("own")
+        self.add_rows("shuffled")  # not a number where a batch was of one picture
+        self.add_rows("people", dtype=torch.int64)
 
     @full_precision
     def update(self, pictures: Tensor, batch: PersonBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1, compared with `batch.captions`, which they were drawn from."""
         seen, told = self.clip.encode_images(pictures), self.clip.encode_texts(batch.captions)
-        for row, texts in enumerate((told, told.roll(1, 0)) if len(told) > 1 else (told,)):
-            self.total[row] += (100 * (seen * texts).sum(1)).clamp_min(0).double().sum()
-            self.count[row] += len(pictures)
+        own, shuffled = ((100 * (seen * texts).sum(1)).clamp_min(0) for texts in (told, told.roll(1, 0)))
+        self.own.append(own)
+        self.shuffled.append(shuffled if len(told) > 1 else torch.full_like(own, torch.nan))
+        self.people.append(numbered(batch.identities).to(own.device))
 
     def compute(self) -> dict[str, Tensor]:
         """`clip_score/<network>` and, unless every batch was of one picture, `clip_score_shuffled/<network>`."""
-        own, others = (self.total / self.count).float()
-        return {f"clip_score/{self.clip.name}": own, f"clip_score_shuffled/{self.clip.name}": others}
+        own, shuffled = dim_zero_cat(self.own).double().mean(), dim_zero_cat(self.shuffled).double().nanmean()
+        return {f"clip_score/{self.clip.name}": own.float(), f"clip_score_shuffled/{self.clip.name}": shuffled.float()}
+
+    def person_scores(self) -> dict[str, PersonScores]:
+        """See `PictureMetric`."""
+        with self.sync_context():
+            own, shuffled, people = (dim_zero_cat(rows) for rows in (self.own, self.shuffled, self.people))
+        known = shuffled.isfinite()
+        return {
+            f"clip_score/{self.clip.name}": PersonScores(own, people),
+            f"clip_score_shuffled/{self.clip.name}": PersonScores(shuffled[known], people[known]),
+        }

@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from bolid.core.schema import PersonBatch
-from bolid.experts.base import FeatureNetwork
-from bolid.metrics.base import PictureMetric, full_precision, real_pictures
+from bolid.metrics.feature_sets import FeatureSets
 
 
-class FID(PictureMetric):
-    """Distance between Gaussians fitted to the features of photos and of pictures; 0 is best.
+class FID(FeatureSets):
+    """Distance between Gaussians fitted to the features of photos and of pictures; see `FeatureSets`.
 
     Biased upwards with few pictures: compare only values from equal numbers of them.
-
-    Args:
-        network: Gives the features. Values of two networks cannot be compared, so its name is in the metric's.
     """
 
-    higher_is_better = False
+    kind = "fid"
 
-    def __init__(self, network: FeatureNetwork) -> None:
-        super().__init__()
-        self.network = network
-        for kind in ("real", "fake"):
-            self.add_sum(f"{kind}_count")
-            self.add_sum(f"{kind}_sum", network.num_features)
-            self.add_sum(f"{kind}_outer", network.num_features, network.num_features)
+    def distance(self, real: Tensor, fake: Tensor) -> Callable[[Tensor], Tensor]:
+        """See `FeatureSets.distance`."""
+        return lambda weights: frechet_distance(*gaussian(real, weights), *gaussian(fake, weights))
 
-    @full_precision
-    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1 and the batch's photos."""
-        for kind, shown in (("real", real_pictures(batch)), ("fake", pictures)):
-            features = self.network.features(shown).double()  # (B, F)
-            setattr(self, f"{kind}_count", getattr(self, f"{kind}_count") + len(features))
-            setattr(self, f"{kind}_sum", getattr(self, f"{kind}_sum") + features.sum(0))
-            setattr(self, f"{kind}_outer", getattr(self, f"{kind}_outer") + features.T @ features)
 
-    def compute(self) -> dict[str, Tensor]:
-        """`fid/<network>`; not a number below two pictures."""
-        return {f"fid/{self.network.name}": frechet_distance(*self._gaussian("real"), *self._gaussian("fake")).float()}
-
-    def _gaussian(self, kind: str) -> tuple[Tensor, Tensor]:
-        count, mean = getattr(self, f"{kind}_count"), getattr(self, f"{kind}_sum") / getattr(self, f"{kind}_count")
-        return mean, (getattr(self, f"{kind}_outer") - count * mean.outer(mean)) / (count - 1)
+def gaussian(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (F,) and covariance (F, F) of features (N, F) that count so many times, (N,)."""
+    count = weights.sum()
+    mean = weights @ features / count
+    away = features - mean
+    return mean, (away * weights[:, None]).T @ away / (count - 1)
 
 
 def frechet_distance(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
 from bolid.experts.base import FeatureNetwork
-from bolid.metrics.base import PictureMetric, full_precision
+from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.interval import Interval, resampled
 
 
 class InceptionScore(PictureMetric):
@@ -17,38 +20,51 @@ class InceptionScore(PictureMetric):
 
     Args:
         network: Gives the classes' probabilities; its name is in the metric's.
+        resamples: Bootstrap resamples of people for the interval; 0 for none.
 
     Raises:
         BolidError: if the network has fewer than two classes.
     """
 
     higher_is_better = True
-    count: Tensor
-    probability: Tensor
-    negative_entropy: Tensor
+    logits: list[Tensor]
+    people: list[Tensor]
 
-    def __init__(self, network: FeatureNetwork) -> None:
+    def __init__(self, network: FeatureNetwork, resamples: int = 0) -> None:
         super().__init__()
         if network.num_classes < 2:
             raise BolidError(
                 f"InceptionScore: {network.name} tells {network.num_classes} classes apart; name at least 2."
             )
-        self.network = network
-        self.add_sum("count")
-        self.add_sum("probability", network.num_classes)
-        self.add_sum("negative_entropy")
+        self.network, self.resamples = network, resamples
+        self.add_rows("logits", network.num_classes)
+        self.add_rows("people", dtype=torch.int64)
 
     @full_precision
     def update(self, pictures: Tensor, batch: PersonBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1."""
-        log_probability = self.network.logits(pictures).double().log_softmax(1)  # (B, K)
-        probability = log_probability.exp()
-        self.count += len(pictures)
-        self.probability += probability.sum(0)
-        self.negative_entropy += (probability * log_probability).sum()
+        self.logits.append(self.network.logits(pictures))
+        self.people.append(numbered(batch.identities).to(pictures.device))
 
     def compute(self) -> dict[str, Tensor]:
         """`inception_score/<network>`."""
-        mean = self.probability / self.count
-        divergence = self.negative_entropy / self.count - mean.xlogy(mean).sum()
-        return {f"inception_score/{self.network.name}": divergence.exp().float()}
+        logits = dim_zero_cat(self.logits)
+        score = inception_score(logits, torch.ones_like(logits[:, 0], dtype=torch.float64))
+        return {f"inception_score/{self.network.name}": score.float()}
+
+    def other_intervals(self) -> dict[str, Interval]:
+        """See `PictureMetric`."""
+        if not self.resamples:
+            return {}
+        with self.sync_context():
+            logits, people = dim_zero_cat(self.logits), dim_zero_cat(self.people)
+        found = resampled(people, lambda weights: inception_score(logits, weights), self.resamples)
+        return {f"inception_score/{self.network.name}": found}
+
+
+def inception_score(logits: Tensor, weights: Tensor) -> Tensor:
+    """The score of logits (N, K) that count so many times, (N,) float64: scalar, not a number without any."""
+    log_probability = logits.double().log_softmax(1)
+    probability, share = log_probability.exp(), weights / weights.sum()
+    mean = share @ probability
+    return (share @ (probability * log_probability).sum(1) - mean.xlogy(mean).sum()).exp()

@@ -7,9 +7,11 @@ from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 LEVEL = 0.95  # of confidence
+ERRORS = 1.96  # standard errors of that level, of a normal distribution
 RESAMPLES = 9999
 TOGETHER = 1000  # resamples that are in memory at a time
 
@@ -82,6 +84,31 @@ def _bootstrapped(parts: Sequence[PersonScores], combine: Callable[..., np.ndarr
     return Interval(value, float(bounds.low), float(bounds.high))
 
 
+def resampled(people: Tensor, statistic: Callable[[Tensor], Tensor], resamples: int) -> Interval:
+    """What is no mean of pictures, such as a distance between sets, and two standard errors (1.96) to either side.
+
+    The errors are of bootstrap resamples of people. Their percentiles would lie too high: a resample shows fewer
+    different people, and sets of fewer pictures are further apart.
+
+    Args:
+        people: (N,) int64, equal for equal people (see `numbered`).
+        statistic: How many times each picture counts, (N,) float64, to a scalar.
+        resamples: Number of resamples, 2 at least.
+
+    Returns:
+        Bounds are not numbers below two people.
+    """
+    _, rows = people.unique(return_inverse=True)
+    count = len(people.unique())
+    value = float(statistic(torch.ones(len(rows), dtype=torch.float64, device=rows.device)))
+    if count < 2:
+        return Interval(value, np.nan, np.nan)
+    times = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), resamples)
+    found = [float(statistic(torch.from_numpy(t).to(rows.device)[rows].double())) for t in times]
+    away = ERRORS * float(np.std(found, ddof=1))
+    return Interval(value, value - away, value + away)
+
+
 def intervals(
     columns: Mapping[str, Mapping[str, PersonScores]], differences: Iterable[tuple[str, str]]
 ) -> dict[str, float]:
@@ -97,7 +124,7 @@ def intervals(
     found: dict[str, float] = {}
     for column, metrics in columns.items():
         for metric, scores in metrics.items():
-            found |= _bounds(f"{metric}/{column}", interval(scores))
+            found |= bounds(f"{metric}/{column}", interval(scores))
     for minuend, subtrahend in differences:
         for metric, scores in columns[minuend].items():
             name, difference = f"{metric}/{minuend}-{subtrahend}", interval(scores, columns[subtrahend][metric])
@@ -107,10 +134,11 @@ def intervals(
 
 def with_bounds(name: str, found: Interval) -> dict[str, float]:
     """The value by its name, and the bounds by `<name>/low` and `/high`."""
-    return {name: found.value} | _bounds(name, found)
+    return {name: found.value} | bounds(name, found)
 
 
-def _bounds(name: str, found: Interval) -> dict[str, float]:
+def bounds(name: str, found: Interval) -> dict[str, float]:
+    """The bounds alone; see `with_bounds`."""
     return {f"{name}/low": found.low, f"{name}/high": found.high}
 
 

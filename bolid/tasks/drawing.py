@@ -17,7 +17,7 @@ from bolid.core.ranks import gather
 from bolid.core.results import Report, SheetRow
 from bolid.core.schema import PersonBatch
 from bolid.metrics.base import PictureMetric
-from bolid.metrics.interval import PersonScores, gap_closed, intervals, with_bounds
+from bolid.metrics.interval import PersonScores, bounds, gap_closed, intervals, with_bounds
 from bolid.models.attention import install_branches
 from bolid.models.backbones import Backbone
 from bolid.models.branches import IdentityBranch
@@ -212,17 +212,16 @@ class DrawingTask(BaseTask):
 
     def report(self) -> Report:
         """What the test measured so far, on all ranks together; every rank must ask."""
-        values = {
-            f"{key}/{name}": float(value)
-            for name, metrics in self.metrics.items()
-            for metric in metrics
-            for key, value in metric.compute().items()
-        }
+        measured = [(name, metric) for name, metrics in self.metrics.items() for metric in metrics]
+        values = {f"{key}/{name}": float(v) for name, metric in measured for key, v in metric.compute().items()}
         people = {
             name: {k: v for m in metrics for k, v in m.person_scores().items()}
             for name, metrics in self.metrics.items()
         }
         values |= intervals(people, comparisons(self.columns)) | body_gaps(people, self.columns)
+        for name, metric in measured:
+            for key, found in metric.other_intervals().items():
+                values |= bounds(f"{key}/{name}", found)
         pictures = self.trainer.strategy.reduce(torch.tensor(self.drawn, device=self.device), reduce_op="sum")
         return Report(metrics=values, pictures=int(pictures), seed=self.seed, rows=list(self.sheet.values()))
 

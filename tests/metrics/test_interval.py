@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from bolid.metrics.interval import PersonScores, gap_closed, interval, intervals, with_bounds
+from bolid.metrics.interval import PersonScores, gap_closed, interval, intervals, resampled, with_bounds
 
 
 def people(count, pictures, spread, seed=0, shift=0.0):
@@ -119,3 +119,13 @@ def test_without_a_gap_there_is_no_share_of_it():
 def test_a_value_stands_with_its_bounds():
     found = interval(people(20, 2, 1.0))
     assert with_bounds("m", found) == {"m": found.value, "m/low": found.low, "m/high": found.high}
+
+
+def test_of_what_is_no_mean_the_bounds_are_two_bootstrap_errors_away():
+    found = people(300, 4, 2.0)
+    means = found.scores.reshape(300, 4).mean(1).numpy()
+    ours = resampled(found.people, lambda weights: weights @ found.scores / weights.sum(), 400)
+    np.testing.assert_allclose(ours, [found.scores.mean().item(), *by_hand(means)], atol=0.03)
+    alone = resampled(torch.zeros(5, dtype=torch.int64), lambda weights: weights.sum(), 10)
+    assert alone.value == 5
+    assert np.isnan(alone[1:]).all()

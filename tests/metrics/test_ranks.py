@@ -38,10 +38,13 @@ def scores(shares: list[slice], folder: str) -> dict[str, float]:
     generator = torch.Generator().manual_seed(1)
     photos, pictures = torch.rand(2, 30, 3, 4, 4, generator=generator)
     found = {}
-    for metric in (FID(Pixels()), KID(Pixels()), InceptionScore(Pixels())):
+    for metric in (FID(Pixels(), 10), KID(Pixels(), 10), InceptionScore(Pixels(), 10)):
         for share in shares:
-            metric.update(pictures[share], make_batch(photos[share] * 2 - 1))
+            batch = make_batch(photos[share] * 2 - 1)
+            batch.identities = [f"p{number % 5}" for number in range(30)[share]]
+            metric.update(pictures[share], batch)
         found |= {name: value.item() for name, value in metric.compute().items()}
+        found |= {f"{name}/high": around.high for name, around in metric.other_intervals().items()}
     return found | shapes(shares, folder)
 
 

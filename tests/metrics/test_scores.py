@@ -10,7 +10,7 @@ from torch import nn
 from bolid.core.errors import BolidError
 from bolid.metrics.clip import ClipScore
 from bolid.metrics.fid import FID
-from bolid.metrics.inception_score import InceptionScore
+from bolid.metrics.inception_score import InceptionScore, inception_score
 from bolid.metrics.kid import KID
 
 
@@ -144,3 +144,45 @@ def test_the_name_tells_the_network(pixels, drawn):
     for metric, name in ((FID(pixels), "fid"), (KID(pixels), "kid"), (InceptionScore(pixels), "inception_score")):
         metric.update(drawn[1], make_batch(drawn[0]))
         assert list(metric.compute()) == [f"{name}/pixels"]
+
+
+@pytest.mark.parametrize("kind", [FID, InceptionScore])
+def test_a_picture_that_counts_twice_is_two_pictures(kind, pixels, drawn):
+    times = torch.arange(40) % 3
+    real, fake = (torch.from_numpy(f) for f in features(pixels, *drawn))
+    twice = [x.repeat_interleave(times, 0) for x in drawn]
+    weighted = {
+        FID: lambda: FID(pixels).distance(real, fake)(times.double()),
+        InceptionScore: lambda: inception_score(pixels.logits(drawn[1]), times.double()),
+    }[kind]()
+    assert weighted.item() == pytest.approx(score(kind(pixels), *twice, pieces=(9, len(twice[0]) - 9, 0)), rel=1e-5)
+
+
+def test_for_kid_a_picture_that_counts_twice_is_no_pair(pixels, drawn):
+    times = torch.arange(40) % 3
+    real, fake = features(pixels, *drawn)
+
+    def kernel(x, y):
+        return (x @ y / len(x) + 1) ** 3
+
+    def mean(x, y, same):
+        pairs = [(i, j) for i in range(40) for j in range(40) if not (same and i == j)]
+        weights = np.array([float(times[i] * times[j]) for i, j in pairs])
+        return (weights * [kernel(x[i], y[j]) for i, j in pairs]).sum() / weights.sum()
+
+    expected = mean(real, real, True) + mean(fake, fake, True) - 2 * mean(real, fake, False)
+    found = KID(pixels).distance(torch.from_numpy(real), torch.from_numpy(fake))(times.double())
+    assert found.item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", [FID, KID, InceptionScore])
+def test_sets_have_an_interval_around_their_value_where_one_is_asked_for(kind, pixels, drawn):
+    metric = kind(pixels, resamples=50)
+    value = score(metric, *drawn)
+    ((name, found),) = metric.other_intervals().items()
+    assert found.value == pytest.approx(value, rel=1e-5)
+    assert 0 < found.value - found.low == pytest.approx(found.high - found.value)
+    assert name in metric.compute()
+    quiet = kind(pixels)
+    score(quiet, *drawn)
+    assert quiet.other_intervals() == {}
