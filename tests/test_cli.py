@@ -160,14 +160,7 @@ def test_every_overlay_runs_with_a_miniature_in_place_of_the_weights(run, photos
             "--data.init_args.size",
             "[96,64]",
         ]
-    if "losses" in overlay:  # from the first step on
-        words += ["--model.losses", yaml.safe_dump(started(ROOT / "configs" / overlay), default_flow_style=True)]
     assert run("fit", *words, "--trainer.fast_dev_run", "true")[0] == 0
-
-
-def started(overlay):
-    losses = yaml.safe_load(overlay.read_text())["model"]["init_args"].get("losses", [])
-    return [loss | {"init_args": loss["init_args"] | {"start": 0}} for loss in losses]
 
 
 def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, photos, tmp_path):
