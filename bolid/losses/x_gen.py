@@ -128,14 +128,16 @@ class FewStep(Estimator):
         text = state.text.take(told)
         embeds, time_ids = [e[told] for e in state.embeds], state.time_ids[told]
         shape, place = state.noisy[told].shape, state.noisy.device
-        nothing = text.where(torch.zeros(shape[0], dtype=torch.bool, device=place), backbone.encode_nothing())
-        nobody = [torch.zeros_like(e) for e in embeds]
+        guided = self.guidance_scale > 1
+        if guided:
+            nothing = text.where(torch.zeros(shape[0], dtype=torch.bool, device=place), backbone.encode_nothing())
+            nobody = [torch.zeros_like(e) for e in embeds]
         latents = torch.randn(shape, generator=generator, device=place) * scheduler.init_noise_sigma
         for number, timestep in enumerate(scheduler.timesteps):
             with torch.set_grad_enabled(torch.is_grad_enabled() and number >= self.steps - self.last):
                 shown = scheduler.scale_model_input(latents, timestep)
                 predicted = backbone.predict(shown, timestep, text, embeds, time_ids).float()
-                if self.guidance_scale > 1:
+                if guided:
                     with torch.no_grad():
                         free = backbone.predict(shown, timestep, nothing, nobody, time_ids).float()
                     predicted = free + self.guidance_scale * (predicted - free)
