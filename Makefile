@@ -125,8 +125,8 @@ $(A)/body_supervised/report.json:
 $(A)/%/report.json: | $(A)/body_supervised/report.json
 	$(call probed,$*) --model.init_args.supervised $|
 
-# Every way of telling a backbone who is to be drawn, side by side. The branches learn by L_diff first, then the body's what
-# the oracle knows, and go on from there by L_diff alone (plain) or with the other losses.
+# Every way of telling a backbone who is to be drawn, side by side. The oracle and a face branch learn by L_diff, the body
+# branch then what the oracle knows, and both go on from there by L_diff alone (plain) or with the other losses.
 L := runs/table
 BASE := --config configs/adapter.yaml
 SAME := --config configs/table/common.yaml
@@ -144,10 +144,7 @@ TESTED := $(foreach run,plain all image oracle scales prior faces $(BOTH) $(BOTH
 table: check setup $(TESTED)  ## Compare all columns (hours; resumes)
 	$(RUN)/python benchmarks/adapter_table.py $(L) benchmarks/results/adapter_table.json docs/scales.png
 
-$(L)/first/adapter:
-	$(call fit,$(call named,$(TOLD_plain)),$(@D))
-
-$(L)/distilled/adapter: | $(L)/first/adapter $(L)/oracle/report.json
+$(L)/distilled/adapter: | $(L)/oracle/report.json
 	$(call fit,$(call named,$(SAME) --config configs/table/distilled.yaml),$(@D))
 
 $(L)/all/report.json: | $(L)/distilled/adapter

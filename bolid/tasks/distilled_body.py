@@ -25,42 +25,52 @@ class DistilledBodyTask(AdapterTask):
     Generalised distillation (Lopez-Paz et al. 2016): rendered people's proportions are privileged information, which
     training has and drawing lacks. L_diff tells little of shape in each step, so that an oracle learns much sooner off
     7 exact numbers how pictures follow a body than the body branch does off 64 that mean other things too. No UNet runs
-    here; other branches keep what `init_from` gave them. With several processes DDP must be told to find unused
-    parameters.
+    here; other branches become the teacher's. With several processes DDP must be told to find unused parameters.
 
     Args:
-        oracle: The branch that the teacher was fitted with.
-        teacher: Checkpoint of a fit of `oracle` as the only branch.
+        oracle: The branch that the teacher was fitted with in the place of the body branch.
+        teacher: Checkpoint of that fit.
         backbone: See `AdapterTask`, as the rest.
+        strength: What V of the body branch is multiplied by, as λ would multiply what it says.
 
     Raises:
         BolidError: If there is no body branch.
     """
 
     def __init__(
-        self, oracle: TrueBodyBranch, teacher: Path, backbone: Backbone, branches: list[IdentityBranch], **kwargs: Any
+        self,
+        oracle: TrueBodyBranch,
+        teacher: Path,
+        backbone: Backbone,
+        branches: list[IdentityBranch],
+        strength: float = 1.0,
+        **kwargs: Any,
     ):
         super().__init__(backbone, branches, **kwargs)
         names = [branch.name for branch in branches]
         if "body" not in names:
             raise BolidError(f"DistilledBodyTask teaches a body branch, and there is none among {', '.join(names)}")
-        self.oracle, self.teacher, self.number = oracle, teacher, names.index("body")
+        self.oracle, self.teacher, self.strength, self.number = oracle, teacher, strength, names.index("body")
         self.taught = oracle.projector(backbone.text_dim).requires_grad_(False)
 
     def on_fit_start(self) -> None:
-        """Takes the teacher's weights, after those of `init_from`."""
+        """Takes the teacher's weights; a resumed fit, too, since they stay what they are."""
         super().on_fit_start()
+        projector, values = f"{PROJECTORS}{self.number}.", f"_v_ip.{self.number}."
         state = read_checkpoint(self.teacher, "teacher")["state_dict"]
-        said = {k.removeprefix(f"{PROJECTORS}0."): v for k, v in state.items() if k.startswith(PROJECTORS)}
-        attended = {k.replace("_ip.0.", f"_ip.{self.number}."): v for k, v in state.items() if "_ip.0." in k}
+        said = {k.removeprefix(projector): v for k, v in state.items() if k.startswith(projector)}
+        rest = {k: v * self.strength if values in k else v for k, v in state.items() if not k.startswith(projector)}
+        missing = {k for k in self.trained_keys() if not k.startswith(projector)} - rest.keys()
         try:
             # biases are zero and frozen, which checkpoints leave out
             unknown = self.taught.load_state_dict(said, strict=False).unexpected_keys
-            unknown += self.load_state_dict(attended, strict=False).unexpected_keys
+            unknown += self.load_state_dict(rest, strict=False).unexpected_keys
         except RuntimeError as error:
             raise BolidError(f"teacher: {self.teacher} was fitted with other sizes ({error})") from error
-        if unknown or not said or not attended:
-            raise BolidError(f"teacher: {self.teacher} was not fitted with one branch, of true proportions")
+        if unknown or missing or not said:
+            raise BolidError(
+                f"teacher: {self.teacher} was not fitted with the same branches but true proportions for the body"
+            )
 
     def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
