@@ -6,18 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_warn
 
+from bolid.core.bfloat16 import quick_precision
 from bolid.core.errors import BolidError
 from bolid.core.parser import OneLineErrors
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.base import BaseTask, read_checkpoint
-
-BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")  # capabilities of x86 and ARM processors
 
 
 class Parser(OneLineErrors, LightningArgumentParser):
@@ -68,21 +65,6 @@ class Command(LightningCLI):
         trainer: Any = self.trainer
         bar = TQDMProgressBar(refresh_rate=trainer.log_every_n_steps)
         trainer.callbacks[:] = [bar if isinstance(c, RichProgressBar) else c for c in trainer.callbacks]
-
-
-def quick_precision(precision: Any, accelerator: Any) -> Any:
-    """The precision asked for, or float32 where a CPU would have to emulate bfloat16, at a tenth of the speed.
-
-    Args:
-        precision: Of the trainer.
-        accelerator: Of the trainer; "auto" is the CPU where there is nothing else.
-    """
-    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
-    able = torch.cpu.get_capabilities()
-    if not (on_cpu and str(precision).startswith("bf16")) or any(able.get(name) for name in BFLOAT16):
-        return precision
-    rank_zero_warn(f"precision: 32-true in the place of {precision}, since this CPU has no instructions for bfloat16")
-    return "32-true"
 
 
 def check_checkpoint(path: str | None) -> None:

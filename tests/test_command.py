@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bolid.command import check_checkpoint, check_weights, quick_precision
+from bolid.command import check_checkpoint, check_weights
 from bolid.core.errors import BolidError
 
 
@@ -38,20 +38,3 @@ def test_only_a_test_does_with_what_was_exported_or_a_base_model():
             check_weights("validate", None, task)
     with pytest.raises(BolidError, match="or `exported`"):
         check_weights("test", None, {"exported": None})
-
-
-@pytest.mark.filterwarnings("ignore:precision")
-def test_a_cpu_that_must_emulate_bfloat16_gets_float32_and_nothing_else_changes(monkeypatch):
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
-    for able in ({"avx2": True, "avx512_bf16": False}, {"neon": True}):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
-        assert quick_precision("bf16-mixed", "auto") == quick_precision("bf16-true", "cpu") == "32-true"
-        assert quick_precision("bf16-mixed", "cuda") == "bf16-mixed"
-        for other in ("32-true", "16-mixed", None):
-            assert quick_precision(other, "auto") == other
-    for able in ({"amx_bf16": True}, {"bf16": True}):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
-        assert quick_precision("bf16-mixed", "auto") == "bf16-mixed"
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    assert quick_precision("bf16-mixed", "auto") == "bf16-mixed"
