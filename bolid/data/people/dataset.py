@@ -6,9 +6,12 @@ import functools
 import hashlib
 import json
 import multiprocessing
+import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -127,12 +130,21 @@ def _render(job: Job, todo: list[int], workers: int) -> None:
 
 
 def _start_worker() -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import scipy.linalg  # noqa: F401  only what is loaded can be limited
     import torch
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
     threadpool_limits(1)  # threads of numpy's BLAS wait by spinning, and halve the speed of the other workers
+
+
+def _end_with_parent() -> None:
+    """Of a killed parent, workers would wait for more to do for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 @functools.cache

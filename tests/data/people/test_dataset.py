@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes.util
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as parquet
@@ -59,6 +61,25 @@ def test_a_killed_run_goes_on_and_ends_the_same(finished, tmp_path, monkeypatch)
     render_people(tmp_path, range(3), **SMALL)
     assert contents(tmp_path) == contents(finished)
     assert [r.caption for r in read_manifest(tmp_path)] == [r.caption for r in read_manifest(finished)]
+
+
+PARENT = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from bolid.data.people.dataset import _start_worker
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(2, multiprocessing.get_context("spawn"), _start_worker)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    (tmp_path / "parent.py").write_text(PARENT)
+    with subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout.readline()
+        parent.kill()
+        parent.communicate(timeout=60)  # the output ends when nobody is left who could write to it
 
 
 def test_finished_people_are_not_rendered_again(finished, monkeypatch):
