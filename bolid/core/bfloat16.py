@@ -1,4 +1,4 @@
-"""Processors without instructions for bfloat16 emulate it, twenty times slower than float32: there float32 is taken."""
+"""Processors without instructions for bfloat16 emulate it, many times slower than float32: there float32 is taken."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from timm.optim import muon
 NATIVE = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")  # capabilities of x86 and ARM processors
 
 
-def emulated(accelerator: Any = "auto") -> bool:
+def emulated(accelerator: Any) -> bool:
     """Whether bfloat16 would be emulated: on a CPU that has none.
 
     Args:

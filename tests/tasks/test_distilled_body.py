@@ -12,8 +12,6 @@ from tests.data.fabricate import fabricate_bodies
 from tests.quiet import quiet_trainer
 from tests.tasks.adapters import batches
 
-LAYER = "backbone.unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.processor.to_{}_ip.{}.weight"
-
 
 @pytest.fixture
 def people(tmp_path):
@@ -41,12 +39,12 @@ def pupil(folders, people, teacher, **more):
 
 def test_branches_become_the_teachers_and_the_bodys_projector_learns_the_oracles_tokens(folders, people, tmp_path):
     teacher = fitted(folders, tmp_path, [FaceBranch(), TrueBodyBranch(people, num_tokens=3)])
-    task = pupil(folders, people, teacher, optimizer=lambda p: torch.optim.AdamW(p, 1e-2), strength=2.0)
+    task = pupil(folders, people, teacher, optimizer=lambda p: torch.optim.AdamW(p, 1e-2))
     quiet_trainer(tmp_path, max_steps=60, max_epochs=-1).fit(task, batches(1))
     after, taught = task.state_dict(), torch.load(teacher, weights_only=True)["state_dict"]
     differ = {name for name, value in taught.items() if not torch.equal(value, after[name])}
-    assert all("layers.1" in name or "_v_ip.1" in name for name in differ)
-    assert torch.equal(after[LAYER.format("v", 1)], 2 * taught[LAYER.format("v", 1)])
+    assert differ
+    assert all("layers.1" in name for name in differ)
     first = pupil(folders, people, teacher)
     first.taught.load_state_dict(task.taught.state_dict())
     batch = miniature.batch()
@@ -68,9 +66,12 @@ def test_a_teacher_that_does_not_fit_is_refused(folders, people, tmp_path):
 
     with pytest.raises(BolidError, match="teacher: no checkpoint at"):
         fit(pupil(folders, people, tmp_path / "none.ckpt"))
-    for others in ([TrueBodyBranch(people, num_tokens=3)], [FaceBranch(), TrueBodyBranch(people), FaceBranch()]):
-        with pytest.raises(BolidError, match=r"was not fitted with the same branches|with other sizes"):
-            fit(pupil(folders, people, fitted(folders, tmp_path, others)))
+    three = fitted(folders, tmp_path, [FaceBranch(), TrueBodyBranch(people, num_tokens=3), FaceBranch()])
+    with pytest.raises(BolidError, match="was not fitted with the same branches"):
+        fit(pupil(folders, people, three))
+    alone = fitted(folders, tmp_path, [TrueBodyBranch(people, num_tokens=3)])
+    with pytest.raises(BolidError, match="fitted with other sizes"):
+        fit(pupil(folders, people, alone))
     wider = fitted(folders, tmp_path, [FaceBranch(), TrueBodyBranch(people, num_tokens=5)])
     with pytest.raises(BolidError, match="fitted with other sizes"):
         fit(pupil(folders, people, wider))
