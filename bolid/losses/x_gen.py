@@ -18,7 +18,6 @@ class Denoising(NamedTuple):
 
     Attributes:
         noisy: z_t (B, C, h, w).
-        noise: The noise in it, the same size.
         timesteps: (B,).
         predicted: The UNet's answer, (B, C, h, w).
         complete: (B,) bool, whether it was told the caption and all that is known of the person.
@@ -28,7 +27,6 @@ class Denoising(NamedTuple):
     """
 
     noisy: Tensor
-    noise: Tensor
     timesteps: Tensor
     predicted: Tensor
     complete: Tensor
@@ -59,12 +57,12 @@ class Estimator(ABC):
         self.most, self.recompute = most, recompute
 
     @abstractmethod
-    def latents(self, backbone: Backbone, state: Denoising) -> tuple[Tensor, Tensor]:
+    def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Clean latents (n, C, h, w) and the rows (n,) of the batch that they are of."""
 
-    def __call__(self, backbone: Backbone, state: Denoising) -> Generated:
+    def __call__(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> Generated:
         """The pictures, with gradients to what the UNet's branches learn."""
-        latents, rows = self.latents(backbone, state)
+        latents, rows = self.latents(backbone, state, generator)
         if not len(rows):  # which no attention can reshape
             size = (side * backbone.latent_scale for side in latents.shape[2:])
             return Generated(latents.new_zeros(0, 3, *size), rows)
@@ -89,7 +87,7 @@ class OneStep(Estimator):
         super().__init__(most, recompute)
         self.below = below
 
-    def latents(self, backbone: Backbone, state: Denoising) -> tuple[Tensor, Tensor]:
+    def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """See `Estimator.latents`."""
         rows = torch.nonzero((state.timesteps < self.below) & state.complete)[: self.most, 0]
         part = (values[rows] for values in (state.noisy, state.timesteps, state.predicted))
@@ -99,8 +97,7 @@ class OneStep(Estimator):
 class FewStep(Estimator):
     """A whole deterministic drawing from pure noise in N steps, gradients through the last k.
 
-    The Lightning branch: with a distilled UNet few steps are enough (Guo et al. 2024, PuLID). It starts at the noise of
-    L_diff, which opposites share: what their two pictures have in common then weighs on neither body.
+    The Lightning branch: with a distilled UNet few steps are enough (Guo et al. 2024, PuLID).
 
     Args:
         steps: N.
@@ -123,18 +120,19 @@ class FewStep(Estimator):
         super().__init__(most, recompute)
         self.steps, self.last, self.guidance_scale = steps, last, guidance_scale
 
-    def latents(self, backbone: Backbone, state: Denoising) -> tuple[Tensor, Tensor]:
+    def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """See `Estimator.latents`."""
         told = slice(self.most)
         scheduler = DDIMScheduler.from_config(backbone.pipeline.scheduler.config)  # deterministic, a UNet pass a step
         scheduler.set_timesteps(self.steps, device=state.noisy.device)
         text = state.text.take(told)
         embeds, time_ids = [e[told] for e in state.embeds], state.time_ids[told]
-        latents = state.noise[told].float() * scheduler.init_noise_sigma
+        shape, place = state.noisy[told].shape, state.noisy.device
         guided = self.guidance_scale > 1
         if guided:
-            nothing = text.where(torch.zeros_like(state.complete[told]), backbone.encode_nothing())
+            nothing = text.where(torch.zeros(shape[0], dtype=torch.bool, device=place), backbone.encode_nothing())
             nobody = [torch.zeros_like(e) for e in embeds]
+        latents = torch.randn(shape, generator=generator, device=place) * scheduler.init_noise_sigma
         for number, timestep in enumerate(scheduler.timesteps):
             with torch.set_grad_enabled(torch.is_grad_enabled() and number >= self.steps - self.last):
                 shown = scheduler.scale_model_input(latents, timestep)
@@ -144,7 +142,7 @@ class FewStep(Estimator):
                         free = backbone.predict(shown, timestep, nothing, nobody, time_ids).float()
                     predicted = free + self.guidance_scale * (predicted - free)
                 latents = scheduler.step(predicted, timestep, latents).prev_sample
-        return latents, torch.arange(len(latents), device=latents.device)
+        return latents, torch.arange(len(latents), device=place)
 
 
 def clean_latents(scheduler: SchedulerMixin, noisy: Tensor, timesteps: Tensor, predicted: Tensor) -> Tensor:

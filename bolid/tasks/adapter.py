@@ -147,7 +147,7 @@ class AdapterTask(DrawingTask):
         weight = self.weight(batch, latents, timesteps)
         known = conditions.complete, conditions.text, conditions.embeds, batch.time_ids
         looking = [term for term in active if isinstance(term, PictureLoss)]
-        pictures = self.picture_terms(looking, batch, Denoising(noisy, noise, timesteps, predicted, *known))
+        pictures = self.picture_terms(looking, batch, Denoising(noisy, timesteps, predicted, *known), generator)
         return {"diffusion": diffusion_loss(predicted, target, weight)} | alignment | pictures
 
     def weight(self, batch: PersonBatch, latents: Tensor, timesteps: Tensor) -> Tensor:
@@ -171,14 +171,16 @@ class AdapterTask(DrawingTask):
             self.backbone.predict(noisy, timesteps, text, [torch.zeros_like(e) for e in embeds], time_ids)
         return predicted, {self.alignment.name: self.alignment(told, plain)}
 
-    def picture_terms(self, looking: list[PictureLoss], batch: PersonBatch, state: Denoising) -> dict[str, Tensor]:
+    def picture_terms(
+        self, looking: list[PictureLoss], batch: PersonBatch, state: Denoising, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """What losses say of x_gen, each a scalar; 0 where no picture of the batch can be made.
 
         They are the same terms in every batch: ranks add them up.
         """
         if not looking or self.x_gen is None:
             return {}
-        pictures, rows = self.x_gen(self.backbone, state)
+        pictures, rows = self.x_gen(self.backbone, state, generator)
         if not len(rows):  # networks that look at pictures want one at least
             return {term.name: pictures.sum() for term in looking}
         part = batch.take(rows)
