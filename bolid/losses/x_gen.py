@@ -23,6 +23,7 @@ class Denoising(NamedTuple):
         complete: (B,) bool, whether it was told the caption and all that is known of the person.
         text: All captions, none dropped.
         embeds: Per branch (B, 1, E), none dropped.
+        negatives: Per branch (B, 1, E), what guidance steers away from.
         time_ids: (B, 6), see `PersonBatch`.
     """
 
@@ -32,6 +33,7 @@ class Denoising(NamedTuple):
     complete: Tensor
     text: TextCondition
     embeds: list[Tensor]
+    negatives: list[Tensor]
     time_ids: Tensor
 
 
@@ -126,12 +128,12 @@ class FewStep(Estimator):
         scheduler = DDIMScheduler.from_config(backbone.pipeline.scheduler.config)  # deterministic, a UNet pass a step
         scheduler.set_timesteps(self.steps, device=state.noisy.device)
         text = state.text.take(told)
-        embeds, time_ids = [e[told] for e in state.embeds], state.time_ids[told]
+        embeds, negatives = ([e[told] for e in kind] for kind in (state.embeds, state.negatives))
+        time_ids = state.time_ids[told]
         shape, place = state.noisy[told].shape, state.noisy.device
         guided = self.guidance_scale > 1
         if guided:
             nothing = text.where(torch.zeros(shape[0], dtype=torch.bool, device=place), backbone.encode_nothing())
-            nobody = [torch.zeros_like(e) for e in embeds]
         latents = torch.randn(shape, generator=generator, device=place) * scheduler.init_noise_sigma
         for number, timestep in enumerate(scheduler.timesteps):
             with torch.set_grad_enabled(torch.is_grad_enabled() and number >= self.steps - self.last):
@@ -139,7 +141,7 @@ class FewStep(Estimator):
                 predicted = backbone.predict(shown, timestep, text, embeds, time_ids).float()
                 if guided:
                     with torch.no_grad():
-                        free = backbone.predict(shown, timestep, nothing, nobody, time_ids).float()
+                        free = backbone.predict(shown, timestep, nothing, negatives, time_ids).float()
                     predicted = free + self.guidance_scale * (predicted - free)
                 latents = scheduler.step(predicted, timestep, latents).prev_sample
         return latents, torch.arange(len(latents), device=place)

@@ -263,6 +263,7 @@ class BoLIDPipeline:
         scales: list[float],
         seeds: list[int],
         guidance_scale: float = 3.0,
+        opposite: bool = True,
         **arguments: Any,
     ) -> Tensor:
         """Runs the stock pipeline.
@@ -273,6 +274,7 @@ class BoLIDPipeline:
             scales: λ per branch.
             seeds: B seeds, one per picture.
             guidance_scale: 1 is off.
+            opposite: Whether guidance steers away from the opposite body; otherwise from nobody's.
             arguments: Further arguments of the stock pipeline's `__call__`.
 
         Returns:
@@ -283,7 +285,7 @@ class BoLIDPipeline:
         try:
             return self.backbone.pipeline(
                 prompts,
-                ip_adapter_image_embeds=self._guided(embeds, guidance_scale) or None,  # a base model alone
+                ip_adapter_image_embeds=self._guided(embeds, guidance_scale, opposite) or None,  # a base model alone
                 guidance_scale=guidance_scale,
                 generator=[torch.Generator().manual_seed(seed) for seed in seeds],
                 output_type="pt",
@@ -292,11 +294,14 @@ class BoLIDPipeline:
         finally:
             set_scales(unet, [1.0] * len(scales))
 
-    def _guided(self, embeds: list[Tensor], guidance_scale: float) -> list[Tensor]:
-        """(B, E) to what stock diffusers wants: (2B, 1, E) with the zero negatives first, under guidance."""
+    def _guided(self, embeds: list[Tensor], guidance_scale: float, opposite: bool) -> list[Tensor]:
+        """(B, E) to what stock diffusers wants: (2B, 1, E) with the negatives first, under guidance."""
         place = {"device": self.backbone.unet.device, "dtype": self.backbone.unet.dtype}
         rows = [e.to(**place)[:, None] for e in embeds]
-        return [torch.cat([torch.zeros_like(r), r]) for r in rows] if guidance_scale > 1 else rows
+        if guidance_scale <= 1:
+            return rows
+        away = [b.negative(r) if opposite else torch.zeros_like(r) for b, r in zip(self.branches, rows, strict=True)]
+        return [torch.cat(pair) for pair in zip(away, rows, strict=True)]
 
 
 @dataclass

@@ -145,7 +145,8 @@ class AdapterTask(DrawingTask):
         predicted, alignment = self.predict(noisy, timesteps, conditions, batch.time_ids, self.alignment in active)
         target = regression_target(scheduler, latents, noise, timesteps)
         weight = self.weight(batch, latents, timesteps)
-        known = conditions.complete, conditions.text, conditions.embeds, batch.time_ids
+        away = [branch.negative(e) for branch, e in zip(self.branches, conditions.embeds, strict=True)]
+        known = conditions.complete, conditions.text, conditions.embeds, away, batch.time_ids
         looking = [term for term in active if isinstance(term, PictureLoss)]
         pictures = self.picture_terms(looking, batch, Denoising(noisy, timesteps, predicted, *known), generator)
         return {"diffusion": diffusion_loss(predicted, target, weight)} | alignment | pictures

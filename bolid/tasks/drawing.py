@@ -67,12 +67,14 @@ class Sampling:
         guidance_scale: 1 is off.
         pictures: Of each prompt in tests, each from noise of its own.
         scheduler: Which of diffusers, by the name of its class; the backbone's own by default.
+        opposite: Whether guidance steers away from the opposite body; otherwise from nobody's.
     """
 
     steps: int = 20
     guidance_scale: float = 3.0
     pictures: int = 1
     scheduler: str | None = None
+    opposite: bool = True
 
 
 class DrawingTask(BaseTask):
@@ -148,6 +150,7 @@ class DrawingTask(BaseTask):
             seeds,
             num_inference_steps=self.sampling.steps,
             guidance_scale=self.sampling.guidance_scale,
+            opposite=self.sampling.opposite,
             height=batch.pictures.shape[-2],
             width=batch.pictures.shape[-1],
         ).float()

@@ -31,7 +31,8 @@ def denoising(backbone, timesteps, complete=None):
     text, embeds = backbone.encode_prompt(batch.captions), [batch.reference_faces[:, :1]]
     predicted = backbone.predict(noisy, torch.tensor(timesteps), text, embeds, batch.time_ids)
     complete = torch.ones(len(timesteps), dtype=torch.bool) if complete is None else torch.tensor(complete)
-    return Denoising(noisy, torch.tensor(timesteps), predicted, complete, text, embeds, batch.time_ids)
+    away = [torch.flip(e, [0]) for e in embeds]  # another person, for want of an opposite
+    return Denoising(noisy, torch.tensor(timesteps), predicted, complete, text, embeds, away, batch.time_ids)
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
@@ -59,7 +60,8 @@ def test_few_step_draws_what_the_stock_pipeline_draws(pipe, guidance):
     noise = torch.randn(state.noisy.shape, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         made = FewStep(steps=3, guidance_scale=guidance)(pipe.backbone, state, torch.Generator().manual_seed(3))
-    embeds = [torch.cat([torch.zeros_like(e), e]) if guidance > 1 else e for e in state.embeds]
+    pairs = zip(state.negatives, state.embeds, strict=True)
+    embeds = [torch.cat(pair) if guidance > 1 else pair[1] for pair in pairs]
     stock = pipe.backbone.pipeline(
         miniature.batch(count=2).captions, num_inference_steps=3, guidance_scale=guidance, latents=noise,
         output_type="pt", ip_adapter_image_embeds=embeds, height=miniature.SIZE[0], width=miniature.SIZE[1],

@@ -91,7 +91,7 @@ def test_stock_diffusers_draws_the_same_from_the_saved_files(pipeline, folders, 
     pipeline.save_pretrained(tmp_path)
     embeds = [e[:, None] for e in (face, body)]
     if guidance > 1:
-        embeds = [torch.cat([torch.zeros_like(e), e]) for e in embeds]
+        embeds = [torch.cat(pair)[:, None] for pair in ((0 * face, face), (-body, body))]  # as the README says
     theirs = stock(
         folders[0],
         guidance,

@@ -50,6 +50,11 @@ def person(seed):
 ANNA, BEN = person(1), person(2)
 
 
+def draw(pipe, who, guidance, opposite):
+    size = {"height": 48, "width": 32}
+    return pipe.draw([PROMPT], pipe.embeds([who]), [1.0, 1.0], [0], guidance, opposite, num_inference_steps=2, **size)
+
+
 def near(a, b):
     return torch.allclose(a, b, atol=1e-4)
 
@@ -139,6 +144,12 @@ def test_nobody_in_particular_is_the_stock_pipeline_without_branches(either):
 def test_a_negative_prompt_changes_pictures_only_under_guidance(pipe):
     for guidance, same in ((1.0, True), (2.0, False)):
         pictures = [pipe(PROMPT, ANNA, n, guidance_scale=guidance, **SHORT).images for n in (None, "a red shirt")]
+        assert torch.equal(*pictures) == same
+
+
+def test_guidance_steers_away_from_the_opposite_body_and_from_nobodys_face(pipe):
+    for who, guidance, same in ((ANNA, 3.0, False), (ANNA, 1.0, True), (replace(ANNA, body=None), 3.0, True)):
+        pictures = [draw(pipe, who, guidance, opposite) for opposite in (True, False)]
         assert torch.equal(*pictures) == same
 
 

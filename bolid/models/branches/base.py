@@ -64,6 +64,10 @@ class IdentityBranch(nn.Module, ABC):
     def embed(self, batch: PersonBatch, generator: torch.Generator | None = None) -> Tensor:
         """What is known, (B, E), zero where nothing is; a sample of it if a generator is given."""
 
+    def negative(self, embeds: Tensor) -> Tensor:
+        """What guidance steers away from where it draws somebody, (..., E): nobody."""
+        return torch.zeros_like(embeds)
+
     def projector(self, cross_attention_dim: int) -> nn.Module:
         """A new projector (N, E) -> (N, num_tokens, D)."""
         return bias_free_projector(self.embed_dim, cross_attention_dim, self.num_tokens, self.mult)

@@ -64,3 +64,7 @@ class BodyBranch(IdentityBranch):
         posterior = self.encoder.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
         code = posterior.mean if generator is None else posterior.sample(generator)
         return code * batch.reference_mask.any(1, keepdim=True)
+
+    def negative(self, embeds: Tensor) -> Tensor:
+        """The opposite body, -c_body: c_body is about centred. Unlike nobody, it does not dilute who is drawn."""
+        return -embeds

@@ -55,3 +55,7 @@ class TrueBodyBranch(IdentityBranch):
             raise BolidError(f"{self.people} does not know {strange[0]}: give the folder that the batches are from.")
         deviations = standardise([self.bodies[identity] for identity in batch.identities])
         return F.pad(deviations, (0, 1), value=1.0).to(batch.pictures.device)
+
+    def negative(self, embeds: Tensor) -> Tensor:
+        """The opposite deviations, as in `BodyBranch.negative`."""
+        return torch.cat([-embeds[..., :-1], embeds[..., -1:]], -1)
