@@ -42,6 +42,7 @@ class Column:
         scale: λ of the branches.
         prior: Folder of a text prior, whose bodies are drawn in place of the references': samples for full captions,
             while the backbone is told no more than in other columns.
+        opposite: Whether guidance steers away from the opposite body; otherwise from nobody's.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Column:
     floor: bool = False
     scale: float = 1.0
     prior: Path | None = None
+    opposite: bool = True
 
     def __post_init__(self) -> None:
         if self.floor and (self.branches or self.other):
@@ -67,14 +69,12 @@ class Sampling:
         guidance_scale: 1 is off.
         pictures: Of each prompt in tests, each from noise of its own.
         scheduler: Which of diffusers, by the name of its class; the backbone's own by default.
-        opposite: Whether guidance steers away from the opposite body; otherwise from nobody's.
     """
 
     steps: int = 20
     guidance_scale: float = 3.0
     pictures: int = 1
     scheduler: str | None = None
-    opposite: bool = True
 
 
 class DrawingTask(BaseTask):
@@ -150,7 +150,7 @@ class DrawingTask(BaseTask):
             seeds,
             num_inference_steps=self.sampling.steps,
             guidance_scale=self.sampling.guidance_scale,
-            opposite=self.sampling.opposite,
+            opposite=column.opposite,
             height=batch.pictures.shape[-2],
             width=batch.pictures.shape[-1],
         ).float()

@@ -40,6 +40,7 @@ def test_columns_share_their_noise_and_the_other_column_takes_another_person(fol
     assert not torch.equal(own, other)
     assert torch.equal(t.draw(b, Column("body", ["body"], scale=0.0)), text)
     assert not torch.equal(t.draw(b, Column("body", ["body"], scale=0.5)), own)
+    assert not torch.equal(t.draw(b, Column("body", ["body"], opposite=False)), own)
 
 
 def test_each_prompt_is_drawn_as_often_as_asked_for_from_noise_of_its_own(folders, tmp_path):
