@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
-from bolid.core.bfloat16 import quick_precision
+from bolid.core.bfloat16 import quick_attention, quick_precision
 from bolid.core.errors import BolidError
 from bolid.core.parser import OneLineErrors
 from bolid.data.datamodule import IdentityDataModule
@@ -57,6 +57,7 @@ class Command(LightningCLI):
         config = self.config[verb]
         check_weights(verb, config.ckpt_path, config.model.get("init_args", {}))
         config.trainer.precision = quick_precision(config.trainer.precision, config.trainer.accelerator)
+        quick_attention()
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
         self.parser.instantiate_classes(only_data)[verb].data.require(verb)
 

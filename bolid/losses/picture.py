@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -26,6 +27,10 @@ class PictureLoss(ScheduledTerm, ABC):
 
     needs_pose = False  # whether the picture must share the target photo's pose
 
+    def judges(self, captions: Sequence[str]) -> Tensor:
+        """Of which captions' pictures it can tell something: (B,) bool."""
+        return torch.ones(len(captions), dtype=torch.bool)
+
     @abstractmethod
     def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
         """Loss of each picture.
@@ -35,7 +40,7 @@ class PictureLoss(ScheduledTerm, ABC):
             batch: The n samples that they are of.
 
         Returns:
-            (n,); zero where it cannot be told.
+            (n,); zero where it cannot tell.
         """
 
 
@@ -87,11 +92,15 @@ class ShapeLoss(PictureLoss):
         super().__init__(weight, start, ramp)
         self.anthropometer = anthropometer
 
+    def judges(self, captions: Sequence[str]) -> Tensor:
+        """Whole figures, seen from the front or turned halfway aside at most."""
+        return torch.tensor([shows_figure(caption) for caption in captions])
+
     def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
         """See `PictureLoss.forward`; a mean over the ratios, zero where the photo does not show them."""
         truth = self.anthropometer.read(batch.pictures * 0.5 + 0.5)  # (n, 7)
         away = F.smooth_l1_loss(self.anthropometer(pictures), truth, reduction="none").mean(1)
-        return away * truth.new_tensor([shows_figure(caption) for caption in batch.captions])
+        return away * self.judges(batch.captions).to(away)
 
 
 class ClipLoss(PictureLoss):

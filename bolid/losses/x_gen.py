@@ -20,6 +20,7 @@ class Denoising(NamedTuple):
         noisy: z_t (B, C, h, w).
         timesteps: (B,).
         predicted: The UNet's answer, (B, C, h, w).
+        judges: (B,) how many losses can tell something of a picture.
         complete: (B,) bool, whether it was told the caption and all that is known of the person.
         text: All captions, none dropped.
         embeds: Per branch (B, 1, E), none dropped.
@@ -30,6 +31,7 @@ class Denoising(NamedTuple):
     noisy: Tensor
     timesteps: Tensor
     predicted: Tensor
+    judges: Tensor
     complete: Tensor
     text: TextCondition
     embeds: list[Tensor]
@@ -48,7 +50,7 @@ class Estimator(ABC):
     """Makes x_gen.
 
     Args:
-        most: Pictures of a batch at most, the first ones that can be made: decoding with gradients takes memory.
+        most: Pictures of a batch at most, those first of which most losses can tell something: they take time and memory.
         recompute: Whether the decoder runs again on the way back in place of keeping what it computed.
         shares_pose: Whether a picture shows the target photo's own pose and place.
     """
@@ -61,6 +63,10 @@ class Estimator(ABC):
     @abstractmethod
     def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Clean latents (n, C, h, w) and the rows (n,) of the batch that they are of."""
+
+    def chosen(self, rows: Tensor, judges: Tensor) -> Tensor:
+        """At most `most` of the rows (n,), in their order."""
+        return rows[judges[rows].argsort(descending=True, stable=True)[: self.most].sort().values]
 
     def __call__(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> Generated:
         """The pictures, with gradients to what the UNet's branches learn."""
@@ -91,7 +97,7 @@ class OneStep(Estimator):
 
     def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """See `Estimator.latents`."""
-        rows = torch.nonzero((state.timesteps < self.below) & state.complete)[: self.most, 0]
+        rows = self.chosen(torch.nonzero((state.timesteps < self.below) & state.complete)[:, 0], state.judges)
         part = (values[rows] for values in (state.noisy, state.timesteps, state.predicted))
         return clean_latents(backbone.noise_scheduler, *part), rows
 
@@ -124,7 +130,7 @@ class FewStep(Estimator):
 
     def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """See `Estimator.latents`."""
-        told = slice(self.most)
+        told = self.chosen(torch.arange(len(state.noisy), device=state.noisy.device), state.judges)
         scheduler = DDIMScheduler.from_config(backbone.pipeline.scheduler.config)  # deterministic, a UNet pass a step
         scheduler.set_timesteps(self.steps, device=state.noisy.device)
         text = state.text.take(told)
@@ -144,7 +150,7 @@ class FewStep(Estimator):
                         free = backbone.predict(shown, timestep, nothing, negatives, time_ids).float()
                     predicted = free + self.guidance_scale * (predicted - free)
                 latents = scheduler.step(predicted, timestep, latents).prev_sample
-        return latents, torch.arange(len(latents), device=place)
+        return latents, told
 
 
 def clean_latents(scheduler: SchedulerMixin, noisy: Tensor, timesteps: Tensor, predicted: Tensor) -> Tensor:

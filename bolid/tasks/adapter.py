@@ -148,7 +148,8 @@ class AdapterTask(DrawingTask):
         away = [branch.negative(e) for branch, e in zip(self.branches, conditions.embeds, strict=True)]
         known = conditions.complete, conditions.text, conditions.embeds, away, batch.time_ids
         looking = [term for term in active if isinstance(term, PictureLoss)]
-        pictures = self.picture_terms(looking, batch, Denoising(noisy, timesteps, predicted, *known), generator)
+        judges = sum((term.judges(batch.captions).to(timesteps) for term in looking), torch.zeros_like(timesteps))
+        pictures = self.picture_terms(looking, batch, Denoising(noisy, timesteps, predicted, judges, *known), generator)
         return {"diffusion": diffusion_loss(predicted, target, weight)} | alignment | pictures
 
     def weight(self, batch: PersonBatch, latents: Tensor, timesteps: Tensor) -> Tensor:

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from timm.optim import Muon, muon
 
-from bolid.core.bfloat16 import quick_precision
+from bolid.core.bfloat16 import quick_attention, quick_precision
 
 
 @pytest.fixture
@@ -59,3 +60,42 @@ def test_muon_orthogonalises_in_float32_there(cpu_with):
     assert rounded(coarse)
     assert not rounded(fine)
     torch.testing.assert_close(fine, coarse, atol=0.03, rtol=0)
+
+
+@pytest.fixture
+def both(monkeypatch):
+    """torch's own attention and the quick one."""
+    stock = F.scaled_dot_product_attention
+    monkeypatch.setattr(F, "scaled_dot_product_attention", stock)  # to be put back
+    quick_attention()
+    return stock, F.scaled_dot_product_attention
+
+
+@pytest.mark.parametrize("mask", [None, torch.rand(2, 1, 5, 7) < 0.8, torch.randn(2, 1, 5, 7)])
+def test_attention_is_exact_to_the_last_bit_of_bfloat16(both, mask):
+    stock, quick = both
+    q, k, v = (torch.randn(2, 3, n, 8).bfloat16() for n in (5, 7, 7))
+    exact = stock(
+        q.double(), k.double(), v.double(), mask if mask is None or mask.dtype == torch.bool else mask.double()
+    )
+    found = quick(q, k, v, mask)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), exact, rtol=2**-8, atol=1e-5)
+
+
+def test_autocast_does_not_round_what_attention_is_given(both):
+    stock, quick = both
+    q, k, v = (torch.randn(2, 3, n, 8, requires_grad=True) for n in (5, 7, 7))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert stock(q, k, v).dtype == torch.bfloat16
+        found = quick(q, k, v)
+    assert torch.equal(found, stock(q, k, v))
+    found.sum().backward()
+    assert q.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_other_types_attend_as_ever(both, dtype):
+    stock, quick = both
+    q, k, v = (torch.randn(2, 3, n, 8, dtype=dtype) for n in (5, 7, 7))
+    assert torch.equal(quick(q, k, v, is_causal=True), stock(q, k, v, is_causal=True))

@@ -86,6 +86,7 @@ def test_shapes_are_compared_with_the_photos_where_it_shows_a_figure():
         "full length, seen from behind",
         "head and shoulders",
     ]
+    assert ShapeLoss(FakeAnthropometer()).judges(b.captions).tolist() == [True, True, False, False]
     found = ShapeLoss(FakeAnthropometer())(coloured([0.5] * 3, [0.55] * 3, [0.9] * 3, [0.9] * 3), b)
     torch.testing.assert_close(found, torch.tensor([0.0, 0.5 * 0.5**2, 0.0, 0.0]))
     far = ShapeLoss(FakeAnthropometer())(coloured(*[[1.0] * 3] * 4), b)

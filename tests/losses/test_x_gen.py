@@ -24,15 +24,16 @@ def pipe(request, tmp_path_factory):
     return BoLIDPipeline(backbone, [branch])
 
 
-def denoising(backbone, timesteps, complete=None):
+def denoising(backbone, timesteps, complete=None, judges=None):
     batch = miniature.batch(count=len(timesteps))
     latents = backbone.encode_pictures(batch.pictures)
     noisy = backbone.noise_scheduler.add_noise(latents, torch.randn_like(latents), torch.tensor(timesteps))
     text, embeds = backbone.encode_prompt(batch.captions), [batch.reference_faces[:, :1]]
     predicted = backbone.predict(noisy, torch.tensor(timesteps), text, embeds, batch.time_ids)
     complete = torch.ones(len(timesteps), dtype=torch.bool) if complete is None else torch.tensor(complete)
+    judges = torch.tensor(judges or [1] * len(timesteps))
     away = [torch.flip(e, [0]) for e in embeds]  # another person, for want of an opposite
-    return Denoising(noisy, torch.tensor(timesteps), predicted, complete, text, embeds, away, batch.time_ids)
+    return Denoising(noisy, torch.tensor(timesteps), predicted, judges, complete, text, embeds, away, batch.time_ids)
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
@@ -52,6 +53,13 @@ def test_one_step_takes_complete_samples_with_little_noise(pipe):
     assert made.pictures.shape == (2, 3, *miniature.SIZE)
     assert OneStep(below=500, most=1)(pipe.backbone, state, torch.Generator()).rows.tolist() == [0]
     assert OneStep(below=5)(pipe.backbone, state, torch.Generator()).pictures.shape == (0, 3, *miniature.SIZE)
+
+
+@pytest.mark.parametrize("estimator", [OneStep, FewStep])
+def test_what_most_losses_can_judge_comes_first(pipe, estimator):
+    state = denoising(pipe.backbone, [10, 400, 400, 20], judges=[1, 2, 0, 2])
+    for most, rows in ((None, [0, 1, 2, 3]), (3, [0, 1, 3]), (2, [1, 3]), (1, [1])):
+        assert estimator(most=most)(pipe.backbone, state, torch.Generator()).rows.tolist() == rows
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])

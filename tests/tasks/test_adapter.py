@@ -131,6 +131,22 @@ def test_every_term_is_logged_weighed_and_trains(folders, tmp_path, family, esti
     assert all(not torch.equal(p, before[n]) for n, p in trained(t).items())
 
 
+def test_pictures_are_made_of_what_losses_can_judge(folders):
+    b, seen = miniature.batch(count=4), []
+
+    class Picky(Red):
+        def judges(self, captions):
+            return torch.tensor(["woman" not in caption for caption in captions])
+
+        def forward(self, pictures, batch):
+            seen.extend(batch.file_names)
+            return super().forward(pictures, batch)
+
+    t = task(folders, losses=[Red(1.0), Picky(1.0)], x_gen=FewStep(2, 1, most=2))
+    t.terms(b, torch.Generator().manual_seed(0), 0)
+    assert seen == b.file_names[1::2]
+
+
 def test_a_term_that_weighs_nothing_yet_costs_nothing(folders):
     t = task(folders, losses=[Red(weight=1.0, start=5)], alignment=AlignmentLoss(start=5), x_gen=OneStep())
     t.losses[0].forward = t.alignment.forward = None  # calling them would fail

@@ -30,8 +30,8 @@ class TextCondition(NamedTuple):
     hidden: Tensor
     pooled: Tensor | None = None
 
-    def take(self, rows: slice) -> TextCondition:
-        """Some of the captions."""
+    def take(self, rows: Tensor) -> TextCondition:
+        """The captions of these rows (n,)."""
         return TextCondition(self.hidden[rows], None if self.pooled is None else self.pooled[rows])
 
     def where(self, keep: Tensor, other: TextCondition) -> TextCondition:
