@@ -1,7 +1,7 @@
 """Where bfloat16 is slower than float32 on CPUs, float32 is taken.
 
-Processors without instructions for it emulate it, many times slower. On others torch's attention goes back through it up
-to four times slower (`benchmarks/attention.py`).
+Processors without instructions for it emulate it, many times slower. On others torch's attention is slower in it, up to
+seven times on the way back (`benchmarks/attention.py`).
 """
 
 from __future__ import annotations

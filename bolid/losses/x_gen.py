@@ -50,7 +50,7 @@ class Estimator(ABC):
     """Makes x_gen.
 
     Args:
-        most: Pictures of a batch at most, those first of which most losses can tell something: they take time and memory.
+        most: Pictures of a batch at most, first those of which most losses can tell something: they take time and memory.
         recompute: Whether the decoder runs again on the way back in place of keeping what it computed.
         shares_pose: Whether a picture shows the target photo's own pose and place.
     """
