@@ -110,8 +110,8 @@ class FewStep(Estimator):
     Args:
         steps: N.
         last: k.
-        guidance_scale: s in ε = ε_uncond + s·(ε_cond − ε_uncond), with gradients to ε_cond alone; 1 is off. A UNet that
-            was not distilled draws a blur without.
+        guidance_scale: s in ε = ε_uncond + s·(ε_cond − ε_uncond); 1 is off. A UNet that was not distilled draws a blur
+            without.
         most: See `Estimator`, as `recompute`.
     """
 
@@ -137,7 +137,7 @@ class FewStep(Estimator):
         embeds, negatives = ([e[told] for e in kind] for kind in (state.embeds, state.negatives))
         time_ids = state.time_ids[told]
         shape, place = state.noisy[told].shape, state.noisy.device
-        guided = self.guidance_scale > 1
+        guided, told_away = self.guidance_scale > 1, any(bool(e.any()) for e in negatives)
         if guided:
             nothing = text.where(torch.zeros(shape[0], dtype=torch.bool, device=place), backbone.encode_nothing())
         latents = torch.randn(shape, generator=generator, device=place) * scheduler.init_noise_sigma
@@ -146,7 +146,7 @@ class FewStep(Estimator):
                 shown = scheduler.scale_model_input(latents, timestep)
                 predicted = backbone.predict(shown, timestep, text, embeds, time_ids).float()
                 if guided:
-                    with torch.no_grad():
+                    with torch.set_grad_enabled(torch.is_grad_enabled() and told_away):
                         free = backbone.predict(shown, timestep, nothing, negatives, time_ids).float()
                     predicted = free + self.guidance_scale * (predicted - free)
                 latents = scheduler.step(predicted, timestep, latents).prev_sample
