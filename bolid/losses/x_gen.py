@@ -20,7 +20,7 @@ class Denoising(NamedTuple):
         noisy: z_t (B, C, h, w).
         timesteps: (B,).
         predicted: The UNet's answer, (B, C, h, w).
-        judges: (B,) how many losses can tell something of a picture.
+        judges: (B,) how many losses can tell something of each one's picture.
         complete: (B,) bool, whether it was told the caption and all that is known of the person.
         text: All captions, none dropped.
         embeds: Per branch (B, 1, E), none dropped.
@@ -50,7 +50,7 @@ class Estimator(ABC):
     """Makes x_gen.
 
     Args:
-        most: Pictures of a batch at most, first those of which most losses can tell something: they take time and memory.
+        most: Pictures of a batch at most, first those that most losses can judge: they take time and memory.
         recompute: Whether the decoder runs again on the way back in place of keeping what it computed.
         shares_pose: Whether a picture shows the target photo's own pose and place.
     """
