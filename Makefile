@@ -173,7 +173,7 @@ $(L)/body_prior: | $(L)/all/report.json
 $(L)/prior/report.json: | $(L)/body_prior
 
 # What each loss buys, from the same start.
-TERMS := diffusion id id_17 shape clip alignment one_step few_step
+TERMS := diffusion id id_17 shape clip alignment
 
 losses: check setup $(TERMS:%=$(L)/loss_%/report.json)  ## Measure what each loss of stage 2 buys (hours; resumes)
 	$(RUN)/bolid compare --runs $(TERMS:%=$(L)/loss_%) --out benchmarks/results/losses.json --metrics \

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch.cli import LightningCLI
 
-from bolid.core.bfloat16 import emulated
+from bolid.core.bfloat16 import emulated, quick_attention
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.base import BaseTask
 
@@ -29,6 +29,7 @@ def task(*overlays: Path) -> LightningCLI:
 def main() -> None:
     """Takes turns, so that whatever else the machine does slows all of them down; prints medians."""
     torch.set_num_threads(1)
+    quick_attention()  # as the command line does
     tasks = {"L_diff": task()} | {file.stem: task(file) for file in sorted((CONFIGS / "losses").glob("*.yaml"))}
     data = tasks["L_diff"].datamodule
     data.prepare_data()
