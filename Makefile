@@ -139,7 +139,7 @@ named = $(BASE) $(1) --trainer.logger.init_args.version $(notdir $(@D))
 
 # What is tested of the weights of plain and of those of all.
 BOTH := one_reference unguided
-TESTED := $(foreach run,plain all image oracle scales prior faces $(BOTH) $(BOTH:%=all_%),$(L)/$(run)/report.json)
+TESTED := $(foreach run,plain all image oracle scales prior sheet faces $(BOTH) $(BOTH:%=all_%),$(L)/$(run)/report.json)
 
 table: check setup $(TESTED)  ## Compare all columns (hours; resumes)
 	$(RUN)/python benchmarks/adapter_table.py $(L) benchmarks/results/adapter_table.json docs/scales.png
@@ -161,7 +161,7 @@ $(L)/plain/report.json: | $(L)/loss_diffusion/report.json
 $(L)/faces/report.json $(BOTH:%=$(L)/%/report.json): $(L)/%/report.json: | $(L)/plain/report.json
 	$(call again,loss_diffusion,$(TOLD_plain),--config configs/table/$*.yaml)
 
-$(L)/scales/report.json $(L)/prior/report.json: $(L)/%/report.json: | $(L)/all/report.json
+$(L)/scales/report.json $(L)/prior/report.json $(L)/sheet/report.json: $(L)/%/report.json: | $(L)/all/report.json
 	$(call again,all,$(TOLD_all),--config configs/table/$*.yaml)
 
 $(BOTH:%=$(L)/all_%/report.json): $(L)/all_%/report.json: | $(L)/all/report.json

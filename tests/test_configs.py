@@ -52,7 +52,13 @@ REAL = [
     ["adapter.yaml", "losses/few_step.yaml", "table/common.yaml", "table/more.yaml", "table/all.yaml"],
     *(
         ["adapter.yaml", "losses/few_step.yaml", "table/common.yaml", "table/more.yaml", "table/all.yaml", way]
-        for way in ("table/scales.yaml", "table/prior.yaml", "table/one_reference.yaml", "table/unguided.yaml")
+        for way in (
+            "table/scales.yaml",
+            "table/prior.yaml",
+            "table/sheet.yaml",
+            "table/one_reference.yaml",
+            "table/unguided.yaml",
+        )
     ),
     ["adapter.yaml", "table/common.yaml", "table/more.yaml"],
     *(
