@@ -84,10 +84,10 @@ def plot(numbers: Mapping[str, float], out: Path) -> None:
     figure = Figure(figsize=(8, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([float(s) for s in scales], slope, marker="o")
-    left.set(xlabel="λ of the body branch", ylabel="slope of readings on the truth", ylim=(0, None))
+    left.set(xlabel="λ of the body branch", ylabel="slope of readings on the truth")
     right.plot([float(s) for s in scales], error, marker="o")
     right.fill_between([float(s) for s in scales], low, high, alpha=0.2)
-    right.set(xlabel="λ of the body branch", ylabel="body-shape error, standard deviations")
+    right.set(xlabel="λ of the body branch", ylabel="body-shape error")
     with atomic_path(out) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 
