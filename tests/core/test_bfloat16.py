@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from timm.optim import Muon, muon
 
+from bolid.core.bfloat16 import _attention as STOCK
 from bolid.core.bfloat16 import quick_attention, quick_precision
 
 
@@ -65,10 +66,9 @@ def test_muon_orthogonalises_in_float32_there(cpu_with):
 @pytest.fixture
 def both(monkeypatch):
     """torch's own attention and the quick one."""
-    stock = F.scaled_dot_product_attention
-    monkeypatch.setattr(F, "scaled_dot_product_attention", stock)  # to be put back
+    monkeypatch.setattr(F, "scaled_dot_product_attention", STOCK)  # an earlier test's command may have replaced it
     quick_attention()
-    return stock, F.scaled_dot_product_attention
+    return STOCK, F.scaled_dot_product_attention
 
 
 @pytest.mark.parametrize("mask", [None, torch.rand(2, 1, 5, 7) < 0.8, torch.randn(2, 1, 5, 7)])
