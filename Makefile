@@ -49,7 +49,7 @@ test-all: check setup  ## Pass the tests for CUDA devices too
 lint: setup  ## Check style, types and the direction of imports
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports
 
-SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes anthropometer anthropometer_loss body_vae_whole)
+SCORED := $(patsubst %,$(T)/%/report.json,vae clip_score clip_loss pose face attributes attributes_loss anthropometer anthropometer_loss body_vae_whole)
 
 tiny: check setup $(T)/unet_score/report.json $(T)/words_score/report.json $(SCORED)  ## Train the embedded bundle anew (hours; resumes where it stopped)
 	$(RUN)/bolid bundle pack
@@ -59,10 +59,11 @@ $(T)/%/report.json:
 
 $(T)/clip_score/report.json $(T)/clip_loss/report.json: | $(T)/new
 
-$(T)/attributes/report.json $(T)/anthropometer/report.json: | $(T)/vae/report.json
+FOR_LOSSES := $(T)/attributes_loss/report.json $(T)/anthropometer_loss/report.json
+$(T)/attributes/report.json $(T)/anthropometer/report.json $(FOR_LOSSES): | $(T)/vae/report.json
 
-$(T)/anthropometer_loss/report.json: | $(T)/vae/report.json
-	$(call member,--config configs/tiny/anthropometer.yaml --config configs/tiny/anthropometer_loss.yaml,$(@D))
+$(FOR_LOSSES): $(T)/%_loss/report.json:
+	$(call member,--config configs/tiny/$*.yaml --config configs/tiny/$*_loss.yaml,$(@D))
 
 $(T)/oracle/report.json: | $(T)/unet_opposites/stable-diffusion $(T)/anthropometer/report.json  # both packed: it reads data/tiny
 
@@ -173,7 +174,7 @@ $(L)/body_prior: | $(L)/all/report.json
 $(L)/prior/report.json: | $(L)/body_prior
 
 # What each loss buys, from the same start.
-TERMS := diffusion id id_17 shape clip alignment
+TERMS := diffusion id id_17 shape clip prompt alignment
 
 losses: check setup $(TERMS:%=$(L)/loss_%/report.json)  ## Measure what each loss of stage 2 buys (hours; resumes)
 	$(RUN)/bolid compare --runs $(TERMS:%=$(L)/loss_%) --out benchmarks/results/losses.json --metrics \

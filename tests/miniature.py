@@ -149,7 +149,8 @@ def save_bundle(folder: Path) -> Path:
     for name in ("clip_score", "clip_loss"):
         save_clip_model(open_clip.CLIP(**config), config, folder / name)
     export_face(FaceNetwork((8, 8, 8, 8)), folder / "face")
-    AttributeNetwork(channels=(8, 8), width=16).save_pretrained(folder / "attributes")
+    for name in ("attributes", "attributes_loss"):
+        AttributeNetwork(channels=(8, 8), width=16).save_pretrained(folder / name)
     for name in ("anthropometer", "anthropometer_loss"):
         AnthropometerNetwork(channels=(8, 8), fine=8, width=16).save_pretrained(folder / name)
     return folder

@@ -23,6 +23,7 @@ TINY = [
     ["tiny/pose.yaml"],
     ["tiny/face.yaml"],
     ["tiny/attributes.yaml"],
+    ["tiny/attributes.yaml", "tiny/attributes_loss.yaml"],
     ["tiny/anthropometer.yaml"],
     ["tiny/anthropometer.yaml", "tiny/anthropometer_loss.yaml"],
     ["tiny/oracle.yaml"],
@@ -170,6 +171,7 @@ def test_what_scores_has_seen_nobody_that_what_it_scores_has(merged):
         ["tiny/unet.yaml", "tiny/unet_more.yaml"],
         ["tiny/unet.yaml", "tiny/unet_opposites.yaml"],
         ["tiny/clip_loss.yaml"],
+        ["tiny/attributes.yaml", "tiny/attributes_loss.yaml"],
         ["tiny/anthropometer.yaml", "tiny/anthropometer_loss.yaml"],
         ["tiny/oracle.yaml"],
     ):

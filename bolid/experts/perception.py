@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import find_folder
-from bolid.core.wording import ATTRIBUTES
+from bolid.core.wording import ATTRIBUTES, attributes
 from bolid.experts.base import Frozen
 from bolid.models.perception.anthropometer import AnthropometerNetwork
 from bolid.models.perception.attributes import AttributeNetwork
+
+UNSAID = -1  # as a label
 
 
 class _Judge(Frozen):
@@ -63,6 +66,10 @@ class AttributeReader(_Judge):
             names = ", ".join(ATTRIBUTES)
             raise BolidError(f"{weights}: knows {known} classes of {names}, but captions have {today}: {remedy}")
 
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Pictures (B, 3, H, W) in 0..1 -> attribute -> logits (B, classes), of the pictures alone, with gradients."""
+        return {name: logits.float() for name, logits in self.network(self._fit(pictures)).items()}
+
     @torch.no_grad()
     def read(self, pictures: Tensor) -> dict[str, Tensor]:
         """Pictures (B, 3, H, W) in 0..1 -> attribute -> (B,) index of the likeliest class in `ATTRIBUTES`."""
@@ -100,3 +107,12 @@ class Anthropometer(_Judge):
 def mean_of_both(read: Tensor) -> Tensor:
     """What was read off pictures, then off their mirror images (2B, ...) -> the means (B, ...)."""
     return read.unflatten(0, (2, -1)).mean(0)
+
+
+def attribute_labels(captions: Sequence[str]) -> dict[str, Tensor]:
+    """Attribute -> (B,) index of the class each caption names, `UNSAID` where it names none."""
+    said = [attributes(caption) for caption in captions]
+    return {
+        name: torch.tensor([classes.index(s[name]) if name in s else UNSAID for s in said])
+        for name, classes in ATTRIBUTES.items()
+    }

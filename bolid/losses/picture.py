@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from bolid.core.schema import PersonBatch
 from bolid.core.wording import shows_figure
 from bolid.experts.clip import ClipModel
-from bolid.experts.perception import Anthropometer
+from bolid.experts.perception import UNSAID, Anthropometer, AttributeReader, attribute_labels
 from bolid.experts.pose import PoseEstimator
 from bolid.losses.schedule import ScheduledTerm
 from bolid.models.gaussian import person_height
@@ -120,6 +120,31 @@ class ClipLoss(PictureLoss):
     def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
         """See `PictureLoss.forward`."""
         return 1 - (self.clip.encode_images(pictures) * self.clip.encode_texts(batch.captions)).sum(1)
+
+
+class PromptLoss(PictureLoss):
+    """−log p(what τ names | x_gen) by a reader of attributes, the mean over those that the caption τ names.
+
+    L_CLIP says little of a pose that changes as the person does: the words for it are few among many.
+
+    Args:
+        reader: It should not be the one that scores.
+        weight: See `ScheduledTerm`, as the rest.
+    """
+
+    name = "prompt"
+
+    def __init__(self, reader: AttributeReader, weight: float = 0.1, start: int = 0, ramp: int = 0):
+        super().__init__(weight, start, ramp)
+        self.reader = reader
+
+    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+        """See `PictureLoss.forward`."""
+        read, labels = self.reader(pictures), attribute_labels(batch.captions)
+        wanted = {name: label.to(pictures.device) for name, label in labels.items()}  # (n,) each
+        terms = [F.cross_entropy(read[k], w, ignore_index=UNSAID, reduction="none") for k, w in wanted.items()]
+        named = torch.stack([w != UNSAID for w in wanted.values()])  # (attributes, n)
+        return torch.stack(terms).sum(0) / named.sum(0).clamp_min(1)
 
 
 class ReferenceStyleLoss(PictureLoss):

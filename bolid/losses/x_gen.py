@@ -10,6 +10,7 @@ from diffusers import DDIMScheduler, SchedulerMixin
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from bolid.losses.diffusion import for_each
 from bolid.models.backbones import Backbone, TextCondition
 
 
@@ -26,6 +27,7 @@ class Denoising(NamedTuple):
         embeds: Per branch (B, 1, E), none dropped.
         negatives: Per branch (B, 1, E), what guidance steers away from.
         time_ids: (B, 6), see `PersonBatch`.
+        alike: How many neighbours are to be drawn from the same noise.
     """
 
     noisy: Tensor
@@ -37,6 +39,7 @@ class Denoising(NamedTuple):
     embeds: list[Tensor]
     negatives: list[Tensor]
     time_ids: Tensor
+    alike: int = 1
 
 
 class Generated(NamedTuple):
@@ -105,6 +108,9 @@ class OneStep(Estimator):
 class FewStep(Estimator):
     """A whole deterministic drawing from pure noise in N steps, gradients through the last k.
 
+    Opposites are drawn from the same noise: what a loss misreads in both of them pulls the branch to and fro by as much,
+    and what is left of its gradient is due to the body.
+
     The Lightning branch: with a distilled UNet few steps are enough (Guo et al. 2024, PuLID).
 
     Args:
@@ -140,7 +146,8 @@ class FewStep(Estimator):
         guided, told_away = self.guidance_scale > 1, any(bool(e.any()) for e in negatives)
         if guided:
             nothing = text.where(torch.zeros(shape[0], dtype=torch.bool, device=place), backbone.encode_nothing())
-        latents = torch.randn(shape, generator=generator, device=place) * scheduler.init_noise_sigma
+        noise = torch.randn(-(-len(state.noisy) // state.alike), *shape[1:], generator=generator, device=place)
+        latents = for_each(noise, len(state.noisy), state.alike)[told] * scheduler.init_noise_sigma
         for number, timestep in enumerate(scheduler.timesteps):
             with torch.set_grad_enabled(torch.is_grad_enabled() and number >= self.steps - self.last):
                 shown = scheduler.scale_model_input(latents, timestep)

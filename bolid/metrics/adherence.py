@@ -7,12 +7,10 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import PersonBatch
-from bolid.core.wording import ATTRIBUTES, attributes
-from bolid.experts.perception import AttributeReader
+from bolid.core.wording import ATTRIBUTES
+from bolid.experts.perception import UNSAID, AttributeReader, attribute_labels
 from bolid.metrics.base import PictureMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
-
-UNSAID = -1
 
 
 class PromptAdherence(PictureMetric):
@@ -57,12 +55,3 @@ class PromptAdherence(PictureMetric):
             f"adherence/{name}": PersonScores(shown[asked, row], people[asked])
             for row, (name, asked) in enumerate(zip(ATTRIBUTES, shown.isfinite().T, strict=True))
         }
-
-
-def attribute_labels(captions: list[str]) -> dict[str, Tensor]:
-    """Attribute -> (B,) index of the class each caption names, `UNSAID` where it names none."""
-    said = [attributes(caption) for caption in captions]
-    return {
-        name: torch.tensor([classes.index(s[name]) if name in s else UNSAID for s in said])
-        for name, classes in ATTRIBUTES.items()
-    }

@@ -10,8 +10,7 @@ from torchmetrics.utilities import dim_zero_cat
 from bolid.core.measures import RATIOS
 from bolid.core.schema import PersonBatch
 from bolid.core.wording import build_level, shows_figure
-from bolid.experts.perception import Anthropometer
-from bolid.metrics.adherence import UNSAID
+from bolid.experts.perception import UNSAID, Anthropometer
 from bolid.metrics.base import PictureMetric, full_precision
 
 

@@ -146,7 +146,7 @@ class AdapterTask(DrawingTask):
         target = regression_target(scheduler, latents, noise, timesteps)
         weight = self.weight(batch, latents, timesteps)
         away = [branch.negative(e) for branch, e in zip(self.branches, conditions.embeds, strict=True)]
-        known = conditions.complete, conditions.text, conditions.embeds, away, batch.time_ids
+        known = conditions.complete, conditions.text, conditions.embeds, away, batch.time_ids, self.alike
         looking = [term for term in active if isinstance(term, PictureLoss)]
         judges = sum((term.judges(batch.captions).to(timesteps) for term in looking), torch.zeros_like(timesteps))
         pictures = self.picture_terms(looking, batch, Denoising(noisy, timesteps, predicted, judges, *known), generator)

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from bolid.core.wording import ATTRIBUTES
 from bolid.experts.pose import Pose
-from bolid.losses.picture import ClipLoss, KeypointLoss, PixelLoss, ReferenceStyleLoss, ShapeLoss
+from bolid.losses.picture import ClipLoss, KeypointLoss, PixelLoss, PromptLoss, ReferenceStyleLoss, ShapeLoss
 from tests import miniature
 
 
@@ -39,6 +40,14 @@ class FakeAnthropometer(nn.Module):
         return 10 * pictures.mean((1, 2, 3))[:, None].expand(-1, 7)
 
     read = forward
+
+
+class FakeReader(nn.Module):
+    """Thinks every first class the likelier the redder a picture is, by the same odds for all attributes."""
+
+    def forward(self, pictures):
+        red = pictures[:, 0].mean((1, 2))
+        return {k: torch.cat([red[:, None], red.new_zeros(len(red), len(v) - 1)], 1) for k, v in ATTRIBUTES.items()}
 
 
 def batch(count=3):
@@ -99,6 +108,15 @@ def test_clip_compares_with_the_caption():
     torch.testing.assert_close(found, torch.tensor([0.0, 1.0, 1 - 0.5**0.5]))
 
 
+def test_what_a_caption_names_must_be_read_off_the_picture():
+    b = batch(3)
+    b.captions = ["a photo of a woman, standing, full length", "a photo of a man", "by night"]
+    found = PromptLoss(FakeReader())(coloured(*[[0.5, 0.0, 0.0]] * 3), b)
+    odds = torch.tensor(0.5).exp()
+    first = [-(odds / (odds + len(ATTRIBUTES[name]) - 1)).log() for name in ("gender", "pose", "framing")]
+    torch.testing.assert_close(found, torch.stack([sum(first) / 3, (odds + 1).log(), torch.tensor(0.0)]))
+
+
 def test_style_is_the_mean_over_the_references_that_exist():
     b = batch(2)
     b.reference_pictures[:, 0] = coloured([1.0, -1.0, -1.0])  # red in -1..1
@@ -124,6 +142,7 @@ def test_gradients_reach_the_pictures():
         KeypointLoss(FakePose(b.keypoints)),
         ShapeLoss(FakeAnthropometer()),
         ClipLoss(FakeClip()),
+        PromptLoss(FakeReader()),
         ReferenceStyleLoss(FakeClip()),
         PixelLoss(),
     ):

@@ -79,6 +79,25 @@ def test_few_step_draws_what_the_stock_pipeline_draws(pipe, guidance):
     assert len(FewStep(steps=1, most=1)(pipe.backbone, state, torch.Generator()).pictures) == 1
 
 
+def test_opposites_are_drawn_from_the_same_noise_whoever_is_left_out(pipe):
+    state = denoising(pipe.backbone, [10] * 4, judges=[1, 0, 2, 2])
+    alone = [e[:1].expand(4, -1, -1) for e in state.embeds]  # the same person, caption and size
+    text = state.text.take(torch.tensor([0, 0, 0, 0]))
+    state = state._replace(text=text, embeds=alone, negatives=alone, time_ids=state.time_ids[:1].expand(4, -1))
+
+    def drawn(alike, most):
+        made = FewStep(2, most=most)(pipe.backbone, state._replace(alike=alike), torch.Generator().manual_seed(0))
+        return dict(zip(made.rows.tolist(), made.pictures, strict=True))
+
+    pairs, three, single = drawn(2, None), drawn(2, 3), drawn(1, None)
+    for first, second in ((0, 1), (2, 3)):
+        torch.testing.assert_close(pairs[first], pairs[second])
+        assert not torch.allclose(single[first], single[second], atol=1e-3)
+    assert not torch.allclose(pairs[0], pairs[2], atol=1e-3)
+    assert three.keys() == {0, 2, 3}
+    torch.testing.assert_close(three[0], pairs[0])
+
+
 @pytest.mark.parametrize("estimator", [OneStep(), FewStep(2, 1), FewStep(2, 2), FewStep(2, 2, recompute=True)])
 def test_gradients_reach_the_branches_and_nothing_else(pipe, estimator):
     pipe.backbone.zero_grad()

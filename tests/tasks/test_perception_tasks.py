@@ -284,6 +284,10 @@ def test_a_mirror_image_reads_the_same(new, tmp_path, kind):
         assert all(torch.equal(read[name], mirrored[name]) for name in read)
         sure = sum(logits["pose"].softmax(1).log() for logits in both)
         assert torch.equal(read["pose"], sure.argmax(1))
+        shown = reader(pictures.requires_grad_())
+        torch.testing.assert_close(shown, both[0])
+        shown["pose"].sum().backward()
+        assert pictures.grad.abs().sum() > 0
     else:
         reader = Anthropometer(tmp_path / kind)
         torch.testing.assert_close(reader.read(pictures), reader.read(pictures.flip(-1)))

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bolid.core.schema import PersonBatch
-from bolid.experts.perception import AttributeReader
-from bolid.metrics.adherence import UNSAID, PromptAdherence, attribute_labels
+from bolid.experts.perception import UNSAID, AttributeReader, attribute_labels
+from bolid.metrics.adherence import PromptAdherence
 from bolid.models.perception.attributes import AttributeNetwork
 from bolid.tasks.bundle.perception import PerceptionTask, RawAndRoundTrip
 

@@ -24,6 +24,7 @@ MEMBERS = {
     "pose/pose": "pose",
     "face/face": "face",
     "attributes/attributes": "attributes",
+    "attributes_loss/attributes_loss": "attributes_loss",
     "anthropometer/anthropometer": "anthropometer",
     "anthropometer_loss/anthropometer_loss": "anthropometer_loss",
 }
