@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
-from bolid.core.wording import shows_figure
+from bolid.core.wording import ATTRIBUTES, shows_figure
 from bolid.experts.clip import ClipModel
 from bolid.experts.perception import UNSAID, Anthropometer, AttributeReader, attribute_labels
 from bolid.experts.pose import PoseEstimator
@@ -129,19 +130,32 @@ class PromptLoss(PictureLoss):
 
     Args:
         reader: It should not be the one that scores.
+        attributes: Those of `ATTRIBUTES` that count: what the other losses cost. Gender is read off proportions, too.
         weight: See `ScheduledTerm`, as the rest.
+
+    Raises:
+        BolidError: If there is no such attribute.
     """
 
     name = "prompt"
 
-    def __init__(self, reader: AttributeReader, weight: float = 0.1, start: int = 0, ramp: int = 0):
+    def __init__(
+        self,
+        reader: AttributeReader,
+        attributes: Sequence[str] = ("pose", "view"),
+        weight: float = 0.1,
+        start: int = 0,
+        ramp: int = 0,
+    ):
         super().__init__(weight, start, ramp)
-        self.reader = reader
+        if unknown := sorted(set(attributes) - ATTRIBUTES.keys()):
+            raise BolidError(f"PromptLoss: no attribute {unknown[0]!r}; there are {', '.join(ATTRIBUTES)}")
+        self.reader, self.attributes = reader, tuple(attributes)
 
     def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
         """See `PictureLoss.forward`."""
         read, labels = self.reader(pictures), attribute_labels(batch.captions)
-        wanted = {name: label.to(pictures.device) for name, label in labels.items()}  # (n,) each
+        wanted = {name: labels[name].to(pictures.device) for name in self.attributes}  # (n,) each
         terms = [F.cross_entropy(read[k], w, ignore_index=UNSAID, reduction="none") for k, w in wanted.items()]
         named = torch.stack([w != UNSAID for w in wanted.values()])  # (attributes, n)
         return torch.stack(terms).sum(0) / named.sum(0).clamp_min(1)

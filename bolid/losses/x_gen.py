@@ -108,8 +108,7 @@ class OneStep(Estimator):
 class FewStep(Estimator):
     """A whole deterministic drawing from pure noise in N steps, gradients through the last k.
 
-    Opposites are drawn from the same noise: what a loss misreads in both of them pulls the branch to and fro by as much,
-    and what is left of its gradient is due to the body.
+    Opposites are drawn from the same noise, so that what differs between their pictures is due to the body.
 
     The Lightning branch: with a distilled UNet few steps are enough (Guo et al. 2024, PuLID).
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from bolid.core.errors import BolidError
 from bolid.core.wording import ATTRIBUTES
 from bolid.experts.pose import Pose
 from bolid.losses.picture import ClipLoss, KeypointLoss, PixelLoss, PromptLoss, ReferenceStyleLoss, ShapeLoss
@@ -111,10 +112,15 @@ def test_clip_compares_with_the_caption():
 def test_what_a_caption_names_must_be_read_off_the_picture():
     b = batch(3)
     b.captions = ["a photo of a woman, standing, full length", "a photo of a man", "by night"]
-    found = PromptLoss(FakeReader())(coloured(*[[0.5, 0.0, 0.0]] * 3), b)
+    pictures = coloured(*[[0.5, 0.0, 0.0]] * 3)
     odds = torch.tensor(0.5).exp()
     first = [-(odds / (odds + len(ATTRIBUTES[name]) - 1)).log() for name in ("gender", "pose", "framing")]
+    found = PromptLoss(FakeReader(), list(ATTRIBUTES))(pictures, b)
     torch.testing.assert_close(found, torch.stack([sum(first) / 3, (odds + 1).log(), torch.tensor(0.0)]))
+    found = PromptLoss(FakeReader())(pictures, b)  # poses and views alone
+    torch.testing.assert_close(found, torch.stack([first[1], torch.tensor(0.0), torch.tensor(0.0)]))
+    with pytest.raises(BolidError, match="no attribute 'hat'; there are shirt,"):
+        PromptLoss(FakeReader(), ["hat"])
 
 
 def test_style_is_the_mean_over_the_references_that_exist():
@@ -137,7 +143,7 @@ def test_pixels_are_compared_with_the_target():
 
 def test_gradients_reach_the_pictures():
     b = batch(2)
-    b.captions = ["full length, facing the camera"] * 2
+    b.captions = ["standing, full length, facing the camera"] * 2
     for loss in (
         KeypointLoss(FakePose(b.keypoints)),
         ShapeLoss(FakeAnthropometer()),
