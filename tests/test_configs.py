@@ -50,7 +50,10 @@ REAL = [
         ["adapter.yaml", "table/common.yaml", "table/plain.yaml", f"table/{way}.yaml"]
         for way in ("faces", "one_reference", "unguided")
     ),
-    ["adapter.yaml", "losses/few_step.yaml", "table/common.yaml", "table/more.yaml", "table/all.yaml"],
+    *(
+        ["adapter.yaml", "losses/few_step.yaml", "table/common.yaml", "table/more.yaml", f"table/{fit}.yaml"]
+        for fit in ("bodies", "all")
+    ),
     *(
         ["adapter.yaml", "losses/few_step.yaml", "table/common.yaml", "table/more.yaml", "table/all.yaml", way]
         for way in (
