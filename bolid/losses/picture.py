@@ -126,7 +126,7 @@ class ClipLoss(PictureLoss):
 class PromptLoss(PictureLoss):
     """−log p(what τ names | x_gen) by a reader of attributes, the mean over those that the caption τ names.
 
-    L_CLIP says little of a pose that changes as the person does: the words for it are few among many.
+    For what L_CLIP does not tell: the embedded CLIPs know a photo's pose or view from another's no better than chance.
 
     Args:
         reader: It should not be the one that scores.
