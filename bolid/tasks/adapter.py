@@ -64,6 +64,7 @@ class AdapterTask(DrawingTask):
             them.
         x_gen: Makes the pictures that `losses` look at.
         losses: Terms that look at x_gen, such as L_id and L_CLIP.
+        strengths: What V of each branch is multiplied by in a warm start, as λ multiplies what it says; 1 by default.
         alignment: Term that keeps the branches from changing what the caption asks for; costs another UNet pass.
         kwargs: See `DrawingTask`.
 
@@ -87,6 +88,7 @@ class AdapterTask(DrawingTask):
         x_gen: Estimator | None = None,
         losses: list[PictureLoss] | None = None,
         alignment: AlignmentLoss | None = None,
+        strengths: list[float] | None = None,
         **kwargs: Any,
     ):
         super().__init__(backbone, branches, **kwargs)
@@ -94,6 +96,9 @@ class AdapterTask(DrawingTask):
         self.min_snr_gamma, self.noise_offset = min_snr_gamma, noise_offset
         self.shift, self.person_weight = shift, person_weight
         self.latents = OncePerPhoto() if encode_once else None
+        self.strengths = strengths or [1.0] * len(branches)
+        if len(self.strengths) != len(branches):
+            raise BolidError(f"strengths: give {len(branches)} numbers, one for each branch, not {len(self.strengths)}")
         self.x_gen, self.losses, self.alignment = x_gen, nn.ModuleList(losses or []), alignment
         for loss in self.losses:
             if x_gen is None:
@@ -103,6 +108,12 @@ class AdapterTask(DrawingTask):
                     f"{type(loss).__name__} compares with the photo, and {type(x_gen).__name__} draws other poses: set "
                     "x_gen to OneStep"
                 )
+
+    def warmed(self, state: dict[str, Any]) -> dict[str, Any]:
+        """See `BaseTask.warmed`; branches speak as loudly as `strengths` say."""
+        for number, strength in enumerate(self.strengths):
+            state = strengthened(state, number, strength)
+        return state
 
     def on_fit_start(self) -> None:
         """Refuses mirrored photos where latents are to be kept."""
@@ -203,3 +214,8 @@ class AdapterTask(DrawingTask):
             if isinstance(branch, FaceBranch):  # only the photos' manifest tells what embedded the faces
                 branch.fingerprint = self.of_data("face_model", "") or branch.fingerprint
         self.pipeline.save_pretrained(folder)
+
+
+def strengthened(state: dict[str, Any], number: int, strength: float) -> dict[str, Any]:
+    """The weights with V of one branch, by its number, multiplied."""
+    return {k: v * strength if f"_v_ip.{number}." in k else v for k, v in state.items()}

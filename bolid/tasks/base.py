@@ -103,8 +103,12 @@ class BaseTask(LightningModule, ABC):
         if self.init_from is not None and not self.started and self.trainer.ckpt_path is None:
             state = read_checkpoint(self.init_from, "init_from")["state_dict"]
             self._check(state, str(self.init_from))
-            self.load_state_dict(state, strict=False)
+            self.load_state_dict(self.warmed(state), strict=False)
         self.started = True
+
+    def warmed(self, state: dict[str, Any]) -> dict[str, Any]:
+        """What a warm start takes of a checkpoint's weights: all as they are."""
+        return state
 
     def _check(self, state: dict[str, Any], where: str) -> None:
         own = self.state_dict()

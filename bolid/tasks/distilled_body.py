@@ -13,7 +13,7 @@ from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
 from bolid.models.backbones import Backbone
 from bolid.models.branches import IdentityBranch, TrueBodyBranch
-from bolid.tasks.adapter import AdapterTask
+from bolid.tasks.adapter import AdapterTask, strengthened
 from bolid.tasks.base import read_checkpoint
 
 PROJECTORS = "backbone.unet.encoder_hid_proj.image_projection_layers."
@@ -56,10 +56,11 @@ class DistilledBodyTask(AdapterTask):
     def on_fit_start(self) -> None:
         """Takes the teacher's weights; a resumed fit, too, since they stay what they are."""
         super().on_fit_start()
-        projector, values = f"{PROJECTORS}{self.number}.", f"_v_ip.{self.number}."
+        projector = f"{PROJECTORS}{self.number}."
         state = read_checkpoint(self.teacher, "teacher")["state_dict"]
         said = {k.removeprefix(projector): v for k, v in state.items() if k.startswith(projector)}
-        rest = {k: v * self.strength if values in k else v for k, v in state.items() if not k.startswith(projector)}
+        rest = {k: v for k, v in state.items() if not k.startswith(projector)}
+        rest = strengthened(rest, self.number, self.strength)
         missing = {k for k in self.trained_keys() if not k.startswith(projector)} - rest.keys()
         try:
             # biases are zero and frozen, which checkpoints leave out

@@ -14,6 +14,7 @@ from bolid.losses.diffusion import noised
 from bolid.losses.picture import PictureLoss, PixelLoss
 from bolid.losses.x_gen import FewStep, OneStep
 from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.tasks.drawing import Column
 from tests import miniature
 from tests.quiet import quiet_trainer as trainer
 from tests.tasks.adapters import COLUMNS, batches, task
@@ -244,6 +245,23 @@ def test_a_warm_start_takes_the_weights_and_not_the_step(folders, tmp_path):
     tr.fit(second, batches(1))
     assert tr.global_step == 1
     assert all(torch.equal(v, trained(first)[n]) for n, v in trained(second).items())
+
+
+def test_a_strengthened_warm_start_says_what_a_larger_scale_would(folders, tmp_path):
+    first, tr = task(folders), trainer(tmp_path)
+    tr.fit(first, batches(2))
+    tr.save_checkpoint(tmp_path / "x.ckpt")
+    body = [branch.name for branch in first.branches].index("body")
+    strengths = [2.5 if number == body else 1.0 for number in range(len(first.branches))]
+    louder = task(folders, init_from=tmp_path / "x.ckpt", strengths=strengths)
+    trainer(tmp_path).validate(louder, batches(1), verbose=False)
+    louder.warm_start()  # of a second verb: not again
+    batch = next(iter(batches(1)))
+    as_loud = first.draw(batch, Column("body", ["body"], scale=2.5))
+    torch.testing.assert_close(louder.draw(batch, Column("body", ["body"])), as_loud, atol=1e-4, rtol=0)
+    assert not torch.allclose(first.draw(batch, Column("body", ["body"])), as_loud, atol=1e-3)
+    with pytest.raises(BolidError, match=r"strengths: give \d numbers, one for each branch, not 3"):
+        task(folders, strengths=[1.0, 2.0, 3.0])
 
 
 def test_a_verb_without_a_fit_starts_from_the_same_weights_and_one_after_a_fit_keeps_those(folders, tmp_path):
