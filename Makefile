@@ -128,7 +128,7 @@ $(A)/%/report.json: | $(A)/body_supervised/report.json
 
 # Every way of telling a backbone who is to be drawn, side by side. The oracle and a face branch learn by L_diff, the body
 # branch then what the oracle knows, and both go on from there by L_diff alone (plain) or with the other losses: by L_id at
-# first (bodies), then by all (all).
+# first (bodies), then by all of them (held), the body branch louder at last (all).
 L := runs/table
 BASE := --config configs/adapter.yaml
 SAME := --config configs/table/common.yaml
@@ -136,6 +136,9 @@ GOES_ON = $(if $(wildcard configs/losses/$(1).yaml),--config configs/losses/$(1)
 TOLD_plain = $(SAME) --config configs/table/plain.yaml
 TOLD_all = $(call GOES_ON,few_step) --config configs/table/all.yaml
 TOLD_bodies = $(call GOES_ON,few_step) --config configs/table/bodies.yaml
+TOLD_held = $(call GOES_ON,few_step) --config configs/table/held.yaml
+# Strength is learned of bodies that are known well.
+KNOWN := --data.init_args.min_references 3
 TOLD_image = --config configs/experiment/image_prompt.yaml $(SAME) --config configs/table/image.yaml
 TOLD_oracle = $(SAME) --config configs/table/oracle.yaml
 named = $(BASE) $(1) --trainer.logger.init_args.version $(notdir $(@D))
@@ -153,8 +156,11 @@ $(L)/distilled/adapter: | $(L)/oracle/report.json
 $(L)/bodies/adapter: | $(L)/distilled/adapter
 	$(call fit,$(call named,$(TOLD_bodies)),$(@D))
 
-$(L)/all/report.json: | $(L)/bodies/adapter  # a strength is learned of bodies that are known well, from 3 photos
-	$(call fit,$(call named,$(TOLD_all) --data.init_args.min_references 3),$(@D)) && $(call again,all,$(TOLD_all))
+$(L)/held/adapter: | $(L)/bodies/adapter
+	$(call fit,$(call named,$(TOLD_held) $(KNOWN)),$(@D))
+
+$(L)/all/report.json: | $(L)/held/adapter
+	$(call fit,$(call named,$(TOLD_all) $(KNOWN)),$(@D)) && $(call again,all,$(TOLD_all))
 
 $(L)/image/report.json $(L)/oracle/report.json: $(L)/%/report.json:
 	$(call member,$(call named,$(TOLD_$*)),$(@D))

@@ -52,7 +52,7 @@ REAL = [
     ),
     *(
         ["adapter.yaml", "losses/few_step.yaml", "table/common.yaml", "table/more.yaml", f"table/{fit}.yaml"]
-        for fit in ("bodies", "all")
+        for fit in ("bodies", "held", "all")
     ),
     *(
         ["adapter.yaml", "losses/few_step.yaml", "table/common.yaml", "table/more.yaml", "table/all.yaml", way]
