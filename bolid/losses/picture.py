@@ -126,7 +126,7 @@ class ClipLoss(PictureLoss):
 class PromptLoss(PictureLoss):
     """−log p(what τ names | x_gen) by a reader of attributes, the mean over those that the caption τ names.
 
-    For what L_CLIP does not tell: the embedded CLIPs know a photo's pose or view from another's no better than chance.
+    L_CLIP compares whole captions, in which the words for a pose are few.
 
     Args:
         reader: It should not be the one that scores.

@@ -64,7 +64,7 @@ class AdapterTask(DrawingTask):
             them.
         x_gen: Makes the pictures that `losses` look at.
         losses: Terms that look at x_gen, such as L_id and L_CLIP.
-        strengths: What V of each branch is multiplied by in a warm start, as λ multiplies what it says; 1 by default.
+        strengths: What V of each branch is multiplied by in a warm start, as λ multiplies what it says.
         alignment: Term that keeps the branches from changing what the caption asks for; costs another UNet pass.
         kwargs: See `DrawingTask`.
 
@@ -112,7 +112,7 @@ class AdapterTask(DrawingTask):
     def warmed(self, state: dict[str, Any]) -> dict[str, Any]:
         """See `BaseTask.warmed`; branches speak as loudly as `strengths` say."""
         for number, strength in enumerate(self.strengths):
-            state = strengthened(state, number, strength)
+            state = state | {k: v * strength for k, v in state.items() if f"_v_ip.{number}." in k}
         return state
 
     def on_fit_start(self) -> None:
@@ -214,8 +214,3 @@ class AdapterTask(DrawingTask):
             if isinstance(branch, FaceBranch):  # only the photos' manifest tells what embedded the faces
                 branch.fingerprint = self.of_data("face_model", "") or branch.fingerprint
         self.pipeline.save_pretrained(folder)
-
-
-def strengthened(state: dict[str, Any], number: int, strength: float) -> dict[str, Any]:
-    """The weights with V of one branch, by its number, multiplied."""
-    return {k: v * strength if f"_v_ip.{number}." in k else v for k, v in state.items()}

@@ -13,7 +13,7 @@ from bolid.core.errors import BolidError
 from bolid.core.schema import PersonBatch
 from bolid.models.backbones import Backbone
 from bolid.models.branches import IdentityBranch, TrueBodyBranch
-from bolid.tasks.adapter import AdapterTask, strengthened
+from bolid.tasks.adapter import AdapterTask
 from bolid.tasks.base import read_checkpoint
 
 PROJECTORS = "backbone.unet.encoder_hid_proj.image_projection_layers."
@@ -31,7 +31,6 @@ class DistilledBodyTask(AdapterTask):
         oracle: The branch that the teacher was fitted with in the place of the body branch.
         teacher: Checkpoint of that fit.
         backbone: See `AdapterTask`, as the rest.
-        strength: What V of the body branch is multiplied by, as λ would multiply what it says.
 
     Raises:
         BolidError: If there is no body branch.
@@ -43,24 +42,22 @@ class DistilledBodyTask(AdapterTask):
         teacher: Path,
         backbone: Backbone,
         branches: list[IdentityBranch],
-        strength: float = 1.0,
         **kwargs: Any,
     ):
         super().__init__(backbone, branches, **kwargs)
         names = [branch.name for branch in branches]
         if "body" not in names:
             raise BolidError(f"DistilledBodyTask teaches a body branch, and there is none among {', '.join(names)}")
-        self.oracle, self.teacher, self.strength, self.number = oracle, teacher, strength, names.index("body")
+        self.oracle, self.teacher, self.number = oracle, teacher, names.index("body")
         self.taught = oracle.projector(backbone.text_dim).requires_grad_(False)
 
     def on_fit_start(self) -> None:
-        """Takes the teacher's weights; a resumed fit, too, since they stay what they are."""
+        """Takes the teacher's weights, times `strengths`; a resumed fit, too, since they stay what they are."""
         super().on_fit_start()
         projector = f"{PROJECTORS}{self.number}."
         state = read_checkpoint(self.teacher, "teacher")["state_dict"]
         said = {k.removeprefix(projector): v for k, v in state.items() if k.startswith(projector)}
-        rest = {k: v for k, v in state.items() if not k.startswith(projector)}
-        rest = strengthened(rest, self.number, self.strength)
+        rest = self.warmed({k: v for k, v in state.items() if not k.startswith(projector)})
         missing = {k for k in self.trained_keys() if not k.startswith(projector)} - rest.keys()
         try:
             # biases are zero and frozen, which checkpoints leave out

@@ -39,7 +39,7 @@ def pupil(folders, people, teacher, **more):
 
 def test_branches_become_the_teachers_and_the_bodys_projector_learns_the_oracles_tokens(folders, people, tmp_path):
     teacher = fitted(folders, tmp_path, [FaceBranch(), TrueBodyBranch(people, num_tokens=3)])
-    task = pupil(folders, people, teacher, optimizer=lambda p: torch.optim.AdamW(p, 1e-2), strength=2.0)
+    task = pupil(folders, people, teacher, optimizer=lambda p: torch.optim.AdamW(p, 1e-2), strengths=[1.0, 2.0])
     quiet_trainer(tmp_path, max_steps=60, max_epochs=-1).fit(task, batches(1))
     after, taught = task.state_dict(), torch.load(teacher, weights_only=True)["state_dict"]
     differ = {name for name, value in taught.items() if not torch.equal(value, after[name])}
