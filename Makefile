@@ -137,10 +137,10 @@ TOLD_plain = $(SAME) --config configs/table/plain.yaml
 TOLD_all = $(call GOES_ON,few_step) --config configs/table/all.yaml
 TOLD_bodies = $(call GOES_ON,few_step) --config configs/table/bodies.yaml
 TOLD_held = $(call GOES_ON,few_step) --config configs/table/held.yaml
-# Strength is learned of bodies that are known well.
-KNOWN := --data.init_args.min_references 3
 TOLD_image = --config configs/experiment/image_prompt.yaml $(SAME) --config configs/table/image.yaml
 TOLD_oracle = $(SAME) --config configs/table/oracle.yaml
+# Strength is learned of bodies that are known well.
+KNOWN := --data.init_args.min_references 3
 named = $(BASE) $(1) --trainer.logger.init_args.version $(notdir $(@D))
 
 # What is tested of the weights of plain and of those of all.
