@@ -33,12 +33,13 @@ class PictureLoss(ScheduledTerm, ABC):
         return torch.ones(len(captions), dtype=torch.bool)
 
     @abstractmethod
-    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
         """Loss of each picture.
 
         Args:
             pictures: (n, 3, H, W) in 0..1.
             batch: The n samples that they are of.
+            noises: (n,) which noise each was drawn from; by default each from its own.
 
         Returns:
             (n,); zero where it cannot tell.
@@ -68,7 +69,7 @@ class KeypointLoss(PictureLoss):
         super().__init__(weight, start, ramp)
         self.pose, self.points = pose, POINTS[points]
 
-    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`; a mean over the keypoints, so that photos that show few count as much."""
         found = self.pose(pictures).keypoints[:, self.points, :2]  # (n, K, 2)
         truth, seen = batch.keypoints[:, self.points, :2], (batch.keypoints[:, self.points, 2] > 0).float()
@@ -84,24 +85,45 @@ class ShapeLoss(PictureLoss):
 
     Args:
         anthropometer: It should not be the one that scores.
+        gain: What is read off the photo is multiplied by. Readings keep too near to the average; by 1 / (their slope on
+            the truth), those of pictures shall be as far from it as the truth.
+        opposites: Whether the part of an error that pictures from the same noise share does not count: it is the
+            noise's doing, and what opposites differ in the body's.
         weight: See `ScheduledTerm`, as the rest.
     """
 
     name = "shape"
 
-    def __init__(self, anthropometer: Anthropometer, weight: float = 0.1, start: int = 0, ramp: int = 0):
+    def __init__(
+        self,
+        anthropometer: Anthropometer,
+        gain: float = 1.0,
+        opposites: bool = False,
+        weight: float = 0.1,
+        start: int = 0,
+        ramp: int = 0,
+    ):
         super().__init__(weight, start, ramp)
-        self.anthropometer = anthropometer
+        self.anthropometer, self.gain, self.opposites = anthropometer, gain, opposites
 
     def judges(self, captions: Sequence[str]) -> Tensor:
         """Whole figures, seen from the front or turned halfway aside at most."""
         return torch.tensor([shows_figure(caption) for caption in captions])
 
-    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`; a mean over the ratios, zero where the photo does not show them."""
-        truth = self.anthropometer.read(batch.pictures * 0.5 + 0.5)  # (n, 7)
-        away = F.smooth_l1_loss(self.anthropometer(pictures), truth, reduction="none").mean(1)
-        return away * self.judges(batch.captions).to(away)
+        truth = self.anthropometer.read(batch.pictures * 0.5 + 0.5) * self.gain  # (n, 7)
+        away = self.anthropometer(pictures) - truth
+        if self.opposites and noises is not None:
+            away = away - shared(away, noises)
+        loss = F.smooth_l1_loss(away, torch.zeros_like(away), reduction="none").mean(1)
+        return loss * self.judges(batch.captions).to(loss)
+
+
+def shared(values: Tensor, noises: Tensor) -> Tensor:
+    """The mean over the rows of (n, K) that have the same noise (n,) as each; 0 for a row that has its own."""
+    same = (noises[:, None] == noises).to(values)[..., None]  # (n, n, 1)
+    return torch.where(same.sum(1) > 1, (same * values).sum(1) / same.sum(1), 0.0)
 
 
 class ClipLoss(PictureLoss):
@@ -118,7 +140,7 @@ class ClipLoss(PictureLoss):
         super().__init__(weight, start, ramp)
         self.clip = clip
 
-    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`."""
         return 1 - (self.clip.encode_images(pictures) * self.clip.encode_texts(batch.captions)).sum(1)
 
@@ -152,7 +174,7 @@ class PromptLoss(PictureLoss):
             raise BolidError(f"PromptLoss: no attribute {unknown[0]!r}; there are {', '.join(ATTRIBUTES)}")
         self.reader, self.attributes = reader, tuple(attributes)
 
-    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`."""
         read, labels = self.reader(pictures), attribute_labels(batch.captions)
         wanted = {name: labels[name].to(pictures.device) for name in self.attributes}  # (n,) each
@@ -175,7 +197,7 @@ class ReferenceStyleLoss(PictureLoss):
         super().__init__(weight, start, ramp)
         self.clip = clip
 
-    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`."""
         with torch.no_grad():
             shown = batch.reference_pictures.flatten(0, 1) * 0.5 + 0.5
@@ -198,6 +220,6 @@ class PixelLoss(PictureLoss):
     def __init__(self, weight: float = 0.1, start: int = 0, ramp: int = 0):
         super().__init__(weight, start, ramp)
 
-    def forward(self, pictures: Tensor, batch: PersonBatch) -> Tensor:
+    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`."""
         return F.mse_loss(pictures, batch.pictures * 0.5 + 0.5, reduction="none").mean((1, 2, 3))

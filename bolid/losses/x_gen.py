@@ -43,10 +43,11 @@ class Denoising(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """Pictures (n, 3, H, W) in 0..1, and of which samples of the batch they are, (n,)."""
+    """Pictures (n, 3, H, W) in 0..1, of which samples of the batch they are, and which noise each is from, (n,)."""
 
     pictures: Tensor
     rows: Tensor
+    noises: Tensor
 
 
 class Estimator(ABC):
@@ -76,12 +77,12 @@ class Estimator(ABC):
         latents, rows = self.latents(backbone, state, generator)
         if not len(rows):  # which no attention can reshape
             size = (side * backbone.latent_scale for side in latents.shape[2:])
-            return Generated(latents.new_zeros(0, 3, *size), rows)
+            return Generated(latents.new_zeros(0, 3, *size), rows, rows)
         if self.recompute and latents.requires_grad:
             decoded = checkpoint(backbone.decode_latents, latents, use_reentrant=False)
         else:
             decoded = backbone.decode_latents(latents)
-        return Generated((decoded.float() * 0.5 + 0.5).clamp(0, 1), rows)
+        return Generated((decoded.float() * 0.5 + 0.5).clamp(0, 1), rows, rows // state.alike)
 
 
 class OneStep(Estimator):

@@ -43,10 +43,17 @@ class BodyPrior(ModelMixin, ConfigMixin):
         """The likeliest body of each caption: features (B, D) -> (B, d)."""
         return features.to(self.weight) @ self.weight.T + self.bias
 
-    def sample(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A body for each caption: features (B, D) -> (B, d)."""
+    def sample(self, features: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
+        """A body for each caption: features (B, D) -> (B, d).
+
+        Args:
+            features: Of the captions.
+            generator: Of the noise.
+            temperature: What deviations are multiplied by: 1 draws as bodies vary, less keeps nearer to what the
+                caption says, 0 draws the likeliest.
+        """
         noise = torch.randn(len(features), self.config.latent_dim, generator=generator)
-        return self.mean(features) + noise.to(self.factor) @ self.factor.T
+        return self.mean(features) + temperature * noise.to(self.factor) @ self.factor.T
 
     def log_prob(self, codes: Tensor, features: Tensor) -> Tensor:
         """log p(c | caption) in nats: codes (B, d), features (B, D) -> (B,)."""

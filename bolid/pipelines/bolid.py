@@ -120,7 +120,11 @@ class BoLIDPipeline:
 
     @torch.no_grad()
     def imagine(
-        self, prompt: str | Sequence[str], prior: str = "data/body_prior", seeds: Sequence[int] = (0,)
+        self,
+        prompt: str | Sequence[str],
+        prior: str = "data/body_prior",
+        seeds: Sequence[int] = (0,),
+        temperature: float = 1.0,
     ) -> list[Identity]:
         """People whom prompts may be about: samples of c_body from the text prior, without a face.
 
@@ -128,17 +132,22 @@ class BoLIDPipeline:
             prompt: One, or one per seed. The more it says of the body, the less is left to chance.
             prior: Folder that `bolid identity prior` wrote, with this adapter's body encoder and backbone.
             seeds: Of the samples, one for each.
+            temperature: See `BodyPrior.sample`.
 
         Raises:
-            BolidError: If the adapter has no body branch, or the prior is missing or of another encoder or backbone.
+            BolidError: If the adapter has no body branch, the temperature is negative, or the prior is missing or of
+                another encoder or backbone.
         """
+        if temperature < 0:
+            raise BolidError(f"temperature={temperature} must be 0 or more")
         body = next((b for b in self.branches if isinstance(b, BodyBranch)), None)
         if body is None:
             raise BolidError("this adapter has no body branch that could draw an imagined body")
         found = load_body_prior(prior, body.fingerprint, self.backbone.text_model)
         prompts = [prompt] * len(seeds) if isinstance(prompt, str) else list(prompt)
         told = zip(self.backbone.text_features(prompts).float().cpu(), seeds, strict=True)
-        codes = [found.sample(features[None], torch.Generator().manual_seed(seed))[0] for features, seed in told]
+        chance = torch.Generator()
+        codes = [found.sample(features[None], chance.manual_seed(seed), temperature)[0] for features, seed in told]
         return [Identity(body=code, body_model=body.fingerprint) for code in codes]
 
     def _recogniser(self, path: str) -> FaceEmbedder:

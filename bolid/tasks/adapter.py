@@ -193,11 +193,11 @@ class AdapterTask(DrawingTask):
         """
         if not looking or self.x_gen is None:
             return {}
-        pictures, rows = self.x_gen(self.backbone, state, generator)
+        pictures, rows, noises = self.x_gen(self.backbone, state, generator)
         if not len(rows):  # networks that look at pictures want one at least
             return {term.name: pictures.sum() for term in looking}
         part = batch.take(rows)
-        return {term.name: term(pictures, part).mean() for term in looking}
+        return {term.name: term(pictures, part, noises).mean() for term in looking}
 
     def conditions(self, batch: PersonBatch, generator: torch.Generator) -> Conditions:
         """Captions and embeddings, and which are dropped: exclusive, per sample."""

@@ -42,6 +42,7 @@ class Column:
         scale: λ of the branches.
         prior: Folder of a text prior, whose bodies are drawn in place of the references': samples for full captions,
             while the backbone is told no more than in other columns.
+        temperature: Of these samples, see `BodyPrior.sample`.
         opposite: Whether guidance steers away from the opposite body; otherwise from nobody's.
     """
 
@@ -51,6 +52,7 @@ class Column:
     floor: bool = False
     scale: float = 1.0
     prior: Path | None = None
+    temperature: float = 1.0
     opposite: bool = True
 
     def __post_init__(self) -> None:
@@ -141,7 +143,7 @@ class DrawingTask(BaseTask):
             embeds = [o if b.personal else e for b, e, o in zip(self.branches, embeds, others, strict=True)]
         seeds = [self.seed + crc32((name + "+" * number).encode()) for name in batch.file_names]  # of 32 bits on a CPU
         if column.prior is not None:
-            imagined = self.imagined(batch.full_captions, str(column.prior), seeds)
+            imagined = self.imagined(batch.full_captions, str(column.prior), seeds, column.temperature)
             embeds = [imagined if b.name == "body" else e for b, e in zip(self.branches, embeds, strict=True)]
         return self.pipeline.draw(
             batch.captions,
@@ -155,10 +157,11 @@ class DrawingTask(BaseTask):
             width=batch.pictures.shape[-1],
         ).float()
 
-    def imagined(self, captions: list[str], prior: str, seeds: list[int]) -> Tensor:
+    def imagined(self, captions: list[str], prior: str, seeds: list[int], temperature: float) -> Tensor:
         """Samples of c_body (B, d) from a text prior, one for each caption and its seed."""
         pipeline = self.pipeline
-        return pipeline.embeds(pipeline.imagine(captions, prior, seeds))[[b.name for b in self.branches].index("body")]
+        people = pipeline.imagine(captions, prior, seeds, temperature)
+        return pipeline.embeds(people)[[b.name for b in self.branches].index("body")]
 
     @torch.no_grad()
     def round_trip(self, pictures: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ def generate(
     prompt: str,
     identity: str | None = None,
     prior: str | None = None,
+    temperature: float = 1.0,
     adapter: Path = Path("runs/adapter/demo/adapter"),
     out: Path = Path("pictures"),
     count: int = 4,
@@ -43,6 +44,7 @@ def generate(
         prompt: What to draw.
         identity: Name of the person; null for nobody in particular.
         prior: In place of an identity: folder of the text prior, which imagines a body for every picture.
+        temperature: How much these bodies vary: 1 as people do, 0 not at all.
         adapter: Folder that `bolid fit` wrote.
         out: Folder for the pictures, each named by its seed.
         count: How many pictures.
@@ -76,13 +78,15 @@ def generate(
 
     if count < 1:
         raise BolidError(f"nothing to draw: count={count} must be 1 or more")
+    if prior is None and temperature != 1.0:
+        raise BolidError("a temperature is that of a prior's bodies: give --prior, too")
     if identity is not None and prior is not None:
         raise BolidError("give either an identity or a prior: the body is somebody's, or imagined")
     person = None if identity is None else IdentityFolder(identities).load(identity)
     pipe = BoLIDPipeline.from_pretrained(adapter).to(device)
     if person is not None:
         check_known(person, pipe.branches, str(identity))
-    imagined = None if prior is None else pipe.imagine(prompt, prior, range(seed, seed + count))
+    imagined = None if prior is None else pipe.imagine(prompt, prior, range(seed, seed + count), temperature)
     wanted = None
     if pose is not None:
         pipe.check_pose()

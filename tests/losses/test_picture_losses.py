@@ -103,6 +103,26 @@ def test_shapes_are_compared_with_the_photos_where_it_shows_a_figure():
     torch.testing.assert_close(far[:2], torch.full((2,), 4.5))  # not 12.5
 
 
+def test_readings_of_photos_are_multiplied_by_the_gain():
+    b = batch(1)
+    b.pictures = coloured([0.0, 0.0, 0.0])  # mid-grey, which reads as 5
+    b.captions = ["standing, full length, facing the camera"]
+    loss = ShapeLoss(FakeAnthropometer(), gain=1.1)  # 5.5
+    found = [loss(coloured([bright] * 3), b).item() for bright in (0.5, 0.55)]
+    assert found == pytest.approx([0.5 * 0.5**2, 0.0], abs=1e-6)
+
+
+def test_what_pictures_from_the_same_noise_share_does_not_count():
+    b = batch(4)
+    b.pictures = coloured(*[[0.0, 0.0, 0.0]] * 4)  # mid-grey, which reads as 5
+    b.captions = ["standing, full length, facing the camera"] * 4
+    seen = coloured(*[[bright] * 3 for bright in (0.52, 0.53, 0.58, 0.54)])  # off by .2, .3, .8 and .4
+    loss, own = ShapeLoss(FakeAnthropometer(), opposites=True), torch.tensor([0.2, 0.3, 0.8, 0.4])
+    torch.testing.assert_close(loss(seen, b, torch.tensor([0, 1, 0, 3])), 0.5 * torch.tensor([0.3, 0.3, 0.3, 0.4]) ** 2)
+    for other, noises in ((loss, None), (loss, torch.arange(4)), (ShapeLoss(FakeAnthropometer()), torch.zeros(4))):
+        torch.testing.assert_close(other(seen, b, noises), 0.5 * own**2)
+
+
 def test_clip_compares_with_the_caption():
     b = batch(3)
     found = ClipLoss(FakeClip())(coloured([0.5, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]), b)
@@ -147,13 +167,14 @@ def test_gradients_reach_the_pictures():
     for loss in (
         KeypointLoss(FakePose(b.keypoints)),
         ShapeLoss(FakeAnthropometer()),
+        ShapeLoss(FakeAnthropometer(), opposites=True),
         ClipLoss(FakeClip()),
         PromptLoss(FakeReader()),
         ReferenceStyleLoss(FakeClip()),
         PixelLoss(),
     ):
         pictures = coloured([0.3, 0.2, 0.1], [0.1, 0.5, 0.9]).requires_grad_()
-        loss(pictures, b).sum().backward()
+        loss(pictures, b, torch.zeros(2)).sum().backward()
         assert (pictures.grad.flatten(1).abs().sum(1) > 0).all(), loss.name
 
 

@@ -55,6 +55,15 @@ def test_the_mean_is_ridge_regression(truth, penalty):
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 
 
+def test_samples_deviate_as_far_as_the_temperature_says(truth):
+    features = torch.randn(1, TEXT, generator=torch.Generator().manual_seed(0)).expand(20_000, -1)
+    for temperature in (0.0, 0.5, 1.0):
+        codes = truth.sample(features, torch.Generator().manual_seed(1), temperature)
+        torch.testing.assert_close(codes.mean(0), truth.mean(features[:1])[0], atol=0.03, rtol=0)
+        expected = temperature**2 * truth.factor @ truth.factor.T
+        torch.testing.assert_close(codes.T.cov(), expected, atol=0.03, rtol=0)
+
+
 def test_captions_that_tell_nothing_are_not_believed():
     rng = torch.Generator().manual_seed(0)
     codes, features = torch.randn(60, D, generator=rng), torch.randn(60, 40, generator=rng)

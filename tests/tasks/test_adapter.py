@@ -14,6 +14,7 @@ from bolid.losses.diffusion import noised
 from bolid.losses.picture import PictureLoss, PixelLoss
 from bolid.losses.x_gen import FewStep, OneStep
 from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.tasks import AdapterTask
 from bolid.tasks.drawing import Column
 from tests import miniature
 from tests.quiet import quiet_trainer as trainer
@@ -25,7 +26,7 @@ class Red(PictureLoss):
 
     name = "red"
 
-    def forward(self, pictures, batch):
+    def forward(self, pictures, batch, noises=None):
         assert len(pictures) == len(batch)
         return 1 - pictures[:, 0].mean((1, 2))
 
@@ -139,13 +140,28 @@ def test_pictures_are_made_of_what_losses_can_judge(folders):
         def judges(self, captions):
             return torch.tensor(["woman" not in caption for caption in captions])
 
-        def forward(self, pictures, batch):
+        def forward(self, pictures, batch, noises=None):
             seen.extend(batch.file_names)
             return super().forward(pictures, batch)
 
     t = task(folders, losses=[Red(1.0), Picky(1.0)], x_gen=FewStep(2, 1, most=2))
     t.terms(b, torch.Generator().manual_seed(0), 0)
     assert seen == b.file_names[1::2]
+
+
+def test_losses_are_told_which_pictures_are_from_the_same_noise(folders, monkeypatch):
+    told = []
+
+    class Told(Red):
+        def forward(self, pictures, batch, noises=None):
+            told.append(noises.tolist())
+            return super().forward(pictures, batch)
+
+    t = task(folders, losses=[Told(1.0)], x_gen=FewStep(2, 1))
+    for alike in (1, 2):
+        monkeypatch.setattr(AdapterTask, "alike", alike)
+        t.terms(miniature.batch(count=4), torch.Generator().manual_seed(0), 0)
+    assert told == [[0, 1, 2, 3], [0, 0, 1, 1]]
 
 
 def test_a_term_that_weighs_nothing_yet_costs_nothing(folders):

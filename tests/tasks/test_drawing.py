@@ -216,7 +216,7 @@ def test_a_prior_imagines_bodies_of_full_captions_that_the_prompt_says_nothing_o
     prior.save_pretrained(tmp_path)
     keep = BoLIDPipeline.draw
     monkeypatch.setattr(BoLIDPipeline, "draw", lambda self, *a, **k: told.append((a[:2], a[3])) or keep(self, *a, **k))
-    column = Column("prior", ["body"], prior=tmp_path)
+    column = Column("prior", ["body"], prior=tmp_path, temperature=0.5)
     drawn = [t.draw(b, column), t.draw(b, column), t.draw(b, Column("body", ["body"]))]
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
@@ -224,7 +224,7 @@ def test_a_prior_imagines_bodies_of_full_captions_that_the_prompt_says_nothing_o
     assert prompts == b.captions
     for caption, code, seed in zip(b.full_captions, codes, seeds, strict=True):
         features = t.backbone.text_features([caption])
-        torch.testing.assert_close(code, prior.sample(features, torch.Generator().manual_seed(seed))[0])
+        torch.testing.assert_close(code, prior.sample(features, torch.Generator().manual_seed(seed), 0.5)[0])
 
 
 @pytest.mark.parametrize("wrong", [{}, {"branches": ["face"]}, {"branches": ["body"], "other": True}])

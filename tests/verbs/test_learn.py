@@ -57,9 +57,20 @@ def test_every_picture_has_a_body_of_its_own(prior, adapter, run):
     np.testing.assert_array_equal(np.asarray(Image.open("pictures/1.png")), np.asarray(drawn))
 
 
+def test_at_temperature_0_every_picture_has_the_likeliest_body(prior, adapter, run):
+    words = ["generate", "a photo of a woman", "--adapter", "adapter", "--prior", prior, "--count", 2, *SHORT]
+    run(*words, "--temperature", 0)
+    people = adapter.imagine("a photo of a woman", str(prior), (0, 1), temperature=0.0)
+    assert torch.equal(people[0].body, people[1].body)
+    drawn = adapter("a photo of a woman", people[1], None, 48, 32, 2, seed=1).images[0]
+    np.testing.assert_array_equal(np.asarray(Image.open("pictures/1.png")), np.asarray(drawn))
+
+
 def test_it_is_refused_beside_an_identity_and_for_another_encoder(prior, adapter, run, tmp_path):
     words = ["generate", "a photo", "--adapter", "adapter", "--prior", prior]
     assert "either an identity or a prior" in run(*words, "--identity", "ann")[2]
+    assert "temperature=-1.0 must be 0 or more" in run(*words, "--temperature", -1)[2]
+    assert "that of a prior's bodies" in run("generate", "a photo", "--adapter", "adapter", "--temperature", 0.5)[2]
     config = (prior / "config.json").read_text()
     fingerprint = load_body_prior(str(prior)).config.body_model
     (prior / "config.json").write_text(config.replace(fingerprint, "c" * 64))
