@@ -186,7 +186,7 @@ $(L)/body_prior: | $(L)/all/report.json
 $(L)/prior/report.json: | $(L)/body_prior
 
 # What each loss buys, from the same start.
-TERMS := diffusion id id_17 shape clip prompt alignment
+TERMS := diffusion id id_17 shape opposites clip prompt alignment
 
 losses: check setup $(TERMS:%=$(L)/loss_%/report.json)  ## Measure what each loss of stage 2 buys (hours; resumes)
 	$(RUN)/bolid compare --runs $(TERMS:%=$(L)/loss_%) --out benchmarks/results/losses.json --metrics \

@@ -96,7 +96,7 @@ def test_the_commands_about_people_by_name_run(demo, tmp_path, monkeypatch):
     fabricate_bodies(Path("data/people"), sorted({r.identity for r in read_manifest(Path("data/people"))}))
     section = (ROOT / "README.md").read_text().split("### People by name")[1].split("\n### ")[0]
     lines = [line for block in re.findall(r"```bash\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
-    assert len(lines) == 8
+    assert len(lines) == 9
     for line in lines:
         words = shlex.split(line, comments=True)
         assert words[0] == "bolid"
