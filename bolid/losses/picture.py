@@ -85,10 +85,11 @@ class ShapeLoss(PictureLoss):
 
     Args:
         anthropometer: It should not be the one that scores.
-        gain: What is read off the photo is multiplied by. Readings keep too near to the average; by 1 / (their slope on
-            the truth), those of pictures shall be as far from it as the truth.
-        opposites: Whether the part of an error that pictures from the same noise share does not count: it is the
-            noise's doing, and what opposites differ in the body's.
+        gain: Readings of the photo are multiplied by it before those of x_gen are compared with them. An anthropometer
+            answers too near to the average, by its slope on the truth; 1 / slope asks that x_gen be read as far from
+            the average as the person is.
+        opposites: Whether the mean error of pictures from the same noise is taken off each one's: in training opposites
+            are drawn so, and what their errors share is the noise's doing, not the bodies'.
         weight: See `ScheduledTerm`, as the rest.
     """
 
@@ -111,7 +112,10 @@ class ShapeLoss(PictureLoss):
         return torch.tensor([shows_figure(caption) for caption in captions])
 
     def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
-        """See `PictureLoss.forward`; a mean over the ratios, zero where the photo does not show them."""
+        """See `PictureLoss.forward`; a mean over the ratios, zero where the photo does not show them.
+
+        With a = read(x_gen) − gain · read(photo), smooth L1 of a, or of a less its mean over the same noise.
+        """
         truth = self.anthropometer.read(batch.pictures * 0.5 + 0.5) * self.gain  # (n, 7)
         away = self.anthropometer(pictures) - truth
         if self.opposites and noises is not None:
