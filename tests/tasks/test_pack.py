@@ -40,16 +40,16 @@ def test_members_are_copied_and_halved(runs, tmp_path):
         assert weights["norm.running_var"] == torch.tensor([1e-9])
         assert weights["steps"].dtype == torch.int64
         assert json.loads((bundle / name / "part/config.json").read_text()) == {"width": 3}
-    original = load_file(runs / "pose/pose/part/model.safetensors")
+    original = load_file(runs / "tiny/pose/pose/part/model.safetensors")
     assert original["weight"].dtype == torch.float32
 
 
 def test_members_that_were_not_trained_stay(runs, tmp_path):
     pack_bundle(runs, tmp_path / "tiny")
     (tmp_path / "tiny/scores.json").write_text('{"face/auc": 0.5, "pose/map50": 0.5}')
-    again = tmp_path / "again/face/face"
+    again = tmp_path / "again/tiny/face/face"
     again.parent.mkdir(parents=True)
-    (runs / "face/face").rename(again)
+    (runs / "tiny/face/face").rename(again)
     (again / "new.txt").write_text("")
     (again.parent / "report.json").write_text('{"auc": 0.75}')
     pack_bundle(tmp_path / "again", tmp_path / "tiny")
@@ -65,9 +65,9 @@ def test_no_member_is_an_error_and_nothing_is_touched(tmp_path):
 
 
 def test_scores_are_those_of_the_runs_reports(runs, tmp_path):
-    (runs / "vae").mkdir()  # no member of its own
-    (runs / "vae/report.json").write_text('{"psnr": 28.5, "psnr/full_length": 27.0, "pictures": 8, "seed": 0}')
-    (runs / "face/report.json").write_text('{"verification_auc": 0.75}')
+    (runs / "tiny/vae").mkdir()  # no member of its own
+    (runs / "tiny/vae/report.json").write_text('{"psnr": 28.5, "psnr/full_length": 27.0, "pictures": 8, "seed": 0}')
+    (runs / "tiny/face/report.json").write_text('{"verification_auc": 0.75}')
     pack_bundle(runs, tmp_path / "tiny")
     assert json.loads((tmp_path / "tiny/scores.json").read_text()) == {
         "face/verification_auc": 0.75,

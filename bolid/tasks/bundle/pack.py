@@ -12,33 +12,34 @@ from safetensors.torch import load_file, save_file
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_folder, atomic_path, write_text
 
-# Where a fit of configs/tiny exports to, below the runs' folder -> the member; the later replace the earlier.
+# Where a fit exports to, below the runs' folder -> the member; the later replace the earlier.
 MEMBERS = {
-    "unet/stable-diffusion": "stable-diffusion",
-    "unet_more/stable-diffusion": "stable-diffusion",
-    "unet_opposites/stable-diffusion": "stable-diffusion",
-    "body_vae/body_vae": "body_vae",
-    "body_vae_whole/body_vae": "body_vae",
-    "clip_score/clip_score": "clip_score",
-    "clip_loss/clip_loss": "clip_loss",
-    "pose/pose": "pose",
-    "face/face": "face",
-    "attributes/attributes": "attributes",
-    "attributes_loss/attributes_loss": "attributes_loss",
-    "anthropometer/anthropometer": "anthropometer",
-    "anthropometer_loss/anthropometer_loss": "anthropometer_loss",
+    "tiny/unet/stable-diffusion": "stable-diffusion",
+    "tiny/unet_more/stable-diffusion": "stable-diffusion",
+    "tiny/unet_opposites/stable-diffusion": "stable-diffusion",
+    "tiny/body_vae/body_vae": "body_vae",
+    "tiny/body_vae_whole/body_vae": "body_vae",
+    "tiny/clip_score/clip_score": "clip_score",
+    "tiny/clip_loss/clip_loss": "clip_loss",
+    "tiny/pose/pose": "pose",
+    "tiny/face/face": "face",
+    "tiny/attributes/attributes": "attributes",
+    "tiny/attributes_loss/attributes_loss": "attributes_loss",
+    "tiny/anthropometer/anthropometer": "anthropometer",
+    "tiny/anthropometer_loss/anthropometer_loss": "anthropometer_loss",
+    "table/all/adapter": "adapter",  # which `make table` trains on the others
 }
 SCORES = "scores.json"
 EXACT = "running_var"  # batch norm's variances can be too small for half precision
 
 
-def pack_bundle(runs: Path = Path("runs/tiny"), folder: Path = Path("data/tiny")) -> str:
+def pack_bundle(runs: Path = Path("runs"), folder: Path = Path("data/tiny")) -> str:
     """Copies the members that were trained, their weights in half precision, and gathers their scores.
 
     They replace what was there; members that were not trained here stay as they are, and so do their scores.
 
     Args:
-        runs: Where the fits of `configs/tiny` wrote.
+        runs: Where fits wrote, those of `configs/tiny` to `tiny`.
         folder: The bundle.
 
     Returns:
@@ -76,7 +77,7 @@ def forget_origin(file: Path) -> None:
 
 def scores(runs: Path, before: Path) -> dict[str, float]:
     """`<run>/<metric>` -> value, of every run that `bolid test` has written a report of; of the others as before."""
-    reports = {file.parent.name: json.loads(file.read_text()) for file in runs.glob("*/report.json")}
+    reports = {file.parent.name: json.loads(file.read_text()) for file in runs.glob("tiny/*/report.json")}
     old = json.loads(before.read_text()) if before.is_file() else {}
     kept = {name: value for name, value in old.items() if name.partition("/")[0] not in reports}
     new = {f"{run}/{metric}": value for run, report in reports.items() for metric, value in report.items()}
