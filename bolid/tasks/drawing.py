@@ -60,6 +60,8 @@ class Column:
             raise BolidError(f"column {self.name}: a floor shows photos, so it takes neither branches nor `other`")
         if self.prior is not None and (self.other or "body" not in self.branches):
             raise BolidError(f"column {self.name}: a prior imagines bodies: it takes the body branch, no `other`")
+        if self.prior is None and self.temperature != 1.0:
+            raise BolidError(f"column {self.name}: a temperature is that of a prior's bodies: name the `prior`, too")
 
 
 @dataclass

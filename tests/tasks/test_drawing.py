@@ -233,6 +233,11 @@ def test_a_prior_without_a_body_branch_or_for_another_person_is_refused(wrong):
         Column("imagined", prior=Path("prior"), **wrong)
 
 
+def test_a_temperature_without_a_prior_is_refused():
+    with pytest.raises(BolidError, match="column sharp: a temperature is that of a prior's bodies"):
+        Column("sharp", ["body"], temperature=0.5)
+
+
 class Darkness(Brightness):
     """Takes how dark pictures are for errors of body shape, each picture's own."""
 
