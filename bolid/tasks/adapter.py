@@ -64,8 +64,8 @@ class AdapterTask(DrawingTask):
             them.
         x_gen: Makes the pictures that `losses` look at.
         losses: Terms that look at x_gen, such as L_id and L_CLIP.
-        strengths: What V of each branch is multiplied by in a warm start, as λ multiplies what it says.
         alignment: Term that keeps the branches from changing what the caption asks for; costs another UNet pass.
+        strengths: What V of each branch is multiplied by in a warm start, as λ multiplies what it says.
         kwargs: See `DrawingTask`.
 
     Raises:
