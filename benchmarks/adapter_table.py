@@ -15,9 +15,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from bolid.core.results import read_report
 from bolid.core.safe_io import atomic_path, write_text
-from bolid.reports.report import table
+from bolid.evaluation.report import table
+from bolid.evaluation.results import read_report
 
 COLUMNS = ("text", "image", "face", "body", "face_body", "all", "other", "oracle", "floor")
 RUNS = {

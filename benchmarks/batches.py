@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bolid.core.schema import PersonRecord, Phrase
+from bolid.core.schema import ImageRecord, Phrase
 from bolid.data import CaptionDropout, IdentityDataModule
 from bolid.data.manifest import write_manifest
 
@@ -27,7 +27,7 @@ def make_photos(folder: Path) -> None:
         phrases = [Phrase(kind, kind) for kind in ("gender", "build", "waist", "hair", "clothes", "pose")]
         face = np.float32(np.ones(512) / 512**0.5)
         box = np.float32([90, 60, 310, 480])
-        records.append(PersonRecord(name, f"p{k // PHOTOS}", phrases, keypoints, box, face_embedding=face))
+        records.append(ImageRecord(name, f"p{k // PHOTOS}", phrases, keypoints, box, face_embedding=face))
     write_manifest(folder, records)
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bolid.data.people import render_people
-from bolid.data.people.body import body
+from bolid.synthetic.people import render_people
+from bolid.synthetic.people.body import body
 
 PHOTOS = 4
 SIZES = {"512 px (528 x 352)": (528, 352), "training size (96 x 64)": (96, 64)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from bolid.commands.quiet import quiet
 from bolid.core.errors import BolidError, causes
-from bolid.core.noise import quiet
 
 TRAINING = {
     "fit": "Train what a configuration describes.",
@@ -15,21 +15,21 @@ TRAINING = {
     "predict": "Draw the prompts of the test photos with a checkpoint, in every column.",
 }
 FUNCTIONS = {
-    "compare": ("bolid.verbs.compare:compare", "Put the numbers of several tests side by side."),
-    "generate": ("bolid.verbs.generate:generate", "Draw pictures of a person from a prompt."),
-    "identity create": ("bolid.verbs.identity:create_identity", "Read a person off photos, and store them by name."),
-    "identity mix": ("bolid.verbs.identity:mix_identities", "Store somebody between two people."),
-    "identity move": ("bolid.verbs.identity:move_identity", "Store somebody with more or less of a proportion."),
-    "identity list": ("bolid.verbs.identity:list_identities", "List who is stored."),
-    "identity show": ("bolid.verbs.identity:show_identity", "Say what is known of a person."),
-    "identity delete": ("bolid.verbs.identity:delete_identity", "Delete a person."),
-    "identity directions": ("bolid.verbs.learn:fit_directions", "Find where c_body holds which proportion."),
-    "identity prior": ("bolid.verbs.learn:fit_prior", "Learn which bodies captions stand for."),
-    "data render": ("bolid.data.render:render_folder", "Render photos of people with their ground truth."),
-    "data label": ("bolid.data.label:label_folder", "Turn a folder of photos per person into a manifest."),
-    "bundle new": ("bolid.tasks.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
-    "bundle grade": ("bolid.tasks.bundle.new:grade_text_encoder", "Teach a miniature's text encoder graded words."),
-    "bundle pack": ("bolid.tasks.bundle.pack:pack_bundle", "Gather what the bundle's fits exported into data/tiny."),
+    "compare": ("bolid.commands.compare:compare", "Put the numbers of several tests side by side."),
+    "generate": ("bolid.commands.generate:generate", "Draw pictures of a person from a prompt."),
+    "identity create": ("bolid.commands.identity:create_identity", "Read a person off photos, and store them by name."),
+    "identity mix": ("bolid.commands.identity:mix_identities", "Store somebody between two people."),
+    "identity move": ("bolid.commands.identity:move_identity", "Store somebody with more or less of a proportion."),
+    "identity list": ("bolid.commands.identity:list_identities", "List who is stored."),
+    "identity show": ("bolid.commands.identity:show_identity", "Say what is known of a person."),
+    "identity delete": ("bolid.commands.identity:delete_identity", "Delete a person."),
+    "identity directions": ("bolid.commands.learn:fit_directions", "Find where c_body holds which proportion."),
+    "identity prior": ("bolid.commands.learn:fit_prior", "Learn which bodies captions stand for."),
+    "data render": ("bolid.synthetic.render:render_folder", "Render photos of people with their ground truth."),
+    "data label": ("bolid.data.annotate.label:label_folder", "Turn a folder of photos per person into a manifest."),
+    "bundle new": ("bolid.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
+    "bundle grade": ("bolid.bundle.new:grade_text_encoder", "Teach a miniature's text encoder graded words."),
+    "bundle pack": ("bolid.bundle.pack:pack_bundle", "Gather what the bundle's fits exported into data/tiny."),
 }
 HELP = "\n".join(
     ["usage: bolid VERB [options]", "", "BoLID: pictures of a particular person, body and face.", "", "verbs:"]
@@ -82,7 +82,7 @@ def run(argv: list[str]) -> int:
 
 def train(argv: list[str]) -> None:
     """Hands the training verbs to Lightning."""
-    from bolid.command import Command
+    from bolid.commands.training import Command
 
     Command(argv)
 
@@ -91,7 +91,7 @@ def call(verb: str, argv: list[str]) -> None:
     """Runs a plain function on the command line's arguments, and prints what it returns."""
     from jsonargparse import auto_cli
 
-    from bolid.core.parser import OneLineParser, gather
+    from bolid.commands.parser import OneLineParser, gather
 
     module, _, name = FUNCTIONS[verb][0].partition(":")
     function = getattr(import_module(module), name)

@@ -14,11 +14,11 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from bolid.core.schema import PersonBatch
+from bolid.bundle.new import train_tokenizer
+from bolid.core.schema import TrainingBatch
 from bolid.models.body_vae import BodyVAE
-from bolid.models.perception.anthropometer import AnthropometerNetwork
-from bolid.models.perception.attributes import AttributeNetwork
-from bolid.tasks.bundle.new import train_tokenizer
+from bolid.synthetic.readers.anthropometer import AnthropometerNetwork
+from bolid.synthetic.readers.attributes import AttributeNetwork
 
 CAPTIONS = ["a photo of a woman, wearing a red shirt, standing", "a photo of a man, wearing a blue coat, walking"]
 SIZE = (48, 32)
@@ -89,7 +89,7 @@ def save_body_vae(folder: Path, text_dim: int = 16, seed: int = 0) -> Path:
     return folder
 
 
-def batch(count: int = 4, references: int = 2, seed: int = 0) -> PersonBatch:
+def batch(count: int = 4, references: int = 2, seed: int = 0) -> TrainingBatch:
     """Random pictures with plausible keypoints; the last reference of the last sample is missing."""
     g = torch.Generator().manual_seed(seed)
     height, width = SIZE
@@ -104,7 +104,7 @@ def batch(count: int = 4, references: int = 2, seed: int = 0) -> PersonBatch:
         mask[-1, -1] = False
     seen = keypoints(count)
     faces = torch.nn.functional.normalize(torch.randn(count, references, 512, generator=g), dim=-1) * mask[..., None]
-    return PersonBatch(
+    return TrainingBatch(
         pictures=torch.rand(count, 3, height, width, generator=g) * 2 - 1,
         captions=[CAPTIONS[i % 2] for i in range(count)],
         full_captions=[CAPTIONS[i % 2] for i in range(count)],
@@ -133,11 +133,11 @@ def save_bundle(folder: Path) -> Path:
     """A stand-in for `data/tiny`: every member random, small, and of the real class."""
     import open_clip
 
-    from bolid.experts.clip import save_clip_model
-    from bolid.experts.pose import save_pose_model
-    from bolid.tasks.bundle.clip import ClipSize
-    from bolid.tasks.bundle.face import FaceNetwork, export_face
-    from bolid.tasks.bundle.pose import new_pose_model
+    from bolid.bundle.clip import ClipSize
+    from bolid.bundle.face import FaceNetwork, export_face
+    from bolid.bundle.pose import new_pose_model
+    from bolid.vision.clip import save_clip_model
+    from bolid.vision.pose import save_pose_model
 
     save_sd(folder / "stable-diffusion", "v_prediction")
     torch.manual_seed(0)

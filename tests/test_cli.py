@@ -201,7 +201,7 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
     words = ["--config", ADAPTER, *small(photos), "--trainer.fast_dev_run", "true"]
     words += [
         "--model.init_args.branches",
-        f'[{{"class_path": "bolid.models.branches.BodyBranch", "init_args": {{"encoder": "{encoder}"}}}}]',
+        f'[{{"class_path": "bolid.conditions.BodyCondition", "init_args": {{"encoder": "{encoder}"}}}}]',
     ]
     assert run("fit", *words)[0] == 0
 

@@ -8,8 +8,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from bolid.cli import main
 from bolid.data.datamodule import IdentityDataModule
-from bolid.data.render import RESERVED
-from bolid.data.rendered import RenderedPeople
+from bolid.synthetic.datamodule import RenderedPeople
+from bolid.synthetic.render import RESERVED
 from bolid.tasks.base import BaseTask
 
 ROOT = Path(__file__).parents[1]

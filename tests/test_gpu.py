@@ -5,10 +5,10 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
+from bolid.conditions import BodyCondition, FaceCondition
 from bolid.core.identity import Identity
 from bolid.models.attention import install_branches
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
-from bolid.models.branches import BodyBranch, FaceBranch
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.adapter import AdapterTask
 from tests import miniature
@@ -25,7 +25,10 @@ def models(tmp_path):
     def new(family, dtype="float32"):
         save, kind = FAMILIES[family]
         body = miniature.save_body_vae(tmp_path / "body", 16)
-        return kind(str(save(tmp_path / family)), dtype=dtype), [FaceBranch(), BodyBranch(str(body), num_tokens=3)]
+        return kind(str(save(tmp_path / family)), dtype=dtype), [
+            FaceCondition(),
+            BodyCondition(str(body), num_tokens=3),
+        ]
 
     return new
 

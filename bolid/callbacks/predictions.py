@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from bolid.callbacks.folder import run_folder
 from bolid.core.pictures import to_image
 from bolid.core.safe_io import atomic_path
-from bolid.core.schema import PersonBatch
+from bolid.core.schema import TrainingBatch
 
 
 class WritePictures(BasePredictionWriter):
@@ -21,7 +21,7 @@ class WritePictures(BasePredictionWriter):
         super().__init__("batch")
 
     def write_on_batch_end(
-        self, trainer: Trainer, pl_module: Any, prediction: Any, batch_indices: Any, batch: PersonBatch, *numbers: int
+        self, trainer: Trainer, pl_module: Any, prediction: Any, batch_indices: Any, batch: TrainingBatch, *numbers: int
     ) -> None:
         """`prediction` holds one `SheetRow` per sample of the batch; files are named after the target photo."""
         for name, row in zip(batch.file_names, prediction, strict=True):

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from bolid.callbacks.folder import run_folder
-from bolid.reports.report import write_report
+from bolid.evaluation.report import write_report
 
 
 class WriteReport(Callback):

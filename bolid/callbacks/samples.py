@@ -13,7 +13,7 @@ from PIL import Image
 
 from bolid.callbacks.folder import run_folder
 from bolid.core.safe_io import atomic_path
-from bolid.reports.sheet import draw_sheet
+from bolid.evaluation.sheet import draw_sheet
 
 
 class SampleGrid(Callback):

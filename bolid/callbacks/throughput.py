@@ -54,7 +54,7 @@ class Throughput(Callback):
 
 
 def batch_size(batch: Any) -> int:
-    """Samples in a batch: a `PersonBatch`, a tensor, or a tuple, list or dictionary that holds one of these first."""
+    """Samples in a batch: a `TrainingBatch`, a tensor, or a tuple, list or dictionary that holds one of these first."""
     if isinstance(batch, dict):
         batch = list(batch.values())
     if isinstance(batch, tuple | list):

@@ -1,4 +1,4 @@
-"""What a photo is on disk (`PersonRecord`) and in a training step (`PersonBatch`): names, shapes, ranges, units."""
+"""What a photo is on disk (`ImageRecord`) and in a training step (`TrainingBatch`): names, shapes, ranges, units."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def compose_caption(phrases: Sequence[Phrase], dropped: frozenset[str] | set[str
 
 
 @dataclass
-class PersonRecord:
+class ImageRecord:
     """One photo: a row of the manifest.
 
     Attributes:
@@ -80,7 +80,7 @@ class PersonRecord:
 
 
 @dataclass
-class PersonBatch:
+class TrainingBatch:
     """B targets, each with up to M reference photos of the same person that are never the target itself.
 
     Attributes:
@@ -129,33 +129,33 @@ class PersonBatch:
         return len(self.pictures)
 
     @classmethod
-    def cat(cls, batches: Sequence[PersonBatch]) -> PersonBatch:
+    def cat(cls, batches: Sequence[TrainingBatch]) -> TrainingBatch:
         """Joins batches along B (the DataLoader's collate function); the number of references M must agree."""
         return cls(**joined_fields(batches))
 
-    def _map(self, function) -> PersonBatch:
+    def _map(self, function) -> TrainingBatch:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return PersonBatch(**{k: function(v) if isinstance(v, Tensor) else v for k, v in values.items()})
+        return TrainingBatch(**{k: function(v) if isinstance(v, Tensor) else v for k, v in values.items()})
 
-    def to(self, *args, **kwargs) -> PersonBatch:
+    def to(self, *args, **kwargs) -> TrainingBatch:
         """Moves every tensor, as `Tensor.to` does (Lightning calls this)."""
         return self._map(lambda tensor: tensor.to(*args, **kwargs))
 
-    def pin_memory(self) -> PersonBatch:
+    def pin_memory(self) -> TrainingBatch:
         """Pins every tensor (the DataLoader calls this)."""
         return self._map(Tensor.pin_memory)
 
-    def take(self, rows: Tensor) -> PersonBatch:
+    def take(self, rows: Tensor) -> TrainingBatch:
         """The samples of these rows (n,)."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         taken: dict[str, Any] = {
             k: v[rows] if isinstance(v, Tensor) else [v[i] for i in rows.tolist()] for k, v in values.items()
         }
-        return PersonBatch(**taken)
+        return TrainingBatch(**taken)
 
-    def __getitem__(self, rows: slice) -> PersonBatch:
+    def __getitem__(self, rows: slice) -> TrainingBatch:
         """The samples of a slice."""
-        return PersonBatch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return TrainingBatch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 def joined_fields(parts: Sequence[Any]) -> dict[str, Any]:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bolid.data.caption_dropout import CaptionDropout
     from bolid.data.datamodule import IdentityDataModule
-    from bolid.data.rendered import RenderedPeople
 
-__all__ = ["CaptionDropout", "IdentityDataModule", "RenderedPeople"]
-_HOMES = {"CaptionDropout": "caption_dropout", "IdentityDataModule": "datamodule", "RenderedPeople": "rendered"}
+__all__ = ["CaptionDropout", "IdentityDataModule"]
+_HOMES = {"CaptionDropout": "caption_dropout", "IdentityDataModule": "datamodule"}
 
 
 def __getattr__(name: str) -> object:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import MAX_PIXELS, PictureError, atomic_path, open_picture, resolve_inside
-from bolid.core.schema import PersonRecord
+from bolid.core.schema import ImageRecord
 from bolid.models.crop import crop_window
 
 View = Literal["frame", "person"]
@@ -43,7 +43,7 @@ class Geometry(NamedTuple):
     offset_y: float
 
 
-def crop_box(record: PersonRecord, view: View, photo: tuple[int, int], size: tuple[int, int]) -> list[int]:
+def crop_box(record: ImageRecord, view: View, photo: tuple[int, int], size: tuple[int, int]) -> list[int]:
     """The part of the photo that a view shows, in whole pixels; a person's may reach beyond the photo.
 
     Args:
@@ -91,7 +91,7 @@ class ViewCache:
     """
 
     def __init__(
-        self, records: Sequence[PersonRecord], folder: Path, view: View, size: tuple[int, int], name: str = "photos"
+        self, records: Sequence[ImageRecord], folder: Path, view: View, size: tuple[int, int], name: str = "photos"
     ) -> None:
         """Builds what is missing, with a progress bar.
 
@@ -159,7 +159,7 @@ class ViewCache:
                     np.lib.format.open_memmap(temporary, "w+", dtype, shape)
                     _reserve(temporary)
 
-    def _build(self, records: Sequence[PersonRecord], folder: Path, view: View) -> None:
+    def _build(self, records: Sequence[ImageRecord], folder: Path, view: View) -> None:
         todo = np.flatnonzero(~self.good)  # what was unreadable is tried again: the disk may have been at fault
         if not len(todo):
             return
@@ -195,7 +195,7 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _read(record: PersonRecord, folder: Path, view: View, size: tuple[int, int]):
+def _read(record: ImageRecord, folder: Path, view: View, size: tuple[int, int]):
     picture = open_picture(resolve_inside(folder, record.file_name))
     crop = crop_box(record, view, picture.size, size)
     try:
@@ -206,7 +206,7 @@ def _read(record: PersonRecord, folder: Path, view: View, size: tuple[int, int])
 
 
 def _read_silhouette(
-    record: PersonRecord, folder: Path, photo: tuple[int, int], crop: list[int], size: tuple[int, int]
+    record: ImageRecord, folder: Path, photo: tuple[int, int], crop: list[int], size: tuple[int, int]
 ) -> np.ndarray:
     if record.silhouette is None:
         return np.zeros(size, np.uint8)
@@ -217,7 +217,7 @@ def _read_silhouette(
     return cut(mask, crop, size, 0)[0]
 
 
-def _key(records: Sequence[PersonRecord], folder: Path, view: View, size: tuple[int, int]) -> str:
+def _key(records: Sequence[ImageRecord], folder: Path, view: View, size: tuple[int, int]) -> str:
     digest = hashlib.sha256(f"{_VERSION} {view} {size}".encode())
     for record in records:
         digest.update(f"{record.file_name}\0{record.silhouette}\0{_stamp(folder / record.file_name)}".encode())

@@ -1,4 +1,4 @@
-"""The DataModule of every task: a folder with a manifest to loaders of `PersonBatch`."""
+"""The DataModule of every task: a folder with a manifest to loaders of `TrainingBatch`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
-from bolid.core.schema import SPLITS, PersonBatch, PersonRecord
+from bolid.core.schema import SPLITS, ImageRecord, TrainingBatch
 from bolid.data.cache import View
 from bolid.data.caption_dropout import CaptionDropout
 from bolid.data.dataset import LeaveOneOutDataset, scene
@@ -144,7 +144,7 @@ class IdentityDataModule(LightningDataModule):
                 self._report(*key)
 
     @cached_property
-    def splits(self) -> dict[str, list[PersonRecord]]:
+    def splits(self) -> dict[str, list[ImageRecord]]:
         """The manifest's records by split; raises as `read_splits`."""
         return self.read_splits()
 
@@ -154,7 +154,7 @@ class IdentityDataModule(LightningDataModule):
         records = (r for split in self.splits.values() for r in split)
         return next((r.face_model for r in records if r.face_embedding is not None), "")
 
-    def read_splits(self) -> dict[str, list[PersonRecord]]:
+    def read_splits(self) -> dict[str, list[ImageRecord]]:
         """Reads the manifest and deals its records out to train, val and test.
 
         Raises:
@@ -170,7 +170,7 @@ class IdentityDataModule(LightningDataModule):
         """Families of identities that look alike in all but the body, where a data set has them; see the dataset."""
         return {}
 
-    def train_dataloader(self) -> DataLoader[PersonBatch]:
+    def train_dataloader(self) -> DataLoader[TrainingBatch]:
         """Endless chance, fixed by the seed; resumes in the middle of an epoch."""
         dataset = self._people("train", training=True)
         need = self.batch_size * (self.trainer.world_size if self.trainer else 1)
@@ -180,20 +180,20 @@ class IdentityDataModule(LightningDataModule):
         sampler = self._sampler(samples, training=True)
         return ResumableLoader(dataset, sampler=sampler, drop_last=True, **self._loader_arguments())
 
-    def val_dataloader(self) -> DataLoader[PersonBatch] | list:
+    def val_dataloader(self) -> DataLoader[TrainingBatch] | list:
         """Every photo with enough others once, in a fixed order; no loader where nobody is held out."""
         return self._eval_dataloader("val") if len(self._datasets["val", False]) else []
 
-    def test_dataloader(self) -> DataLoader[PersonBatch] | list:
+    def test_dataloader(self) -> DataLoader[TrainingBatch] | list:
         """As `val_dataloader`, for the people of the test splits; one loader where there is one split."""
         loaders = [self._eval_dataloader(split) for split in self.test_splits]
         return loaders if len(loaders) > 1 else loaders[0]
 
-    def predict_dataloader(self) -> DataLoader[PersonBatch]:
+    def predict_dataloader(self) -> DataLoader[TrainingBatch]:
         """As `val_dataloader`, for the people of the test split."""
         return self._eval_dataloader("test")
 
-    def _eval_dataloader(self, split: str) -> DataLoader[PersonBatch]:
+    def _eval_dataloader(self, split: str) -> DataLoader[TrainingBatch]:
         dataset = self._people(split)
         return DataLoader(dataset, sampler=self._sampler(len(dataset), training=False), **self._loader_arguments())
 
@@ -207,7 +207,7 @@ class IdentityDataModule(LightningDataModule):
             "batch_size": self.batch_size,
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
-            "collate_fn": PersonBatch.cat,
+            "collate_fn": TrainingBatch.cat,
             "pin_memory": torch.cuda.is_available(),
         }
 
@@ -259,14 +259,14 @@ class IdentityDataModule(LightningDataModule):
         return BolidError(f"{need}; {rule}: {remedy}.")
 
 
-def split_records(records: Sequence[PersonRecord], folder: Path) -> dict[str, list[PersonRecord]]:
+def split_records(records: Sequence[ImageRecord], folder: Path) -> dict[str, list[ImageRecord]]:
     """Records by split: the folders decide if any photo lies in one, else a hash of the identity.
 
     Raises:
         BolidError: if an identity is in two splits, or only some photos lie in a split's folder.
     """
     by_folder = any(split_of(r.file_name) for r in records)
-    splits: dict[str, list[PersonRecord]] = {split: [] for split in SPLITS}
+    splits: dict[str, list[ImageRecord]] = {split: [] for split in SPLITS}
     home: dict[str, str] = {}
     for record in records:
         split = split_of(record.file_name) if by_folder else hashed_split(record.identity)

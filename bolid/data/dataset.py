@@ -16,11 +16,11 @@ from torch.utils.data import Dataset
 
 from bolid.core import keypoints as kp
 from bolid.core.errors import BolidError
-from bolid.core.schema import PersonBatch, PersonRecord, Phrase, compose_caption
-from bolid.core.wording import attributes
+from bolid.core.schema import ImageRecord, Phrase, TrainingBatch, compose_caption
 from bolid.data.cache import Geometry, View, ViewCache
 from bolid.data.caption_dropout import CaptionDropout, swap_sides
 from bolid.data.sampler import Draw
+from bolid.synthetic.wording import attributes
 
 log = logging.getLogger(__name__)
 OUTFIT = re.compile(r"(.*_\d+)[b-z]?\.png")
@@ -28,7 +28,7 @@ OUTFIT = re.compile(r"(.*_\d+)[b-z]?\.png")
 
 @dataclass
 class References:
-    """Up to M photos of one person, padded; shapes as in `PersonBatch`, without B."""
+    """Up to M photos of one person, padded; shapes as in `TrainingBatch`, without B."""
 
     pictures: np.ndarray
     keypoints: np.ndarray
@@ -39,7 +39,7 @@ class References:
     captions: list[str]
 
 
-class LeaveOneOutDataset(Dataset[PersonBatch]):
+class LeaveOneOutDataset(Dataset[TrainingBatch]):
     """Samples as a pure function of (seed, epoch, index), so that workers, ranks and resumed runs agree.
 
     In training an epoch goes through the identities in rounds, each in a new order; of the identity the target is
@@ -56,7 +56,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
 
     def __init__(
         self,
-        records: Sequence[PersonRecord],
+        records: Sequence[ImageRecord],
         folder: Path,
         size: tuple[int, int] = (96, 64),
         reference_size: tuple[int, int] = (96, 64),
@@ -147,7 +147,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         """How many photos can be targets."""
         return len(self._order)
 
-    def __getitem__(self, draw: Draw | int) -> PersonBatch:
+    def __getitem__(self, draw: Draw | int) -> TrainingBatch:
         """The sample of a `Draw`, or of an index in epoch 0, as a batch of one."""
         epoch, index = draw if isinstance(draw, tuple) else (0, draw)
         if not self._order or index < 0 or (index >= len(self) and not self.training):
@@ -215,7 +215,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
                 found.faces[slot], found.face_mask[slot] = record.face_embedding, True
         return found
 
-    def _sample(self, row: int, references: References, outfit: References, rng: np.random.Generator) -> PersonBatch:
+    def _sample(self, row: int, references: References, outfit: References, rng: np.random.Generator) -> TrainingBatch:
         record, flipped = self._records[row], rng.random() < self.flip
         geometry = Geometry(*self._targets.geometry[row])
         caption, full_caption = self._captions(record.phrases, flipped, rng)
@@ -223,7 +223,7 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         canonical = record.keypoints_canonical
         if canonical is None:
             canonical = kp.retarget(record.keypoints, rng)
-        return PersonBatch(
+        return TrainingBatch(
             pictures=_batch(_scale(self._targets.pictures[row], flipped)),
             captions=[caption],
             full_captions=[full_caption],
@@ -254,13 +254,13 @@ class LeaveOneOutDataset(Dataset[PersonBatch]):
         return compose_caption(phrases, dropped), compose_caption(phrases)
 
 
-def scene(record: PersonRecord) -> str:
+def scene(record: ImageRecord) -> str:
     """What a rendered photo shows but for the outfit, `p000123_0` of `p000123_0b.png`; of others the photo itself."""
     outfit = OUTFIT.fullmatch(record.file_name) if record.renderer else None
     return outfit[1] if outfit else record.file_name
 
 
-def colours(record: PersonRecord) -> frozenset[str]:
+def colours(record: ImageRecord) -> frozenset[str]:
     """The colours of clothes that a photo's caption names."""
     said = attributes(compose_caption(record.phrases))
     return frozenset(said[garment] for garment in ("shirt", "trousers") if garment in said)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_path, check_relative
-from bolid.core.schema import PHRASE_KINDS, SPLITS, PersonRecord, Phrase
+from bolid.core.schema import PHRASE_KINDS, SPLITS, ImageRecord, Phrase
 
 MANIFEST = "metadata.parquet"
 # Shapes of the columns that hold arrays; the nested lists of a row must have exactly these lengths.
@@ -54,7 +54,7 @@ def split_of(file_name: str) -> str | None:
     return top if top in SPLITS else None
 
 
-def write_manifest(folder: Path, records: Sequence[PersonRecord]) -> None:
+def write_manifest(folder: Path, records: Sequence[ImageRecord]) -> None:
     """Writes the folder's whole manifest: rows that are not among `records` are gone afterwards.
 
     Each file is written atomically. To extend a folder, write `read_manifest(folder) + new`.
@@ -79,7 +79,7 @@ def write_manifest(folder: Path, records: Sequence[PersonRecord]) -> None:
             path.unlink(missing_ok=True)
 
 
-def read_manifest(folder: Path) -> list[PersonRecord]:
+def read_manifest(folder: Path) -> list[ImageRecord]:
     """Reads the records of all photos below `folder`, the top folder's first, then train, val and test.
 
     Photos themselves are not opened. Columns other than `file_name`, `identity`, `keypoints` and `box` may be missing;
@@ -97,7 +97,7 @@ def read_manifest(folder: Path) -> list[PersonRecord]:
     return records
 
 
-def _check_unique(folder: Path, records: Sequence[PersonRecord]) -> None:
+def _check_unique(folder: Path, records: Sequence[ImageRecord]) -> None:
     seen: set[str] = set()
     for record in records:
         check_relative(record.file_name, f"manifest of {folder}")
@@ -108,7 +108,7 @@ def _check_unique(folder: Path, records: Sequence[PersonRecord]) -> None:
         seen.add(record.file_name)
 
 
-def _to_table(folder: Path, records: Sequence[PersonRecord], split: str | None) -> pa.Table:
+def _to_table(folder: Path, records: Sequence[ImageRecord], split: str | None) -> pa.Table:
     names = [r.file_name if split is None else r.file_name.removeprefix(f"{split}/") for r in records]
     columns: dict[str, object] = {
         "file_name": names,
@@ -122,7 +122,7 @@ def _to_table(folder: Path, records: Sequence[PersonRecord], split: str | None) 
     return pa.table([pa.array(columns[f.name], f.type) for f in SCHEMA], schema=SCHEMA)
 
 
-def _to_lists(folder: Path, records: Sequence[PersonRecord], name: str) -> pa.Array:
+def _to_lists(folder: Path, records: Sequence[ImageRecord], name: str) -> pa.Array:
     """A column of nested lists, made from one flat buffer: Python lists of 40,000 embeddings take seconds."""
     shape = _SHAPES[name]
     values = [getattr(r, name) for r in records]
@@ -140,7 +140,7 @@ def _to_lists(folder: Path, records: Sequence[PersonRecord], name: str) -> pa.Ar
     return pa.ListArray.from_arrays(pa.array(offsets), lists, mask=pa.array(missing))
 
 
-def _read_table(path: Path, split: str | None) -> list[PersonRecord]:
+def _read_table(path: Path, split: str | None) -> list[ImageRecord]:
     try:
         table = pq.read_table(path, partitioning=None)
         missing = [c for c in _REQUIRED if c not in table.column_names]
@@ -189,12 +189,12 @@ def _phrases(path: Path, table: pa.Table) -> list[list[Phrase]]:
     return phrases
 
 
-def _to_record(path: Path, row: dict[str, object], split: str | None) -> PersonRecord:
+def _to_record(path: Path, row: dict[str, object], split: str | None) -> ImageRecord:
     empty = [c for c in _REQUIRED if row[c] is None]
     if empty:
         raise BolidError(f"{path}: a row of {row['file_name']!r} has no {', '.join(empty)}.")
     check_relative(str(row["file_name"]), str(path))
     defaults = {c: "" for c in _STRINGS if c != "silhouette"} | {"renderer": 0}
     row = row | {c: row.get(c) or default for c, default in defaults.items()}
-    record = PersonRecord(**row)  # type: ignore[arg-type]
+    record = ImageRecord(**row)  # type: ignore[arg-type]
     return record if split is None else replace(record, file_name=f"{split}/{record.file_name}")

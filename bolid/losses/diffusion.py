@@ -7,7 +7,7 @@ from diffusers import SchedulerMixin
 from torch import Tensor
 from torch.nn import functional as F
 
-from bolid.core.schema import PersonBatch
+from bolid.core.schema import TrainingBatch
 
 
 def regression_target(scheduler: SchedulerMixin, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def diffusion_loss(predicted: Tensor, target: Tensor, weight: Tensor | None = No
     return (loss * (weight if weight.ndim > 1 else weight[:, None, None, None])).mean()
 
 
-def person_weight(batch: PersonBatch, latents: Tensor, extra: float) -> Tensor:
+def person_weight(batch: TrainingBatch, latents: Tensor, extra: float) -> Tensor:
     """Weight (B, 1, h, w) of the latent cells (B, C, h, w), its mean 1 in each picture.
 
     A cell that the person fills weighs 1 + `extra` times as much as one of the background: limbs and faces are small.

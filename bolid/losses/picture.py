@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
-from bolid.core.schema import PersonBatch
-from bolid.core.wording import ATTRIBUTES, shows_figure
-from bolid.experts.clip import ClipModel
-from bolid.experts.perception import UNSAID, Anthropometer, AttributeReader, attribute_labels
-from bolid.experts.pose import PoseEstimator
+from bolid.core.schema import TrainingBatch
 from bolid.losses.schedule import ScheduledTerm
 from bolid.models.gaussian import person_height
+from bolid.synthetic.readers.readers import UNSAID, Anthropometer, AttributeReader, attribute_labels
+from bolid.synthetic.wording import ATTRIBUTES, shows_figure
+from bolid.vision.clip import ClipModel
+from bolid.vision.pose import PoseEstimator
 
 POINTS = {"body12": tuple(range(5, 17)), "coco17": tuple(range(17))}
 FAR = 1.0  # of a squared distance in heights: a picture without a person must not outweigh the others
@@ -33,7 +33,7 @@ class PictureLoss(ScheduledTerm, ABC):
         return torch.ones(len(captions), dtype=torch.bool)
 
     @abstractmethod
-    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
+    def forward(self, pictures: Tensor, batch: TrainingBatch, noises: Tensor | None = None) -> Tensor:
         """Loss of each picture.
 
         Args:
@@ -69,7 +69,7 @@ class KeypointLoss(PictureLoss):
         super().__init__(weight, start, ramp)
         self.pose, self.points = pose, POINTS[points]
 
-    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
+    def forward(self, pictures: Tensor, batch: TrainingBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`; a mean over the keypoints, so that photos that show few count as much."""
         found = self.pose(pictures).keypoints[:, self.points, :2]  # (n, K, 2)
         truth, seen = batch.keypoints[:, self.points, :2], (batch.keypoints[:, self.points, 2] > 0).float()
@@ -111,7 +111,7 @@ class ShapeLoss(PictureLoss):
         """Whole figures, seen from the front or turned halfway aside at most."""
         return torch.tensor([shows_figure(caption) for caption in captions])
 
-    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
+    def forward(self, pictures: Tensor, batch: TrainingBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`; a mean over the ratios, zero where the photo does not show them.
 
         With a = read(x_gen) − gain · read(photo), smooth L1 of a, or of a less its mean over the same noise.
@@ -144,7 +144,7 @@ class ClipLoss(PictureLoss):
         super().__init__(weight, start, ramp)
         self.clip = clip
 
-    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
+    def forward(self, pictures: Tensor, batch: TrainingBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`."""
         return 1 - (self.clip.encode_images(pictures) * self.clip.encode_texts(batch.captions)).sum(1)
 
@@ -178,7 +178,7 @@ class PromptLoss(PictureLoss):
             raise BolidError(f"PromptLoss: no attribute {unknown[0]!r}; there are {', '.join(ATTRIBUTES)}")
         self.reader, self.attributes = reader, tuple(attributes)
 
-    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
+    def forward(self, pictures: Tensor, batch: TrainingBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`."""
         read, labels = self.reader(pictures), attribute_labels(batch.captions)
         wanted = {name: labels[name].to(pictures.device) for name in self.attributes}  # (n,) each
@@ -201,7 +201,7 @@ class ReferenceStyleLoss(PictureLoss):
         super().__init__(weight, start, ramp)
         self.clip = clip
 
-    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
+    def forward(self, pictures: Tensor, batch: TrainingBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`."""
         with torch.no_grad():
             shown = batch.reference_pictures.flatten(0, 1) * 0.5 + 0.5
@@ -224,6 +224,6 @@ class PixelLoss(PictureLoss):
     def __init__(self, weight: float = 0.1, start: int = 0, ramp: int = 0):
         super().__init__(weight, start, ramp)
 
-    def forward(self, pictures: Tensor, batch: PersonBatch, noises: Tensor | None = None) -> Tensor:
+    def forward(self, pictures: Tensor, batch: TrainingBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`."""
         return F.mse_loss(pictures, batch.pictures * 0.5 + 0.5, reduction="none").mean((1, 2, 3))

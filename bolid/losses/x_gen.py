@@ -26,7 +26,7 @@ class Denoising(NamedTuple):
         text: All captions, none dropped.
         embeds: Per branch (B, 1, E), none dropped.
         negatives: Per branch (B, 1, E), what guidance steers away from.
-        time_ids: (B, 6), see `PersonBatch`.
+        time_ids: (B, 6), see `TrainingBatch`.
         alike: How many neighbours are to be drawn from the same noise.
     """
 

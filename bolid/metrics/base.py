@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from bolid.core.schema import PersonBatch
+from bolid.core.schema import TrainingBatch
 from bolid.metrics.interval import Interval, PersonScores
 
 
@@ -56,7 +56,7 @@ class PictureMetric(Metric, ABC):
         return moved
 
     @abstractmethod
-    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures.
 
         Args:
@@ -84,14 +84,14 @@ def full_precision(update: Callable[..., None]) -> Callable[..., None]:
     """Runs an `update` in float32 whatever the trainer's precision is, so that scores do not depend on it."""
 
     @wraps(update)
-    def wrapped(self: PictureMetric, pictures: Tensor, batch: PersonBatch) -> None:
+    def wrapped(self: PictureMetric, pictures: Tensor, batch: TrainingBatch) -> None:
         with torch.autocast(pictures.device.type, enabled=False):
             update(self, pictures.float(), batch)
 
     return wrapped
 
 
-def real_pictures(batch: PersonBatch) -> Tensor:
+def real_pictures(batch: TrainingBatch) -> Tensor:
     """The batch's photos in 0..1, the range of generated pictures."""
     return (batch.pictures + 1) / 2
 

@@ -7,13 +7,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.utilities import dim_zero_cat
 
-from bolid.core.schema import PersonBatch
-from bolid.experts.base import Frozen
-from bolid.experts.pose import PoseEstimator
+from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import PictureMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.body_vae import load_body_vae
 from bolid.models.crop import crop_to_person
+from bolid.vision.base import Frozen
+from bolid.vision.pose import PoseEstimator
 
 
 class BodySimilarity(PictureMetric):
@@ -44,7 +44,7 @@ class BodySimilarity(PictureMetric):
         self.add_sum("found")
 
     @full_precision
-    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's references."""
         pose = self.pose.estimate(pictures)
         size = (batch.reference_pictures.shape[-2], batch.reference_pictures.shape[-1])

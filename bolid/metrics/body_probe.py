@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bolid.core.measures import Body
 from bolid.metrics.leaks import clothes_leak, pose_leak
 from bolid.metrics.looks import VIEWS, Looks, posterior, single
-from bolid.metrics.prior_probe import prior_scores
-from bolid.metrics.shape_probe import shape_scores
 from bolid.models.body_vae import BodyVAE
+from bolid.synthetic.measures import Body
+from bolid.synthetic.metrics.prior_probe import prior_scores
+from bolid.synthetic.metrics.shape_probe import shape_scores
 
 VARYING = 0.01  # variance over people from which a number counts as used (Burda et al. 2016)
 

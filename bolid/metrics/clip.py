@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from bolid.core.schema import PersonBatch
-from bolid.experts.clip import ClipModel
+from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import PictureMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
+from bolid.vision.clip import ClipModel
 
 
 class ClipScore(PictureMetric):
@@ -34,7 +34,7 @@ class ClipScore(PictureMetric):
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
-    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1, compared with `batch.captions`, which they were drawn from."""
         seen, told = self.clip.encode_images(pictures), self.clip.encode_texts(batch.captions)
         own, shuffled = ((100 * (seen * texts).sum(1)).clamp_min(0) for texts in (told, told.roll(1, 0)))

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.pictures import to_uint8
-from bolid.core.schema import PersonBatch
-from bolid.experts.face import MIN_FACE, FaceEmbedder
-from bolid.experts.pose import PoseEstimator
+from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import PictureMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
+from bolid.vision.face import MIN_FACE, FaceEmbedder
+from bolid.vision.pose import PoseEstimator
 
 
 class FaceSimilarity(PictureMetric):
@@ -42,7 +42,7 @@ class FaceSimilarity(PictureMetric):
         self.add_sum("asked")
 
     @full_precision
-    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's references."""
         known = batch.face_mask.float()[..., None]  # (B, M, 1)
         theirs = F.normalize((batch.reference_faces * known).sum(1), dim=1)  # (B, 512)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from bolid.core.schema import PersonBatch
-from bolid.experts.base import FeatureNetwork
+from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import PictureMetric, full_precision, numbered, real_pictures
 from bolid.metrics.interval import Interval, resampled
+from bolid.vision.base import FeatureNetwork
 
 
 class FeatureSets(PictureMetric):
@@ -37,7 +37,7 @@ class FeatureSets(PictureMetric):
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
-    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1 and the batch's photos."""
         self.real.append(self.network.features(real_pictures(batch)))
         self.fake.append(self.network.features(pictures))

@@ -7,10 +7,10 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.errors import BolidError
-from bolid.core.schema import PersonBatch
-from bolid.experts.base import FeatureNetwork
+from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import PictureMetric, full_precision, numbered
 from bolid.metrics.interval import Interval, resampled
+from bolid.vision.base import FeatureNetwork
 
 
 class InceptionScore(PictureMetric):
@@ -41,7 +41,7 @@ class InceptionScore(PictureMetric):
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
-    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1."""
         self.logits.append(self.network.logits(pictures))
         self.people.append(numbered(batch.identities).to(pictures.device))

@@ -9,8 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from bolid.core.wording import attributes
-from bolid.metrics.shape_probe import PENALTIES
+from bolid.synthetic.metrics.shape_probe import PENALTIES
+from bolid.synthetic.wording import attributes
 
 LIMBS = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16))  # arms and legs, COCO's numbers
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bolid.core.schema import PersonBatch
-from bolid.experts.pose import PoseEstimator
+from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import PictureMetric, full_precision
+from bolid.vision.pose import PoseEstimator
 
 
 class PersonFound(PictureMetric):
@@ -27,7 +27,7 @@ class PersonFound(PictureMetric):
         self.add_sum("pictures")
 
     @full_precision
-    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1."""
         self.found += (self.pose.estimate(pictures).score > 0).sum()
         self.pictures += len(pictures)

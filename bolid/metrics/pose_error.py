@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from bolid.core.schema import PersonBatch
-from bolid.experts.pose import PoseEstimator
-from bolid.experts.yolo import import_ultralytics
+from bolid.bundle.metrics.pose import FILLED
+from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import PictureMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
-from bolid.metrics.pose import FILLED
 from bolid.models.gaussian import SEEN
+from bolid.vision.pose import PoseEstimator
+from bolid.vision.yolo import import_ultralytics
 
 BODY = slice(5, 17)  # shoulders to ankles, COCO's numbers
 
@@ -40,7 +40,7 @@ class PoseError(PictureMetric):
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
-    def update(self, pictures: Tensor, batch: PersonBatch) -> None:
+    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's keypoints, in pixels of H x W."""
         found = self.pose(pictures)
         ours, truth = found.keypoints[:, BODY], batch.keypoints[:, BODY]  # (B, 12, 3)

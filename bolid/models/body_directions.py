@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bolid.core.errors import BolidError
-from bolid.core.measures import RATIOS
 from bolid.core.safe_io import atomic_path, load_safetensors, safetensors_metadata
+from bolid.synthetic.measures import RATIOS
 
 FORMAT = "bolid-directions-1"
 
@@ -20,7 +20,7 @@ def fit_body_directions(codes: Tensor, deviations: Tensor) -> tuple[dict[str, Te
 
     Args:
         codes: (N, d).
-        deviations: (N, 7) of `bolid.core.measures.standardise`.
+        deviations: (N, 7) of `bolid.synthetic.measures.standardise`.
 
     Returns:
         Ratio -> (d,) for one standard deviation more of it, and the share of the codes' variance that is explained.

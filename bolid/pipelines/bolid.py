@@ -14,23 +14,23 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bolid.conditions import BodyCondition, Condition, FaceCondition, PoseCondition
+from bolid.conditions.image import ImageCondition
+from bolid.conditions.pose import pose_numbers
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
 from bolid.core.paths import find_folder
 from bolid.core.pictures import to_image
 from bolid.core.safe_io import atomic_path, load_safetensors, write_text
-from bolid.experts.face import FaceEmbedder
-from bolid.experts.image_prompt import ImageBranch
-from bolid.experts.pose import PoseEstimator
 from bolid.models.attention import adapter_weights, install_branches, load_adapter_weights, set_scales
 from bolid.models.backbones import Backbone, Dtype, StableDiffusion, StableDiffusionXL
 from bolid.models.body_prior import load_body_prior
-from bolid.models.branches import BodyBranch, FaceBranch, IdentityBranch, PoseBranch
-from bolid.models.branches.pose import pose_numbers
 from bolid.pipelines.identify import look_at, mean_face
+from bolid.vision.face import FaceEmbedder
+from bolid.vision.pose import PoseEstimator
 
 BACKBONES = {c.__name__: c for c in (StableDiffusion, StableDiffusionXL)}
-BRANCHES = {c.name: c for c in (FaceBranch, BodyBranch, ImageBranch, PoseBranch)}
+BRANCHES = {c.name: c for c in (FaceCondition, BodyCondition, ImageCondition, PoseCondition)}
 CARD = "adapter.json"
 
 
@@ -42,7 +42,7 @@ class BoLIDPipeline:
         branches: The installed branches, in order.
     """
 
-    def __init__(self, backbone: Backbone, branches: Sequence[IdentityBranch]):
+    def __init__(self, backbone: Backbone, branches: Sequence[Condition]):
         self.backbone, self.branches = backbone, list(branches)
 
     @classmethod
@@ -105,7 +105,7 @@ class BoLIDPipeline:
         Raises:
             BolidError: If the recogniser is another one; see `look_at` for the rest.
         """
-        readers = [b for b in self.branches if isinstance(b, BodyBranch | ImageBranch)]
+        readers = [b for b in self.branches if isinstance(b, BodyCondition | ImageCondition)]
         if not readers:
             raise BolidError("this adapter has no branch that reads photos; make an `Identity` yourself")
         photos = [photos] if isinstance(photos, str | Path) else photos
@@ -140,7 +140,7 @@ class BoLIDPipeline:
         """
         if temperature < 0:
             raise BolidError(f"temperature={temperature} must be 0 or more")
-        body = next((b for b in self.branches if isinstance(b, BodyBranch)), None)
+        body = next((b for b in self.branches if isinstance(b, BodyCondition)), None)
         if body is None:
             raise BolidError("this adapter has no body branch that could draw an imagined body")
         found = load_body_prior(prior, body.fingerprint, self.backbone.text_model)
@@ -153,7 +153,7 @@ class BoLIDPipeline:
     def _recogniser(self, path: str) -> FaceEmbedder:
         embedder = FaceEmbedder(Path(path))
         for branch in self.branches:
-            if isinstance(branch, FaceBranch):
+            if isinstance(branch, FaceCondition):
                 branch.check_fingerprint(embedder.fingerprint, path)
         return embedder
 
@@ -235,7 +235,7 @@ class BoLIDPipeline:
             self.check_pose(pose)
         rows = []
         for branch in self.branches:
-            if isinstance(branch, PoseBranch):
+            if isinstance(branch, PoseCondition):
                 known = [None if pose is None else pose_numbers(pose)] * len(people)
             else:
                 self._check(branch, people)
@@ -249,12 +249,12 @@ class BoLIDPipeline:
         Raises:
             BolidError: If it is refused.
         """
-        if not any(isinstance(branch, PoseBranch) for branch in self.branches):
+        if not any(isinstance(branch, PoseCondition) for branch in self.branches):
             raise BolidError("this adapter takes no pose: train one with configs/experiment/pose.yaml")
         if pose is not None and pose.shape != (17, 3):
             raise BolidError(f"a pose is 17 keypoints of x, y and confidence, not {' x '.join(map(str, pose.shape))}")
 
-    def _check(self, branch: IdentityBranch, people: Sequence[Identity | None]) -> None:
+    def _check(self, branch: Condition, people: Sequence[Identity | None]) -> None:
         for person in filter(None, people):
             embedding, model = getattr(person, branch.name), getattr(person, f"{branch.name}_model")
             branch.check_fingerprint(model, f"what read the identity's {branch.name}")

@@ -15,10 +15,10 @@ from torch import Tensor
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity, Look
 from bolid.core.safe_io import PictureError, open_picture
-from bolid.experts.face import FaceEmbedder
-from bolid.experts.person import Estimator, find_person
 from bolid.models.body_vae import BodyVAE
 from bolid.models.crop import crop_to_person
+from bolid.vision.face import FaceEmbedder
+from bolid.vision.person import Estimator, find_person
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bolid.conditions import Condition, FaceCondition
 from bolid.core.errors import BolidError
-from bolid.core.schema import PersonBatch
+from bolid.core.schema import TrainingBatch
 from bolid.losses.alignment import AlignmentLoss, attended
 from bolid.losses.diffusion import diffusion_loss, lots, min_snr_weight, noised, person_weight, regression_target
 from bolid.losses.picture import PictureLoss
 from bolid.losses.x_gen import Denoising, Estimator
 from bolid.models.backbones import Backbone, TextCondition
-from bolid.models.branches import FaceBranch, IdentityBranch
 from bolid.tasks.drawing import DrawingTask
 from bolid.tasks.once import OncePerPhoto, refuse_flips
 
@@ -77,7 +77,7 @@ class AdapterTask(DrawingTask):
     def __init__(
         self,
         backbone: Backbone,
-        branches: list[IdentityBranch],
+        branches: list[Condition],
         text_dropout: float = 0.05,
         all_dropout: float = 0.05,
         min_snr_gamma: float | None = None,
@@ -121,7 +121,7 @@ class AdapterTask(DrawingTask):
         if self.latents is not None:
             refuse_flips(self)
 
-    def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
         terms = self.terms(batch, self.step_generator(), self.global_step)
         loss = self.total(terms, self.global_step)
@@ -129,7 +129,7 @@ class AdapterTask(DrawingTask):
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
         """The same terms, fully grown, with noise, timesteps and drops that depend only on the batch's number."""
         terms = self.terms(batch, self.generator(0, batch_idx), inf)
         logged = {f"val/{name}": term for name, term in terms.items()} | {"val/loss": self.total(terms, inf)}
@@ -146,7 +146,7 @@ class AdapterTask(DrawingTask):
         candidates = [*self.losses, *([self.alignment] if self.alignment is not None else [])]
         return [term for term in candidates if term.weight_at(step) > 0]
 
-    def terms(self, batch: PersonBatch, generator: torch.Generator, step: float) -> dict[str, Tensor]:
+    def terms(self, batch: TrainingBatch, generator: torch.Generator, step: float) -> dict[str, Tensor]:
         """L_diff with condition dropout, and what else weighs something in a step, each a scalar."""
         scheduler, active = self.backbone.noise_scheduler, self.scheduled(step)
         encode = self.backbone.encode_pictures
@@ -163,7 +163,7 @@ class AdapterTask(DrawingTask):
         pictures = self.picture_terms(looking, batch, Denoising(noisy, timesteps, predicted, judges, *known), generator)
         return {"diffusion": diffusion_loss(predicted, target, weight)} | alignment | pictures
 
-    def weight(self, batch: PersonBatch, latents: Tensor, timesteps: Tensor) -> Tensor:
+    def weight(self, batch: TrainingBatch, latents: Tensor, timesteps: Tensor) -> Tensor:
         """How much each latent cell counts in L_diff: (B, 1, h, w)."""
         weight = person_weight(batch, latents, self.person_weight)
         if self.min_snr_gamma is None:
@@ -185,7 +185,7 @@ class AdapterTask(DrawingTask):
         return predicted, {self.alignment.name: self.alignment(told, plain)}
 
     def picture_terms(
-        self, looking: list[PictureLoss], batch: PersonBatch, state: Denoising, generator: torch.Generator
+        self, looking: list[PictureLoss], batch: TrainingBatch, state: Denoising, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """What losses say of x_gen, each a scalar; 0 where no picture of the batch can be made.
 
@@ -199,7 +199,7 @@ class AdapterTask(DrawingTask):
         part = batch.take(rows)
         return {term.name: term(pictures, part, noises).mean() for term in looking}
 
-    def conditions(self, batch: PersonBatch, generator: torch.Generator) -> Conditions:
+    def conditions(self, batch: TrainingBatch, generator: torch.Generator) -> Conditions:
         """Captions and embeddings, and which are dropped: exclusive, per sample."""
         lot = lots(len(batch), generator, self.alike)
         edges = torch.tensor([0.0, *self.dropouts], device=self.device).cumsum(0)
@@ -211,6 +211,6 @@ class AdapterTask(DrawingTask):
     def export(self, folder: Path) -> None:
         """Writes one safetensors file per branch and the card `BoLIDPipeline.from_pretrained` reads."""
         for branch in self.branches:
-            if isinstance(branch, FaceBranch):  # only the photos' manifest tells what embedded the faces
+            if isinstance(branch, FaceCondition):  # only the photos' manifest tells what embedded the faces
                 branch.fingerprint = self.of_data("face_model", "") or branch.fingerprint
         self.pipeline.save_pretrained(folder)

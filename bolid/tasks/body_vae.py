@@ -12,11 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
-from bolid.core.measures import Body, read_bodies
 from bolid.core.ranks import gather
-from bolid.core.results import Report, read_metric
-from bolid.core.schema import PersonBatch
-from bolid.experts.pose import PoseEstimator
+from bolid.core.schema import TrainingBatch
+from bolid.evaluation.results import Report, read_metric
 from bolid.losses.contrastive import info_nce
 from bolid.losses.limbs import limb_error
 from bolid.losses.reconstruction import gaussian_nll, mse_by_scale, weighted_mse
@@ -28,7 +26,9 @@ from bolid.models.body_vae import BodyVAE, Posterior, load_body_vae, smaller
 from bolid.models.crop import crop_to_person
 from bolid.models.gaussian import gaussian_weight
 from bolid.models.window import cut, has_trunk
+from bolid.synthetic.measures import Body, read_bodies
 from bolid.tasks.base import BaseTask
+from bolid.vision.pose import PoseEstimator
 
 
 class BodyVAETask(BaseTask):
@@ -126,7 +126,7 @@ class BodyVAETask(BaseTask):
                 "with data.outfits: 2 and data.other_outfits: true, or set consistency: 0"
             )
 
-    def training_step(self, batch: PersonBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
         generator = self.step_generator()
         batch = self.augmented(batch, generator)
@@ -137,13 +137,13 @@ class BodyVAETask(BaseTask):
         self._track_mean(posterior.mean)
         return loss
 
-    def validation_step(self, batch: PersonBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
         """The same terms with noise that depends only on the batch's number."""
         terms = self.losses(batch, self._encode(batch), self.generator(0, batch_idx))
         logged = {f"val/{k}": v for k, v in terms.items()} | {"val/loss": self.total(terms)}
         self.log_dict(logged, batch_size=len(batch), sync_dist=True)
 
-    def augmented(self, batch: PersonBatch, generator: torch.Generator) -> PersonBatch:
+    def augmented(self, batch: TrainingBatch, generator: torch.Generator) -> TrainingBatch:
         """The batch with its references as `augment` makes them."""
         if self.augment is None:
             return batch
@@ -159,10 +159,10 @@ class BodyVAETask(BaseTask):
         told = terms["picture"] + terms["silhouette"] + terms["trunk"] + terms["limbs"]
         return told + self.contrast * terms["contrast"] + warm * same
 
-    def _encode(self, batch: PersonBatch) -> Posterior:
+    def _encode(self, batch: TrainingBatch) -> Posterior:
         return self.model.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
 
-    def losses(self, batch: PersonBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: TrainingBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
         """The terms, each a scalar in nats a sample: `drawing_losses`, trunk, limbs, kl, contrast, consistency."""
         code = posterior.sample(generator)
         held_out = self.model.encode(
@@ -181,7 +181,7 @@ class BodyVAETask(BaseTask):
             "consistency": self.outfit_divergence(batch[few], told),
         }
 
-    def drawing_losses(self, batch: PersonBatch, code: Tensor, pose: Tensor, text: Tensor) -> dict[str, Tensor]:
+    def drawing_losses(self, batch: TrainingBatch, code: Tensor, pose: Tensor, text: Tensor) -> dict[str, Tensor]:
         """−log p(photo | c, pose, caption) and of its silhouette: scalars in nats a sample."""
         shrink = self.model.config.shrink
         pictures, silhouettes = (F.avg_pool2d(truth, shrink) for truth in (batch.pictures, batch.silhouettes))
@@ -192,7 +192,7 @@ class BodyVAETask(BaseTask):
         told = [gaussian_nll(e, batch.silhouette_known, self.silhouette_dims) for e in outlines]
         return {"picture": gaussian_nll(picture, dims=self.picture_dims), "silhouette": torch.stack(told).sum()}
 
-    def outline_loss(self, batch: PersonBatch, code: Tensor, pose: Tensor, text: Tensor) -> Tensor:
+    def outline_loss(self, batch: TrainingBatch, code: Tensor, pose: Tensor, text: Tensor) -> Tensor:
         """−log p(outline of the trunk | c, pose, caption): a scalar in nats a sample."""
         shrink = self.model.config.shrink  # the window's pixels are larger than the crop's: what it samples is a mean
         outline = cut(F.avg_pool2d(batch.silhouettes, shrink), smaller(batch.keypoints, shrink))
@@ -200,7 +200,7 @@ class BodyVAETask(BaseTask):
         known = has_trunk(batch.keypoints) & batch.silhouette_known
         return gaussian_nll((claimed - outline).square().mean((1, 2, 3)), known, self.trunk_dims)
 
-    def outfit_divergence(self, batch: PersonBatch, held_out: Posterior) -> Tensor:
+    def outfit_divergence(self, batch: TrainingBatch, held_out: Posterior) -> Tensor:
         """J, the mean over the samples that show another outfit: scalar; 0 if it does not count."""
         shown = batch.outfit_mask.any(1)
         if not (self.consistency and shown.any()):
@@ -225,7 +225,7 @@ class BodyVAETask(BaseTask):
         self.bodies = None if self.people is None else read_bodies(self.people)
         self.ceiling = None if self.supervised is None else read_metric(self.supervised, "shape_r2")
 
-    def test_step(self, batch: PersonBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def test_step(self, batch: TrainingBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Looks at photos of people who are tested (loader 0) and of the training's (loader 1)."""
         pictures, keypoints = batch.pictures, batch.keypoints
         if self.pose is not None:

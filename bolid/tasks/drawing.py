@@ -12,15 +12,15 @@ from zlib import crc32
 import torch
 from torch import Tensor, nn
 
+from bolid.conditions import Condition
 from bolid.core.errors import BolidError
 from bolid.core.ranks import gather
-from bolid.core.results import Report, SheetRow
-from bolid.core.schema import PersonBatch
+from bolid.core.schema import TrainingBatch
+from bolid.evaluation.results import Report, SheetRow
 from bolid.metrics.base import PictureMetric
 from bolid.metrics.interval import PersonScores, bounds, gap_closed, intervals, with_bounds
 from bolid.models.attention import install_branches
 from bolid.models.backbones import Backbone
-from bolid.models.branches import IdentityBranch
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.base import BaseTask
 
@@ -100,7 +100,7 @@ class DrawingTask(BaseTask):
     def __init__(
         self,
         backbone: Backbone,
-        branches: list[IdentityBranch],
+        branches: list[Condition],
         columns: list[Column] | None = None,
         metrics: list[PictureMetric] | None = None,
         sampling: Sampling | None = None,
@@ -115,7 +115,7 @@ class DrawingTask(BaseTask):
         self.sampling = sampling or Sampling()
         if self.sampling.scheduler is not None:
             backbone.draw_with(self.sampling.scheduler)
-        self.grid_batch: PersonBatch | None = None
+        self.grid_batch: TrainingBatch | None = None
         self.recent: dict[str, list[Tensor]] = {}  # identity -> embeddings of the two people seen last
         self.drawn = 0  # photos this rank's test has drawn
         self.sheet: dict[str, SheetRow] = {}  # identity -> row
@@ -125,14 +125,14 @@ class DrawingTask(BaseTask):
         """The columns' metrics by name."""
         return {column.name: metrics for column, metrics in zip(self.columns, self.by_column, strict=True)}
 
-    def keep_for_grid(self, batch: PersonBatch, batch_idx: int) -> None:
+    def keep_for_grid(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Remembers the first photos of a validation for `sample_grid`."""
         if batch_idx == 0:
             self.grid_batch = batch[:GRID_PHOTOS]
         elif self.grid_batch is not None and len(self.grid_batch) < GRID_PHOTOS:
-            self.grid_batch = PersonBatch.cat([self.grid_batch, batch])[:GRID_PHOTOS]
+            self.grid_batch = TrainingBatch.cat([self.grid_batch, batch])[:GRID_PHOTOS]
 
-    def draw(self, batch: PersonBatch, column: Column, number: int = 0) -> Tensor:
+    def draw(self, batch: TrainingBatch, column: Column, number: int = 0) -> Tensor:
         """The captions drawn the column's way: (B, 3, H, W) in 0..1.
 
         A photo's seed is the same in all columns, and another one for each `number` of a picture.
@@ -171,7 +171,7 @@ class DrawingTask(BaseTask):
         decoded = self.backbone.decode_latents(self.backbone.encode_pictures(pictures))
         return (decoded.float() * 0.5 + 0.5).clamp(0, 1)
 
-    def of_others(self, batch: PersonBatch, embeds: list[Tensor]) -> list[Tensor]:
+    def of_others(self, batch: TrainingBatch, embeds: list[Tensor]) -> list[Tensor]:
         """For each sample the embeddings of another person: of the batch or, if it shows only one, of those before it.
 
         Raises:
@@ -195,7 +195,7 @@ class DrawingTask(BaseTask):
         """The networks of this task as a pipeline."""
         return BoLIDPipeline(self.backbone, list(self.branches))
 
-    def test_step(self, batch: PersonBatch, batch_idx: int) -> None:
+    def test_step(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Draws every column and measures it; the first pictures go to the sheet."""
         for number in reversed(range(self.sampling.pictures)):
             drawn = {column.name: self.draw(batch, column, number) for column in self.columns}
@@ -249,7 +249,7 @@ class DrawingTask(BaseTask):
         drawn = {name: pictures for share in shares for name, pictures in share.items()}
         return sheet_rows(photos, {c.name: drawn[c.name] for c in columns})
 
-    def predict_step(self, batch: PersonBatch, batch_idx: int) -> list[SheetRow]:
+    def predict_step(self, batch: TrainingBatch, batch_idx: int) -> list[SheetRow]:
         """Draws the batch in every column."""
         return sheet_rows(batch, {c.name: self.draw(batch, c) for c in self.columns})
 
@@ -284,13 +284,13 @@ def body_gaps(scores: Mapping[str, Mapping[str, PersonScores]], columns: list[Co
     return found
 
 
-def first_photos(shares: list[PersonBatch | None]) -> PersonBatch | None:
+def first_photos(shares: list[TrainingBatch | None]) -> TrainingBatch | None:
     """The first photos of a data set that was dealt out to the ranks one photo each in turn; None if there are none."""
     dealt = [share[k : k + 1] for k in range(GRID_PHOTOS) for share in shares if share is not None and k < len(share)]
-    return PersonBatch.cat(dealt[:GRID_PHOTOS]) if dealt else None
+    return TrainingBatch.cat(dealt[:GRID_PHOTOS]) if dealt else None
 
 
-def other_people(batch: PersonBatch) -> list[int]:
+def other_people(batch: TrainingBatch) -> list[int]:
     """For each sample the next one of another person, of the same gender phrase where there is one.
 
     The batch must show two people at least.
@@ -307,7 +307,7 @@ def other_people(batch: PersonBatch) -> list[int]:
     return [stranger(row) for row in range(count)]
 
 
-def sheet_rows(batch: PersonBatch, drawn: dict[str, Tensor]) -> list[SheetRow]:
+def sheet_rows(batch: TrainingBatch, drawn: dict[str, Tensor]) -> list[SheetRow]:
     """One row per sample: its references and the columns' pictures, all (3, H, W) in 0..1 on the CPU."""
     return [
         SheetRow(

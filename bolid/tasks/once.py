@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bolid.core.errors import BolidError
-from bolid.core.schema import PersonBatch
+from bolid.core.schema import TrainingBatch
 from bolid.tasks.base import BaseTask
 
 
@@ -18,7 +18,7 @@ class OncePerPhoto:
     def __init__(self) -> None:
         self.made: dict[str, Tensor] = {}
 
-    def of(self, batch: PersonBatch, make: Callable[[Tensor], Tensor]) -> Tensor:
+    def of(self, batch: TrainingBatch, make: Callable[[Tensor], Tensor]) -> Tensor:
         """What `make` makes of the batch's photos (B, 3, H, W) in -1..1, seen now or before: (B, ...)."""
         new = [i for i, name in enumerate(batch.file_names) if name not in self.made]
         if new:

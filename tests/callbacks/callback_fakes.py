@@ -5,7 +5,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
-from bolid.core.results import Report, SheetRow
+from bolid.evaluation.results import Report, SheetRow
 
 
 class Line(LightningModule):

@@ -8,12 +8,12 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from callback_fakes import Line, loader, trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 from bolid.callbacks.samples import SampleGrid
 from bolid.callbacks.stop import StopTogether
 from bolid.core.ranks import gather
+from tests.callbacks.callback_fakes import Line, loader, trainer
 
 PATIENCE = timedelta(seconds=120)  # then a wait for ever is an error
 

@@ -1,11 +1,11 @@
 import pytest
 import torch
-from callback_fakes import Line, loader, trainer
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from bolid.callbacks.ema import EMA
 from bolid.callbacks.export import Export
+from tests.callbacks.callback_fakes import Line, loader, trainer
 
 
 class Watch(Callback):

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from callback_fakes import Line, loader, trainer
 
 from bolid.callbacks.finite import SkipNonFinite
 from bolid.core.errors import BolidError
+from tests.callbacks.callback_fakes import Line, loader, trainer
 
 
 class Sometimes(Line):

@@ -6,7 +6,6 @@ import time
 import pandas as pd
 import pytest
 import torch
-from callback_fakes import Line, loader, trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
@@ -16,6 +15,7 @@ from bolid.callbacks.report import WriteReport
 from bolid.callbacks.samples import SampleGrid
 from bolid.callbacks.throughput import Throughput, batch_size
 from bolid.core.errors import BolidError
+from tests.callbacks.callback_fakes import Line, loader, trainer
 
 LOGGERS = {
     "none": lambda folder: (False, folder),

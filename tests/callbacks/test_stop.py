@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from callback_fakes import Line, loader, trainer
 
 from bolid.callbacks.stop import StopTogether
+from tests.callbacks.callback_fakes import Line, loader, trainer
 
 HERE = Path(__file__).parent
 

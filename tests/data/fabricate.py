@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw
 from pyarrow import parquet
 from torch import Tensor
 
-from bolid.core.measures import CALIBRATION, PEOPLE, RATIOS
 from bolid.core.safe_io import sha256
-from bolid.core.schema import PersonRecord, Phrase
+from bolid.core.schema import ImageRecord, Phrase
 from bolid.data.manifest import write_manifest
+from bolid.synthetic.measures import CALIBRATION, PEOPLE, RATIOS
 
 # A standing person in a box of 1 x 1: x and y of the COCO points.
 FIGURE = np.array(
@@ -56,7 +56,7 @@ def fabricate(
     faces: bool = True,
     silhouettes: bool = False,
     more: Sequence[Phrase] = (),
-) -> list[PersonRecord]:
+) -> list[ImageRecord]:
     """Fills a folder with drawn people and their manifest.
 
     Args:
@@ -97,7 +97,7 @@ def fabricate_bodies(folder: Path, identities: Sequence[str], seed: int = 0) -> 
 
 def _record(
     folder: Path, name: str, who: int, photo: int, size: tuple[int, int], face: bool, silhouette: bool
-) -> PersonRecord:
+) -> ImageRecord:
     keypoints, box = draw_person(folder / name, who, photo, size)
     if silhouette:
         mask = np.asarray(Image.open(folder / name))[..., 0] != 40
@@ -105,7 +105,7 @@ def _record(
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask.astype(np.uint8) * 255).save(path)
     embedding = np.random.default_rng(who).normal(size=512)
-    return PersonRecord(
+    return ImageRecord(
         file_name=name,
         identity=f"p{who:06d}",
         phrases=[

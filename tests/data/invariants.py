@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from bolid.core.keypoints import FLIP
-from bolid.core.schema import PersonBatch, PersonRecord
+from bolid.core.schema import ImageRecord, TrainingBatch
 from bolid.data.dataset import LeaveOneOutDataset
 from bolid.data.sampler import Draw
 
 
-def check_splits_disjoint(splits: Mapping[str, Sequence[PersonRecord]]) -> None:
+def check_splits_disjoint(splits: Mapping[str, Sequence[ImageRecord]]) -> None:
     """No identity, no photo and no bytes are in two splits."""
     for what in ("identity", "file_name", "sha256"):
         seen = [{getattr(r, what) for r in records} - {""} for records in splits.values()]
@@ -38,8 +38,8 @@ def check_leave_one_out(dataset: LeaveOneOutDataset, draws: int = 50) -> None:
         torch.testing.assert_close(lengths, torch.ones_like(lengths))
 
 
-def check_ranges(sample: PersonBatch) -> None:
-    """Shapes, dtypes and ranges are those that `PersonBatch` promises."""
+def check_ranges(sample: TrainingBatch) -> None:
+    """Shapes, dtypes and ranges are those that `TrainingBatch` promises."""
     count, _, height, width = sample.pictures.shape
     most, (h, w) = sample.reference_mask.shape[1], sample.reference_pictures.shape[-2:]
     assert sample.keypoints.shape == sample.keypoints_canonical.shape == (count, 17, 3)

@@ -8,19 +8,19 @@ import torch
 from PIL import Image
 
 from bolid.core.safe_io import open_picture
-from bolid.core.schema import PersonRecord
+from bolid.core.schema import ImageRecord
 from bolid.data.cache import GREY, Geometry, ViewCache
 from bolid.models.crop import crop_to_person
 from tests.core.test_safe_io import png_header
 from tests.data.fabricate import fabricate
 
 
-def dot_photo(folder, width: int, height: int, x: int, y: int, box: tuple) -> PersonRecord:
+def dot_photo(folder, width: int, height: int, x: int, y: int, box: tuple) -> ImageRecord:
     """A photo of the padding's grey with a bright square of 8 pixels centred on (x, y)."""
     pixels = np.full((height, width, 3), GREY, np.uint8)
     pixels[y - 4 : y + 4, x - 4 : x + 4] = 255
     Image.fromarray(pixels).save(folder / "dot.png")
-    return PersonRecord("dot.png", "a", [], np.zeros((17, 3), np.float32), np.array(box, np.float32))
+    return ImageRecord("dot.png", "a", [], np.zeros((17, 3), np.float32), np.array(box, np.float32))
 
 
 @pytest.mark.parametrize("view", ["frame", "person"])

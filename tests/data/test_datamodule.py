@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser
 from lightning import Trainer
 
 from bolid.core.errors import BolidError
-from bolid.core.schema import PersonBatch
+from bolid.core.schema import TrainingBatch
 from bolid.data.caption_dropout import CaptionDropout
 from bolid.data.datamodule import IdentityDataModule, hashed_split, split_records
 from bolid.data.manifest import write_manifest
@@ -194,6 +194,6 @@ def test_arguments_come_from_yaml():
 
 def test_batches_move_together(folder):
     batch = next(iter(prepared(folder, batch_size=4).val_dataloader()))
-    assert isinstance(batch[1:3], PersonBatch)
+    assert isinstance(batch[1:3], TrainingBatch)
     assert len(batch[1:3]) == 2
     assert batch[1:3].file_names == batch.file_names[1:3]

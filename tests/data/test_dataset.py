@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bolid.core.errors import BolidError
-from bolid.core.schema import ANYBODY, PersonBatch, Phrase
+from bolid.core.schema import ANYBODY, Phrase, TrainingBatch
 from bolid.data.caption_dropout import CaptionDropout, swap_sides
 from bolid.data.dataset import LeaveOneOutDataset
 from bolid.data.sampler import Draw
@@ -26,7 +26,7 @@ def make(photos, **arguments) -> LeaveOneOutDataset:
     return LeaveOneOutDataset(arguments.pop("records", records), folder, **({"size": (48, 32)} | arguments))
 
 
-def same(a: PersonBatch, b: PersonBatch) -> bool:
+def same(a: TrainingBatch, b: TrainingBatch) -> bool:
     pairs = [(getattr(a, f.name), getattr(b, f.name)) for f in fields(a)]
     return all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in pairs)
 
@@ -36,7 +36,7 @@ def same(a: PersonBatch, b: PersonBatch) -> bool:
 def test_invariants(photos, training, target):
     dataset = make(photos, training=training, target=target)
     invariants.check_leave_one_out(dataset)
-    invariants.check_ranges(PersonBatch.cat([dataset[k] for k in range(8)]))
+    invariants.check_ranges(TrainingBatch.cat([dataset[k] for k in range(8)]))
     invariants.check_flips(lambda p: make(photos, target=target, flip=p))
 
 
@@ -227,7 +227,7 @@ def test_people_with_too_few_photos_are_no_targets(photos):
 
 def test_no_references_at_all(photos):
     dataset = make(photos, records=photos[1][::6], min_references=0, max_references=0)
-    batch = PersonBatch.cat([dataset[k] for k in range(4)])
+    batch = TrainingBatch.cat([dataset[k] for k in range(4)])
     assert batch.reference_pictures.shape == (4, 0, 3, 96, 64)
     assert batch.reference_mask.shape == (4, 0)
     assert len(set(batch.identities)) == 4

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from bolid.core.errors import BolidError
-from bolid.core.schema import PersonRecord, Phrase
+from bolid.core.schema import ImageRecord, Phrase
 from bolid.data.manifest import MANIFEST, read_manifest, write_manifest
 from tests.data.fabricate import fabricate
 
 
-def assert_same(a: PersonRecord, b: PersonRecord) -> None:
+def assert_same(a: ImageRecord, b: ImageRecord) -> None:
     for name, value in vars(a).items():
         other = getattr(b, name)
         if isinstance(value, np.ndarray):

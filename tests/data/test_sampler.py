@@ -3,7 +3,7 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from bolid.core.schema import PersonBatch
+from bolid.core.schema import TrainingBatch
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.dataset import LeaveOneOutDataset
 from bolid.data.sampler import EpochSampler, ResumableLoader
@@ -61,12 +61,12 @@ def loader(folder, workers: int, ranks: int = 1, rank: int = 0, epoch: int = 0) 
     sampler = EpochSampler(24, 3, True, ranks, rank)
     sampler.set_epoch(epoch)
     return ResumableLoader(
-        dataset, 3, sampler=sampler, drop_last=True, num_workers=workers, collate_fn=PersonBatch.cat,
+        dataset, 3, sampler=sampler, drop_last=True, num_workers=workers, collate_fn=TrainingBatch.cat,
         persistent_workers=workers > 0,
     )  # fmt: skip
 
 
-def digest(batch: PersonBatch) -> tuple:
+def digest(batch: TrainingBatch) -> tuple:
     names = [name for names in batch.reference_names for name in names]
     return (*batch.file_names, *names, *batch.captions, float(batch.pictures.double().sum()))
 

@@ -5,17 +5,17 @@ import math
 import pytest
 import torch
 
+from bolid.conditions import FaceCondition
 from bolid.losses.alignment import AlignmentLoss, Attended, answers, attended
 from bolid.models.attention import install_branches, set_scales
 from bolid.models.backbones import StableDiffusion
-from bolid.models.branches import FaceBranch
 from tests import miniature
 
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
     found = StableDiffusion(str(miniature.save_sd(tmp_path_factory.mktemp("sd"))))
-    install_branches(found.unet, [FaceBranch().projector(found.text_dim)])
+    install_branches(found.unet, [FaceCondition().projector(found.text_dim)])
     return found
 
 

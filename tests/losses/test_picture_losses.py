@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from bolid.core.errors import BolidError
-from bolid.core.wording import ATTRIBUTES
-from bolid.experts.pose import Pose
 from bolid.losses.picture import ClipLoss, KeypointLoss, PixelLoss, PromptLoss, ReferenceStyleLoss, ShapeLoss
+from bolid.synthetic.wording import ATTRIBUTES
+from bolid.vision.pose import Pose
 from tests import miniature
 
 

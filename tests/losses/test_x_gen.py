@@ -4,10 +4,10 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
+from bolid.conditions import FaceCondition
 from bolid.losses.x_gen import Denoising, FewStep, OneStep, clean_latents
 from bolid.models.attention import install_branches
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
-from bolid.models.branches import FaceBranch
 from bolid.pipelines.bolid import BoLIDPipeline
 from tests import miniature
 
@@ -19,7 +19,7 @@ def pipe(request, tmp_path_factory):
         backbone = StableDiffusion(str(miniature.save_sd(root / "sd", "v_prediction")))
     else:
         backbone = StableDiffusionXL(str(miniature.save_sdxl(root / "sdxl")))
-    branch = FaceBranch()
+    branch = FaceCondition()
     install_branches(backbone.unet, [branch.projector(backbone.text_dim)])
     return BoLIDPipeline(backbone, [branch])
 

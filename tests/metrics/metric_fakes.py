@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from bolid.core.schema import PersonBatch
-from bolid.experts.base import FeatureNetwork
+from bolid.core.schema import TrainingBatch
+from bolid.vision.base import FeatureNetwork
 
 
 class Pixels(FeatureNetwork):
@@ -24,11 +24,11 @@ class Pixels(FeatureNetwork):
 
 
 def make_batch(pictures, references=1, size=(96, 64)):
-    """A PersonBatch around photos (B, 3, H, W) in -1..1; everything else is random or empty."""
+    """A TrainingBatch around photos (B, 3, H, W) in -1..1; everything else is random or empty."""
     count = len(pictures)
     generator = torch.Generator().manual_seed(count)
     reference_pictures = torch.rand(count, references, 3, *size, generator=generator) * 2 - 1
-    return PersonBatch(
+    return TrainingBatch(
         pictures=pictures,
         captions=[f"a photo of a person, number {i}" for i in range(count)],
         full_captions=["a photo of a woman"] * count,

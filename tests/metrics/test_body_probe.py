@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from bolid.core.measures import CALIBRATION, RATIOS, SHAPE, Body
-from bolid.core.wording import BUILD
 from bolid.metrics.body_probe import body_report, top1
 from bolid.metrics.leaks import LIMBS, directions
 from bolid.metrics.looks import Looks, posterior
 from bolid.models.body_vae import BodyVAE, Posterior
+from bolid.synthetic.measures import CALIBRATION, RATIOS, SHAPE, Body
+from bolid.synthetic.wording import BUILD
 from tests import miniature
 
 PHOTOS, WIDTH = 8, 24

@@ -2,14 +2,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from metric_fakes import make_batch
 from torch import nn
 
 from bolid.core.errors import BolidError
-from bolid.experts.base import Frozen
-from bolid.experts.pose import Pose
 from bolid.metrics.body import BodySimilarity
 from bolid.models.body_vae import BodyVAE
+from bolid.vision.base import Frozen
+from bolid.vision.pose import Pose
+from tests.metrics.metric_fakes import make_batch
 
 
 class Eye(nn.Module):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from metric_fakes import make_batch
 from torch import nn
 
-from bolid.experts.pose import Pose
 from bolid.metrics.face_similarity import FaceSimilarity
 from bolid.metrics.pose_error import PoseError, extent, keypoint_similarity
+from bolid.vision.pose import Pose
+from tests.metrics.metric_fakes import make_batch
 
 SIZE = (48, 32)
 SIGMAS = np.array([0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89]) / 10  # COCO's

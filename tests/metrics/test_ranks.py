@@ -6,16 +6,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from metric_fakes import Pixels, make_batch
 from torch import distributed
 from torch.multiprocessing import spawn
 
-from bolid.metrics.body_shape import BodyShape
 from bolid.metrics.fid import FID
 from bolid.metrics.inception_score import InceptionScore
 from bolid.metrics.interval import interval
 from bolid.metrics.kid import KID
+from bolid.synthetic.metrics.body_shape import BodyShape
 from tests.data.fabricate import fabricate_bodies
+from tests.metrics.metric_fakes import Pixels, make_batch
 
 READER = SimpleNamespace(read=lambda pictures: 4 * pictures[:, 0].flatten(1)[:, :7])
 FINDER = SimpleNamespace(estimate=lambda pictures: SimpleNamespace(score=pictures[:, 0, 0, 0] - 0.2))

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from metric_fakes import Pixels, make_batch
 from scipy.linalg import sqrtm
 from torch import nn
 
@@ -12,6 +11,7 @@ from bolid.metrics.clip import ClipScore
 from bolid.metrics.fid import FID
 from bolid.metrics.inception_score import InceptionScore, inception_score
 from bolid.metrics.kid import KID
+from tests.metrics.metric_fakes import Pixels, make_batch
 
 
 @pytest.fixture

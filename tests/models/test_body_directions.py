@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 from sklearn.linear_model import LinearRegression
 
 from bolid.core.errors import BolidError
-from bolid.core.measures import RATIOS
 from bolid.models.body_directions import fit_body_directions, load_directions, save_directions
+from bolid.synthetic.measures import RATIOS
 
 D = 12
 

@@ -3,10 +3,10 @@
 import torch
 
 from bolid.core.identity import Identity
-from bolid.core.measures import RATIOS
-from bolid.experts.perception import Anthropometer
 from bolid.models.body_vae import body_vae_fingerprint
 from bolid.pipelines import BoLIDPipeline
+from bolid.synthetic.measures import RATIOS
+from bolid.synthetic.readers.readers import Anthropometer
 
 PROMPT = "a photo of a woman, wearing a red shirt and blue trousers, standing, facing the camera, full length"
 

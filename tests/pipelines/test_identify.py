@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 
 from bolid.core.errors import BolidError
-from bolid.experts.pose import Pose
 from bolid.models.body_vae import BodyVAE
 from bolid.models.crop import crop_to_person
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.pipelines.identify import look_at, merge, pose_in
+from bolid.vision.pose import Pose
 from tests import miniature
 
 KEYPOINTS = torch.tensor([[30.0 + 2 * k, 20.0 + 4 * k, 1.0] for k in range(17)])

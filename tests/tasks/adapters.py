@@ -3,8 +3,8 @@
 import torch
 from torch.utils.data import DataLoader
 
+from bolid.conditions import BodyCondition, FaceCondition
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
-from bolid.models.branches import BodyBranch, FaceBranch
 from bolid.tasks.adapter import AdapterTask
 from bolid.tasks.drawing import Column, Sampling
 from tests import miniature
@@ -24,7 +24,7 @@ def save_models(root):
 def task(folders, family="sd", **more):
     torch.manual_seed(0)
     backbone = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}[family](str(folders[family]))
-    branches = [FaceBranch(), BodyBranch(str(folders["body"]), num_tokens=3)]
+    branches = [FaceCondition(), BodyCondition(str(folders["body"]), num_tokens=3)]
     return AdapterTask(backbone, branches, columns=COLUMNS, sampling=Sampling(2, 2.0), **more)
 
 

@@ -17,7 +17,7 @@ from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks import AdapterTask
 from bolid.tasks.drawing import Column
 from tests import miniature
-from tests.quiet import quiet_trainer as trainer
+from tests.commands.quiet import quiet_trainer as trainer
 from tests.tasks.adapters import COLUMNS, batches, task
 
 

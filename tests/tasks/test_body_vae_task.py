@@ -14,7 +14,7 @@ from bolid.models.backbones import StableDiffusion
 from bolid.models.body_vae import BodyVAE
 from bolid.tasks.body_vae import BodyVAETask
 from tests import miniature
-from tests.quiet import quiet_trainer
+from tests.commands.quiet import quiet_trainer
 
 TERMS = {"picture", "silhouette", "trunk", "limbs", "kl", "contrast", "consistency"}
 

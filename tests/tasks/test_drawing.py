@@ -13,18 +13,18 @@ from torch.utils.data import DataLoader
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.callbacks.report import WriteReport
+from bolid.conditions import BodyCondition, FaceCondition, PoseCondition
 from bolid.core.errors import BolidError
-from bolid.core.schema import PersonBatch
+from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import PictureMetric, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.backbones import StableDiffusion
 from bolid.models.body_prior import fit_body_prior
-from bolid.models.branches import BodyBranch, FaceBranch, PoseBranch
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.adapter import AdapterTask
 from bolid.tasks.drawing import Column, Sampling, body_gaps, comparisons, other_people
 from tests import miniature
-from tests.quiet import quiet_trainer as trainer
+from tests.commands.quiet import quiet_trainer as trainer
 from tests.tasks.adapters import COLUMNS, batches, task
 
 
@@ -71,7 +71,7 @@ def test_a_test_may_draw_by_another_scheduler_of_diffusers_as_diffusers_makes_it
 
 def test_another_person_takes_the_prompts_pose(folders, monkeypatch):
     torch.manual_seed(0)
-    branches = [BodyBranch(str(folders["body"]), num_tokens=3), PoseBranch()]
+    branches = [BodyCondition(str(folders["body"]), num_tokens=3), PoseCondition()]
     t, b, told = AdapterTask(StableDiffusion(str(folders["sd"])), branches), miniature.batch(), []
     monkeypatch.setattr(
         BoLIDPipeline, "draw", lambda self, prompts, embeds, *_, **__: told.append(embeds) or b.pictures
@@ -157,7 +157,7 @@ class Grid(Callback):
     def on_test_end(self, trainer, pl_module):
         photos = miniature.batch(3)
         mine = [photos[k : k + 1] for k in range(trainer.global_rank, 3, trainer.world_size)]
-        pl_module.grid_batch = PersonBatch.cat(mine)
+        pl_module.grid_batch = TrainingBatch.cat(mine)
         rows = pl_module.sample_grid()
         if trainer.is_global_zero:
             torch.save([row.columns | {"caption": row.caption} for row in rows], f"{trainer.default_root_dir}/grid.pt")
@@ -253,7 +253,7 @@ class Darkness(Brightness):
 def test_a_test_tells_how_much_of_the_gap_between_text_and_floor_each_column_closes(folders, tmp_path):
     torch.manual_seed(0)
     columns = [Column("best", floor=True), *COLUMNS]
-    branches = [FaceBranch(), BodyBranch(str(folders["body"]), num_tokens=3)]
+    branches = [FaceCondition(), BodyCondition(str(folders["body"]), num_tokens=3)]
     backbone = StableDiffusion(str(folders["sd"]))
     t = AdapterTask(backbone, branches, columns=columns, sampling=Sampling(2, 2.0), metrics=[Darkness()])
     trainer(tmp_path).test(t, batches(2), verbose=False)

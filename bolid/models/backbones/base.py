@@ -217,5 +217,5 @@ class Backbone(nn.Module, ABC):
             timesteps: (B,) or a scalar.
             text: Conditions of B captions.
             embeds: One (B, 1, E) embedding per installed branch, zero where dropped; empty without branches.
-            time_ids: (B, 6) size and crop conditions (see `PersonBatch`), for families that use them.
+            time_ids: (B, 6) size and crop conditions (see `TrainingBatch`), for families that use them.
         """

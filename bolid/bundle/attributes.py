@@ -1,0 +1,54 @@
+"""Trains the bundle's adherence classifier: what a picture shows of what captions ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bolid.bundle.perception import PerceptionTask, RawAndRoundTrip
+from bolid.core.schema import TrainingBatch
+from bolid.synthetic.metrics.adherence import PromptAdherence
+from bolid.synthetic.readers.attributes import AttributeNetwork
+from bolid.synthetic.readers.readers import UNSAID, AttributeReader, attribute_labels
+
+
+class AttributesTask(PerceptionTask):
+    """Cross-entropy on every attribute that a photo's full caption names.
+
+    Args:
+        network: What is trained.
+        smoothing: Of the labels.
+        kwargs: See `PerceptionTask`.
+    """
+
+    def __init__(self, network: AttributeNetwork, smoothing: float = 0.02, **kwargs: Any):
+        super().__init__(network=network, **kwargs)
+        self.smoothing = smoothing
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        """Call, loss, log, return."""
+        pictures, _, _ = self.augment(batch, self.step_generator())
+        loss = self.loss(self.network(pictures), batch)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def loss(self, logits: dict[str, Tensor], batch: TrainingBatch) -> Tensor:
+        """The sum of the attributes' cross-entropies, each a mean over the photos that have it: scalar, in nats."""
+        labels = attribute_labels(batch.full_captions)
+        terms = [
+            F.cross_entropy(
+                logits[name].float(), label.to(self.device), ignore_index=UNSAID, label_smoothing=self.smoothing
+            )
+            for name, label in labels.items()
+            if (label != UNSAID).any()
+        ]
+        nothing = 0.0 * torch.cat(list(logits.values()), 1).float().sum()  # DDP waits for a gradient of every head
+        return sum(terms, nothing)
+
+    def new_score(self, folder: Path) -> RawAndRoundTrip:
+        """Accuracy on held-out photos."""
+        return RawAndRoundTrip(PromptAdherence(AttributeReader(folder)), self.vae)

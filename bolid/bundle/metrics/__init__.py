@@ -1,0 +1,1 @@
+"""Scores of the networks that the embedded bundle is made of."""

@@ -1,0 +1,138 @@
+"""What the tasks of the bundle's judges share: they learn from photos as the latent space shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ModelMixin
+from torch import Tensor
+from torch.nn import functional as F
+
+from bolid.bundle.autoencoder import load_vae
+from bolid.bundle.member import MemberTask
+from bolid.bundle.metrics.psnr import round_trip
+from bolid.core.pictures import to_bytes
+from bolid.core.schema import TrainingBatch
+from bolid.metrics.base import PictureMetric, full_precision, real_pictures
+from bolid.tasks.once import OncePerPhoto, refuse_flips
+from bolid.vision.base import Frozen
+
+
+class PerceptionTask(MemberTask):
+    """Trains a network that will judge generated pictures, which all come out of an autoencoder.
+
+    Args:
+        network: What is trained; diffusers saves and loads it.
+        vae: Folder of that autoencoder.
+        raw: Share of the training photos that are shown as they are, not after a round trip through it.
+        shift: Largest move of a training photo, as a share of its size.
+        light: Largest change of brightness and contrast, as a share.
+        blur: Share of the training photos that are blurred, by up to a 3x3 box.
+        noise: Largest standard deviation of noise added to half of them; photos lie in -1..1.
+        kwargs: See `MemberTask`.
+    """
+
+    network: Any  # some ModelMixin
+
+    def __init__(
+        self,
+        network: ModelMixin,
+        vae: Path,
+        raw: float = 0.3,
+        shift: float = 0.03,
+        light: float = 0.15,
+        blur: float = 0.3,
+        noise: float = 0.08,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.network = network
+        self.trained_buffers = tuple(f"network.{name}" for name in network.state_dict())  # batch norm's are among them
+        self.vae = Frozen(load_vae(vae))
+        self.raw, self.shift, self.light, self.blur, self.noise = raw, shift, light, blur, noise
+        self.trips = OncePerPhoto()  # the autoencoder is frozen
+
+    def on_fit_start(self) -> None:
+        """Refuses mirrored photos, whose round trips would be those of the photo as it was first seen."""
+        super().on_fit_start()
+        refuse_flips(self)
+
+    def seen(self, batch: TrainingBatch) -> Tensor:
+        """The photos (B, 3, H, W) in -1..1 after a round trip, remembered by file name in 8 bits."""
+        trips = self.trips.of(batch, lambda photos: to_bytes(round_trip(self.vae, photos * 0.5 + 0.5)))
+        return trips.float() / 127.5 - 1
+
+    def augment(self, batch: TrainingBatch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Training photos, some of them raw, degraded as drawn pictures may be, mirrored and moved.
+
+        Returns:
+            (B, 3, H, W) in -1..1, which are mirrored (B,) bool, and by how much each was moved right and down (B, 2),
+            as a share of its size.
+        """
+        count = len(batch)
+        lots = torch.rand(8, count, 1, 1, 1, generator=generator, device=self.device)
+        pictures = torch.where(lots[0] < self.raw, batch.pictures, self.seen(batch))
+        mirrored = lots[1] < 0.5
+        pictures = torch.where(mirrored, pictures.flip(-1), pictures)
+        pictures = pictures * (1 + self.light * (2 * lots[2] - 1)) + self.light * (2 * lots[3] - 1)
+        blurred = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        pictures = pictures.lerp(blurred, torch.where(lots[4] < self.blur, lots[5], 0.0))
+        noise = torch.randn(pictures.shape, generator=generator, device=self.device)
+        pictures = pictures + noise * torch.where(lots[6] < 0.5, self.noise * lots[7], 0.0)
+        move = self.shift * (2 * torch.rand(count, 2, generator=generator, device=self.device) - 1)
+        return moved(pictures, move).clamp(-1, 1), mirrored[:, 0, 0, 0], move
+
+    def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
+        """The exported member's score of held-out photos, as in a test."""
+        self.score.update(real_pictures(batch), batch)
+
+    def on_validation_epoch_start(self) -> None:
+        """As a test does."""
+        self.on_test_start()
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs every number as val/<metric>."""
+        self.log_dict({f"val/{name}": value for name, value in self.score.compute().items()})
+
+    def export(self, folder: Path) -> None:
+        """Writes the network as a diffusers-style folder."""
+        self.network.save_pretrained(folder)
+
+
+class RawAndRoundTrip(PictureMetric):
+    """A metric of photos after a round trip through an autoencoder, and of the photos as they are as `<name>/raw`.
+
+    Args:
+        metric: Any other.
+        vae: The autoencoder, frozen.
+    """
+
+    def __init__(self, metric: PictureMetric, vae: Frozen) -> None:
+        super().__init__()
+        self.trips, self.photos, self.vae = metric, metric.clone(), vae
+
+    @full_precision
+    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
+        """Adds pictures (B, 3, H, W) in 0..1."""
+        self.photos.update(pictures, batch)
+        self.trips.update(to_bytes(round_trip(self.vae, pictures)) / 255, batch)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The metric's numbers, twice."""
+        return self.trips.compute() | {f"{name}/raw": value for name, value in self.photos.compute().items()}
+
+    def reset(self) -> None:
+        """Forgets all pictures."""
+        super().reset()
+        self.trips.reset()
+        self.photos.reset()
+
+
+def moved(pictures: Tensor, move: Tensor) -> Tensor:
+    """Moves pictures (B, 3, H, W) right and down by (B, 2) shares of their size, repeating their border."""
+    matrix = torch.eye(2, 3, device=pictures.device).repeat(len(pictures), 1, 1)
+    matrix[:, :, 2] = -2 * move
+    grid = F.affine_grid(matrix, list(pictures.shape), align_corners=False)
+    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)

@@ -1,0 +1,221 @@
+"""`bolid identity …`: people by name, to draw without their photos at hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from bolid.core.errors import BolidError
+from bolid.core.identity import Identity, Look, mix
+from bolid.core.identity_file import IdentityFolder
+
+HOME = Path("data/identities")
+
+
+def create_identity(
+    name: str,
+    photos: Sequence[Path] = (),
+    folder: Path | None = None,
+    person: str | None = None,
+    encoder: str = "data/tiny/body_vae",
+    pose: Path = Path("data/tiny/pose"),
+    face: Path | None = Path("data/tiny/face/face.onnx"),
+    clip: str | None = None,
+    identities: Path = HOME,
+    replace: bool = False,
+) -> str:
+    """Reads a person off photos, or off a labelled folder, and stores what the branches need under a name.
+
+    Args:
+        name: Of the identity.
+        photos: Photos of that person alone; those that are broken or show nobody are left out with a warning.
+        folder: In place of photos: a folder with a manifest, as `bolid data label` and `bolid data render` write.
+        person: Whom of that folder.
+        encoder: Folder of the body encoder that the adapter was trained with.
+        pose: Folder of the pose network that finds the person in photos; a manifest has the keypoints.
+        face: The face recogniser that the adapter was trained with; null for no face. A manifest has the faces.
+        clip: The CLIP of the adapter's image branch, if it has one: a folder or hub id, see `ClipModel`.
+        identities: Where identities are kept.
+        replace: Whether an identity of that name may be replaced.
+
+    Returns:
+        A line that says what was written.
+
+    Raises:
+        BolidError: If no photo can be used, the person is not in the folder, or the name is taken.
+    """
+    home = IdentityFolder(identities)
+    home.check_free(name, replace)  # before anything is read
+    if (folder is None) == (not photos) or (folder is None) != (person is None):
+        raise BolidError("give either `--photos FILE …`, or `--folder FOLDER --person NAME` of a labelled folder")
+    identity = read_person(photos, folder, person, encoder, pose, face, clip)
+    path = home.save(name, identity, replace)
+    return f"{path}: {describe(identity)}"
+
+
+def read_person(
+    photos: Sequence[Path],
+    folder: Path | None,
+    person: str | None,
+    encoder: str,
+    pose: Path,
+    face: Path | None,
+    clip: str | None,
+) -> Identity:
+    """See `create_identity`."""
+    from bolid.conditions.image import ImageCondition
+    from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
+    from bolid.pipelines.identify import merge
+
+    network = load_body_vae(encoder).eval()
+    size = (network.config.size[0], network.config.size[1])
+    if folder is not None and person is not None:
+        looks, face_model = look_in_folder(folder, person, size)
+    else:
+        looks, face_model = look_in_photos(photos, pose, face, size)
+    found = merge(looks, network)
+    found = dataclasses.replace(found, face_model=face_model, body_model=body_vae_fingerprint(encoder))
+    if clip is None:
+        return found
+    branch = ImageCondition(clip, size=size)
+    return dataclasses.replace(found, image=branch.read(looks), image_model=branch.fingerprint)
+
+
+def look_in_photos(
+    photos: Sequence[Path], pose: Path, face: Path | None, size: tuple[int, int]
+) -> tuple[list[Look], str]:
+    """What photos show, and the SHA-256 of the recogniser, if one was asked."""
+    from bolid.core.paths import resolve
+    from bolid.pipelines.identify import look_at
+    from bolid.vision.face import FaceEmbedder
+    from bolid.vision.pose import PoseEstimator
+
+    embedder = None if face is None else FaceEmbedder(resolve(face))
+    return look_at(photos, size, PoseEstimator(pose), embedder), embedder.fingerprint if embedder else ""
+
+
+def look_in_folder(folder: Path, person: str, size: tuple[int, int]) -> tuple[list[Look], str]:
+    """What a person's photos show by their manifest, and the SHA-256 of the recogniser that embedded the faces."""
+    from bolid.core.safe_io import open_picture, resolve_inside
+    from bolid.core.schema import ImageRecord
+    from bolid.data.manifest import read_manifest
+    from bolid.pipelines.identify import look, usable
+
+    records = read_manifest(folder)
+    shown = [r for r in records if r.identity == person]
+    if not shown:
+        some = ", ".join(sorted({r.identity for r in records})[:3])
+        raise BolidError(f"{folder}: the manifest knows no {person!r}; it knows {some}, …")
+
+    def read(record: ImageRecord) -> Look:
+        picture = open_picture(resolve_inside(folder, record.file_name))
+        return look(picture, record.keypoints, record.box, record.face_embedding, size)
+
+    return usable(shown, read), next((r.face_model for r in shown if r.face_embedding is not None), "")
+
+
+def mix_identities(
+    name: str, first: str, second: str, share: float = 0.5, identities: Path = HOME, replace: bool = False
+) -> str:
+    """Stores somebody between two people, in body and face.
+
+    Args:
+        name: Of the new identity.
+        first: Name of one.
+        second: Name of the other.
+        share: How far from the first (0) to the second (1).
+        identities: Where identities are kept.
+        replace: Whether an identity of that name may be replaced.
+
+    Raises:
+        BolidError: If one of them is missing, or they were read by different networks.
+    """
+    home = IdentityFolder(identities)
+    mixed = mix(home.load(first), home.load(second), share)
+    return f"{home.save(name, mixed, replace)}: {describe(mixed)}"
+
+
+def move_identity(
+    name: str,
+    start: str,
+    direction: Literal["waist", "hip", "shoulder", "torso", "leg", "arm", "build"],
+    strength: float = 1.0,
+    directions: Path = Path("data/directions.safetensors"),
+    identities: Path = HOME,
+    replace: bool = False,
+) -> str:
+    """Stores somebody with the same face whose body differs in one proportion, its share of the stature.
+
+    Args:
+        name: Of the new identity.
+        start: Name of whom to start from.
+        direction: The proportion; build is the volume.
+        strength: How much more of it, in standard deviations among people; below 0: less.
+        directions: File that `bolid identity directions` wrote with the same body encoder.
+        identities: Where identities are kept.
+        replace: Whether an identity of that name may be replaced.
+
+    Raises:
+        BolidError: If the identity or the directions are missing, or do not belong together.
+    """
+    from bolid.models.body_directions import load_directions
+
+    home = IdentityFolder(identities)
+    before = home.load(start)
+    if before.body is None:
+        raise BolidError(f"{start} has no body to move; create the identity from photos that show it")
+    body = before.body + strength * load_directions(directions, before.body_model)[direction]
+    moved = dataclasses.replace(before, body=body)
+    return f"{home.save(name, moved, replace)}: {describe(moved)}"
+
+
+def list_identities(identities: Path = HOME) -> str:
+    """Lists the identities that are kept, a line each.
+
+    Args:
+        identities: Where.
+    """
+    home = IdentityFolder(identities)
+    lines = [f"{name}: {_told(home, name)}" for name in home.names()]
+    return "\n".join(lines) or f"{identities}: nobody yet; see `bolid identity create --help`"
+
+
+def _told(home: IdentityFolder, name: str) -> str:
+    try:
+        return describe(home.load(name))
+    except BolidError as error:  # one broken file must not hide the others
+        return f"cannot be read: {error}"
+
+
+def show_identity(name: str, identities: Path = HOME) -> str:
+    """Says what is known of one person.
+
+    Args:
+        name: Of the identity.
+        identities: Where identities are kept.
+    """
+    home = IdentityFolder(identities)
+    identity = home.load(name)
+    lines = [f"file: {home.path(name)}", f"holds: {describe(identity)}"]
+    names = {"body": "body encoder", "face": "face recogniser", "image": "CLIP"}
+    models = {what: getattr(identity, f"{part}_model") for part, what in names.items()}
+    return "\n".join(lines + [f"{what}: SHA-256 {model}" for what, model in models.items() if model])
+
+
+def delete_identity(name: str, identities: Path = HOME) -> str:
+    """Deletes an identity.
+
+    Args:
+        name: Of the identity.
+        identities: Where identities are kept.
+    """
+    return f"deleted {IdentityFolder(identities).delete(name)}"
+
+
+def describe(identity: Identity) -> str:
+    """In a few words what an identity holds."""
+    parts = {part: getattr(identity, part) for part in ("body", "face", "image")}
+    known = [f"{part} ({len(tensor)} numbers)" for part, tensor in parts.items() if tensor is not None]
+    return " and ".join(known) or "nothing"

@@ -1,0 +1,70 @@
+"""The body branch: c_body of the references, from the frozen Γ_body."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bolid.conditions.base import Condition
+from bolid.core.identity import Look
+from bolid.core.schema import TrainingBatch
+from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
+
+
+class BodyCondition(Condition):
+    """Body identity, d numbers to 16 tokens; a sample of the posterior in training, its mean at inference.
+
+    Args:
+        encoder: Folder of a trained `BodyVAE`.
+        num_tokens: See `Condition`, as the rest.
+        fingerprint: SHA-256 that the encoder's weights must have; empty for any.
+
+    Raises:
+        BolidError: If the encoder is missing, cannot be read or has another fingerprint.
+    """
+
+    name = "body"
+
+    def __init__(self, encoder: str, num_tokens: int = 16, mult: int = 2, dropout: float = 0.05, fingerprint: str = ""):
+        super().__init__(num_tokens, mult, dropout, fingerprint)
+        self.path = encoder
+        self.encoder = load_body_vae(encoder).requires_grad_(False)
+        found = body_vae_fingerprint(encoder)
+        self.check_fingerprint(found, encoder)
+        self.fingerprint = found
+
+    @property
+    def arguments(self) -> dict[str, int | str]:
+        return super().arguments | {"encoder": self.path}
+
+    @property
+    def embed_dim(self) -> int:
+        return self.encoder.config.latent_dim
+
+    def train(self, mode: bool = True) -> BodyCondition:
+        """Γ_body is frozen and stays as it is at inference."""
+        return super().train(False)
+
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """Height and width of the crops that it reads."""
+        height, width = self.encoder.config.size
+        return height, width
+
+    @torch.no_grad()
+    def read(self, looks: Sequence[Look]) -> Tensor:
+        """c_body (d,) of photos of one person, on the CPU."""
+        return self.encoder.encode_looks(looks).mean[0].cpu()
+
+    @torch.no_grad()
+    def embed(self, batch: TrainingBatch, generator: torch.Generator | None = None) -> Tensor:
+        """(B, d); zero for a sample without references."""
+        posterior = self.encoder.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
+        code = posterior.mean if generator is None else posterior.sample(generator)
+        return code * batch.reference_mask.any(1, keepdim=True)
+
+    def negative(self, embeds: Tensor) -> Tensor:
+        """The opposite body, -c_body: c_body is about centred. Unlike nobody, it does not dilute who is drawn."""
+        return -embeds

@@ -1,0 +1,27 @@
+"""The face branch: the mean of the references' face embeddings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bolid.conditions.base import Condition
+from bolid.core.schema import TrainingBatch
+
+
+class FaceCondition(Condition):
+    """Face identity, 512 numbers to 4 tokens. See `Condition` for the arguments.
+
+    The embeddings come with the photos, and so does the fingerprint of what made them: a fit fills it in.
+    """
+
+    name = "face"
+    embed_dim = 512
+
+    def __init__(self, num_tokens: int = 4, mult: int = 2, dropout: float = 0.05, fingerprint: str = ""):
+        super().__init__(num_tokens, mult, dropout, fingerprint)
+
+    def embed(self, batch: TrainingBatch, generator: torch.Generator | None = None) -> Tensor:
+        """Mean over the references that show a face: (B, 512)."""
+        known = batch.face_mask.to(batch.reference_faces.dtype)[..., None]
+        return (batch.reference_faces * known).sum(1) / known.sum(1).clamp_min(1)

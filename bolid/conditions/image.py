@@ -1,0 +1,80 @@
+"""The image-prompt branch: the references' CLIP embedding, as in IP-Adapter (c_ref of the slides)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bolid.conditions.base import Condition
+from bolid.core.identity import Look
+from bolid.core.schema import TrainingBatch
+from bolid.vision.clip import ClipModel
+
+
+class ImageCondition(Condition):
+    """What the references look like, D numbers to 4 tokens; it tells clothes and background along with the person.
+
+    Args:
+        clip: The open_clip model, by the names that `ClipModel` takes.
+        pretrained: See `ClipModel`.
+        size: Height and width of the crops that photos are read at; what the data's `reference_size` was.
+        num_tokens: See `Condition`, as the rest.
+
+    Raises:
+        BolidError: If the model is missing or has another fingerprint.
+    """
+
+    name = "image"
+
+    def __init__(
+        self,
+        clip: str,
+        pretrained: str | None = None,
+        size: tuple[int, int] = (96, 64),
+        num_tokens: int = 4,
+        mult: int = 2,
+        dropout: float = 0.05,
+        fingerprint: str = "",
+    ):
+        super().__init__(num_tokens, mult, dropout, fingerprint)
+        self.source = {"clip": clip, "pretrained": pretrained, "size": list(size)}
+        self.crop_size = (size[0], size[1])
+        self.clip = ClipModel(clip, pretrained)
+        found = _fingerprint(self.clip.network)
+        self.check_fingerprint(found, clip)
+        self.fingerprint = found
+
+    @property
+    def arguments(self) -> dict:
+        return super().arguments | self.source
+
+    @property
+    def embed_dim(self) -> int:
+        return self.clip.num_features
+
+    @torch.no_grad()
+    def embed(self, batch: TrainingBatch, generator: torch.Generator | None = None) -> Tensor:
+        """Mean over the references that exist: (B, D), zero for a sample without any."""
+        features = self._encode(batch.reference_pictures.flatten(0, 1)).unflatten(0, batch.reference_mask.shape)
+        there = batch.reference_mask.to(features.dtype)[..., None]
+        return (features * there).sum(1) / there.sum(1).clamp_min(1)
+
+    @torch.no_grad()
+    def read(self, looks: Sequence[Look]) -> Tensor:
+        """The embedding (D,) of photos of one person, on the CPU."""
+        return self._encode(torch.stack([look.crop for look in looks]).to(self.clip.mean.device)).mean(0).cpu()
+
+    def _encode(self, crops: Tensor) -> Tensor:
+        """(N, 3, h, w) in -1..1 to (N, D) of length √D, as if their numbers were standard normal."""
+        return self.clip.encode_images(crops * 0.5 + 0.5) * self.embed_dim**0.5
+
+
+def _fingerprint(network: torch.nn.Module) -> str:
+    """SHA-256 of the weights; models may come from a hub, a folder or a file."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,115 @@
+"""Keypoints that a pose network finds in a folder's photos, worked out once and kept beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from bolid.core.errors import BolidError
+from bolid.core.safe_io import PictureError, atomic_path, open_picture, resolve_inside
+from bolid.core.schema import ImageRecord
+
+FOUND = ".found"  # one table a network
+_BATCH = 64
+_SAVE_EVERY = 100  # batches; a kill loses no more work than that
+
+
+class Found(Protocol):
+    """What a pose network says of pictures."""
+
+    @property
+    def keypoints(self) -> Tensor:
+        """(B, 17, 3) in pixels of the pictures, confidence."""
+        ...
+
+
+class Finder(Protocol):
+    """What `bolid.vision.pose.PoseEstimator` offers; tests bring their own."""
+
+    def estimate(self, pictures: Tensor) -> Found:
+        """Looks at (B, 3, H, W) pictures in 0..1."""
+        ...
+
+
+def find_keypoints(
+    records: Sequence[ImageRecord], folder: Path, load: Callable[[], Finder], fingerprint: str
+) -> Mapping[str, np.ndarray]:
+    """Looks at the photos that this network has not seen yet.
+
+    Args:
+        records: The photos, all of one size.
+        folder: Their top folder.
+        load: Makes the network; not called if there is nothing to do.
+        fingerprint: Of the network, by which its table is named.
+
+    Returns:
+        File name -> (17, 3) float32 in pixels of the photo, zeros where nobody was found or the photo cannot be read.
+    """
+    table = found_table(folder, fingerprint)
+    found = read_found(table)
+    todo = [r for r in records if r.file_name not in found]
+    if todo:
+        from tqdm import tqdm
+
+        network = load()
+        with tqdm(total=len(todo), desc=f"poses of {folder.name}", unit="photo", disable=len(todo) < 20) as bar:
+            for start in range(0, len(todo), _BATCH):
+                batch = todo[start : start + _BATCH]
+                found |= _find(batch, folder, network)
+                bar.update(len(batch))
+                if (start // _BATCH + 1) % _SAVE_EVERY == 0:
+                    _write(table, found)
+            _write(table, found)
+    return found
+
+
+def found_table(folder: Path, fingerprint: str) -> Path:
+    """Where the findings of a network are kept."""
+    return folder / FOUND / f"{fingerprint[:16]}.parquet"
+
+
+def read_found(table: Path) -> dict[str, np.ndarray]:
+    """The table of a network; empty if there is none.
+
+    Raises:
+        BolidError: If it cannot be read.
+    """
+    if not table.is_file():
+        return {}
+    try:
+        rows = pq.read_table(table, columns=["file_name", "keypoints"])
+        places = np.stack(rows["keypoints"].to_numpy()).astype(np.float32).reshape(-1, 17, 3)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise BolidError(
+            f"{table}: not a readable table of keypoints; delete it, it will be made anew ({error})"
+        ) from error
+    return dict(zip(rows["file_name"].to_pylist(), places, strict=True))
+
+
+def _find(records: Sequence[ImageRecord], folder: Path, network: Finder) -> dict[str, np.ndarray]:
+    found, pictures = {}, {}
+    for record in records:
+        try:
+            pictures[record.file_name] = np.asarray(open_picture(resolve_inside(folder, record.file_name)))
+        except PictureError:
+            found[record.file_name] = np.zeros((17, 3), np.float32)  # the data set skips it too, and says why
+    if pictures:
+        shown = torch.from_numpy(np.stack(list(pictures.values()))).permute(0, 3, 1, 2) / 255
+        with torch.inference_mode():
+            keypoints = network.estimate(shown).keypoints.float().cpu().numpy()
+        found |= dict(zip(pictures, keypoints, strict=True))
+    return found
+
+
+def _write(table: Path, found: Mapping[str, np.ndarray]) -> None:
+    table.parent.mkdir(exist_ok=True)
+    columns = {"file_name": list(found), "keypoints": [points.flatten() for points in found.values()]}
+    with atomic_path(table) as partial:
+        pq.write_table(pa.table(columns), partial)

@@ -1,0 +1,140 @@
+"""Writes what a test found: report.json for programs, report.md for people, sheet.png for the eye."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+
+from bolid.core.safe_io import atomic_path, write_text
+from bolid.evaluation.results import Report, SheetRow
+from bolid.evaluation.sheet import draw_sheet
+
+FEW = 2048  # FID's covariance of 2048 Inception features has full rank only with more pictures than this
+NEED_MANY = ("fid", "kid", "inception_score")
+BOUNDS = ("low", "high")  # how the names of an interval's ends end
+DIRECTIONS = {
+    "fid": "less is better, 0 to infinity",
+    "kid": "less is better, around 0 for equal distributions",
+    "inception_score": "more is better, 1 to the number of classes",
+    "clip_score": "more is better, 0 to 100",
+    "clip_score_shuffled": "of the next picture's prompt: what any prompt scores",
+    "body_similarity": "more is better, -1 to 1; a picture without a person counts as 0",
+    "body_found": "share of pictures in which a person was found, 0 to 1",
+    "person_found": "share of pictures in which a person was found, 0 to 1",
+    "clothes_leak": "around 0 is best; the references' colours against the prompt, less another person's references'",
+    "psnr": "more is better, dB on the person's pixels",
+    "top1_of_64": "more is better, 0 to 1; 1/64 by chance",
+    "map50": "more is better, 0 to 1",
+    "verification_auc": "more is better, 0.5 by chance to 1",
+    "faces_found": "share of photos whose face could be embedded, 0 to 1",
+    "adherence": "share of pictures that show what their caption asks for, 0 to 1; real photos are the ceiling",
+    "body_shape_error": "less is better, standard deviations within a gender; an average body scores about 0.93",
+    "body_gap_closed": "share of body shape's error that a column closes between text only, 0, and the floor, 1",
+    "body_shape_slope": "of readings on true proportions; 1 is best, 0 where pictures do not follow the person",
+    "build_words_correlation": "rank correlation of the captions' words with the bodies drawn, -1 to 1; more is better",
+    "build_spread": "of bodies where captions do not say, in standard deviations within a gender; about 0.93 in photos",
+    "r2_1": "more is better, share of the variance within a gender that one picture's reading explains, up to 1",
+    "r2_8": "the same for the mean reading of eight pictures of a person",
+}
+
+
+def write_report(report: Report, folder: Path, max_rows: int = 8) -> list[Path]:
+    """Writes `report.json`, `report.md` and, if there are rows, `sheet.png`, each whole or not at all.
+
+    Args:
+        report: What the test found.
+        folder: Is created if absent.
+        max_rows: People on the sheet.
+
+    Returns:
+        The files written.
+    """
+    folder = Path(folder)
+    written = [folder / "report.json", folder / "report.md"]
+    rows = different_people(report.rows, max_rows)
+    write_text(written[0], json.dumps(flat(report), indent=2) + "\n")
+    write_text(written[1], markdown(report, sheet=bool(rows)))
+    if rows:
+        written.append(folder / "sheet.png")
+        with atomic_path(written[-1]) as temporary:
+            draw_sheet(rows).save(temporary)
+    return written
+
+
+def flat(report: Report) -> dict[str, float | int]:
+    """Name -> number, with `pictures` and `seed`; NaN (FID of one picture) is left out, since JSON knows none."""
+    numbers = {name: value for name, value in report.metrics.items() if isfinite(value)}
+    return {**numbers, "pictures": report.pictures, "seed": report.seed}
+
+
+def markdown(report: Report, sheet: bool = False) -> str:
+    """The report as a page: a table of metrics by column, and how to read it."""
+    columns = list(report.rows[0].columns) if report.rows else []
+    lines = ["# Test report", "", f"{report.pictures} pictures, seed {report.seed}.", ""]
+    lines += [*table(report.metrics, columns), "", *how_to_read(report), *(f"- {note}" for note in report.notes)]
+    if sheet:
+        lines += ["", "![Picture sheet](sheet.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def how_to_read(report: Report) -> list[str]:
+    """A line for each thing to know about the report's numbers: which way is better, and what not to conclude."""
+    metrics = list(dict.fromkeys(name.split("/")[0] for name in report.metrics))
+    lines = [f"- `{metric}`: {DIRECTIONS[metric]}." for metric in metrics if metric in DIRECTIONS]
+    few = [metric for metric in metrics if metric in NEED_MANY]
+    if few and report.pictures < FEW:
+        names = ", ".join(f"`{metric}`" for metric in few)
+        lines.append(
+            f"- **Few pictures**: {names} from {report.pictures} pictures are not comparable with published values, "
+            "which take tens of thousands; compare only runs with as many pictures and the same feature network."
+        )
+    if any(name.endswith(f"/{BOUNDS[0]}") for name in report.metrics):
+        lines.append(
+            "- In brackets: 95 % bootstrap intervals over people, had other people been drawn; the networks are given. "
+            "`a-b` is column a less column b, of the same people: a real difference when its interval leaves out 0."
+        )
+    return lines
+
+
+def table(metrics: dict[str, float], columns: Sequence[str]) -> list[str]:
+    """Markdown tables: a line per metric with the columns side by side, then what belongs to no column or to several.
+
+    A value with bounds (`<name>/low` and `<name>/high`) stands with them, `0.14 [0.1, 0.18]`.
+    """
+    beside: dict[str, dict[str, str]] = {}
+    alone: dict[str, str] = {}
+    for name, value in metrics.items():
+        metric, _, column = name.rpartition("/")
+        if column in BOUNDS and metric in metrics:
+            continue
+        cell = _cell(value, *(metrics.get(f"{name}/{bound}") for bound in BOUNDS))
+        (beside.setdefault(metric, {}) if column in columns else alone)[column if column in columns else name] = cell
+    headings = [c for c in columns if any(c in line for line in beside.values())]
+    rows = {metric: [cells.get(heading, "–") for heading in headings] for metric, cells in beside.items()}
+    parts = [_lines("metric", headings, rows)] if rows else []
+    parts += [_lines("metric", ["value"], {name: [cell] for name, cell in alone.items()})] if alone else []
+    return [line for number, part in enumerate(parts) for line in ([""] if number else []) + part]
+
+
+def grid(corner: str, headings: Sequence[str], rows: Mapping[str, Sequence[float]]) -> list[str]:
+    """A Markdown table of numbers, a line per row; what is not a number is a dash."""
+    return _lines(corner, headings, {name: [_cell(value) for value in values] for name, values in rows.items()})
+
+
+def _lines(corner: str, headings: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
+    lines = [f"| {corner} | {' | '.join(headings)} |", "|---|" + "---:|" * len(headings)]
+    return lines + [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
+
+
+def _cell(value: float, low: float | None = None, high: float | None = None) -> str:
+    if not isfinite(value):
+        return "–"
+    known = low is not None and high is not None and isfinite(low) and isfinite(high)
+    return f"{value:.4g} [{low:.3g}, {high:.3g}]" if known else f"{value:.4g}"
+
+
+def different_people(rows: Sequence[SheetRow], count: int) -> list[SheetRow]:
+    """`count` rows spread evenly over all of them, since neighbours are often photos of one person."""
+    return [rows[i * len(rows) // count] for i in range(count)] if len(rows) > count else list(rows)

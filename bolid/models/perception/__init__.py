@@ -1,1 +1,0 @@
-"""Small networks that look at pictures and say what is in them; they score and never generate."""

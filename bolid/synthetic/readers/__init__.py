@@ -1,0 +1,1 @@
+"""Vision networks of the rendered world: they read proportions and attributes off its images."""

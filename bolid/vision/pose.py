@@ -1,0 +1,195 @@
+"""The pose network: pictures to the COCO-17 keypoints of the person in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.ops import box_convert, nms
+
+from bolid.core.errors import BolidError
+from bolid.core.paths import find_folder
+from bolid.core.safe_io import atomic_path, load_safetensors, write_text
+from bolid.vision.base import Frozen
+from bolid.vision.yolo import import_ultralytics
+
+CONFIG, WEIGHTS = "pose.yaml", "model.safetensors"
+STRIDE = 32
+SURE = 0.5  # a second person in a photo is one of whom the network is at least so sure
+BORDER = 114 / 255  # the grey that YOLO networks are trained with around a picture
+
+
+class Pose(NamedTuple):
+    """One person per picture.
+
+    Attributes:
+        keypoints: (B, 17, 3) x, y in pixels of the picture, confidence in 0..1.
+        box: (B, 4) x0, y0, x1, y1 in pixels.
+        score: (B,) how sure the network is that this is a person, 0..1.
+        others: (B,) int64, how many further people are at least half as tall; None where nobody counted.
+    """
+
+    keypoints: Tensor
+    box: Tensor
+    score: Tensor
+    others: Tensor | None = None
+
+
+class PoseEstimator(Frozen):
+    """A YOLO pose network from ultralytics, frozen.
+
+    Args:
+        weights: Folder with `pose.yaml` (the architecture) and `model.safetensors`; see `save_pose_model`.
+        image_size: Longer side in pixels at which the network sees a picture, a multiple of 32; by default what the
+            network was trained at, as its `pose.yaml` says.
+        min_score: A person the network is less sure of does not count.
+        min_confidence: Keypoints below this confidence count as undetected.
+
+    Raises:
+        BolidError: if the folder, or a file in it, is missing or does not fit.
+    """
+
+    def __init__(
+        self, weights: Path, image_size: int | None = None, min_score: float = 0.25, min_confidence: float = 0.1
+    ) -> None:
+        network = load_pose_model(weights)
+        super().__init__(network)
+        self.image_size = image_size or network.yaml.get("image_size", 640)
+        if self.image_size <= 0 or self.image_size % STRIDE:
+            raise BolidError(f"PoseEstimator: image_size is {self.image_size}; give a positive multiple of {STRIDE}.")
+        self.min_score = min_score
+        self.min_confidence = min_confidence
+        # Anchors are otherwise cached per picture size, and a cache made in inference mode breaks later gradients.
+        network.model[-1].dynamic = True
+
+    def forward(self, pictures: Tensor) -> Pose:
+        """The likeliest person of each picture, with gradients to the pictures and nothing filtered.
+
+        Args:
+            pictures: (B, 3, H, W) in 0..1.
+
+        Returns:
+            The pose in pixels of the H x W pictures, however unlikely.
+        """
+        return likeliest(self.candidates(pictures))
+
+    def candidates(self, pictures: Tensor) -> Tensor:
+        """Whom the network sees from each of its anchors, however unlikely, with gradients to the pictures.
+
+        Args:
+            pictures: (B, 3, H, W) in 0..1.
+
+        Returns:
+            (B, 56, anchors) float32: the box's centre, width and height in pixels of the H x W pictures, the score of a
+            person, and 17 times x and y in pixels and confidence.
+        """
+        boxed, scale, offset = self._letterbox(pictures)
+        with torch.autocast(pictures.device.type, enabled=False):  # half precision rounds coordinates to whole pixels
+            found = self.network(boxed)[0].float()  # (B, 4 + classes + 51, anchors)
+        scale, offset = scale[:, None], offset[:, None]
+        centre, extent = (found[:, :2] - offset) / scale, found[:, 2:4] / scale
+        points = found[:, -51:].unflatten(1, (17, 3))  # (B, 17, 3, anchors)
+        keypoints = torch.cat([(points[:, :, :2] - offset) / scale, points[:, :, 2:]], 2)
+        return torch.cat([centre, extent, found[:, 4:5], keypoints.flatten(1, 2)], 1)  # class 0 is the person
+
+    @torch.no_grad()
+    def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
+        """The person of each picture, (B, 3, H, W) in 0..1; all zeros where there is nobody.
+
+        Keypoints outside the picture or below `min_confidence` are undetected (all zero), boxes end at its border.
+        """
+        found = self.candidates(pictures)
+        keypoints, box, score, _ = likeliest(found)
+        limit = keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2]])
+        places, confidence = keypoints[..., :2], keypoints[..., 2]
+        seen = ((places >= 0) & (places < limit)).all(-1) & (confidence >= self.min_confidence)
+        somebody = score >= self.min_score
+        keypoints = torch.where((seen & somebody[:, None])[..., None], keypoints, 0.0)
+        box = torch.where(somebody[:, None], box.clamp_min(0).minimum(limit.repeat(2)), 0.0)
+        further = others(found, max(self.min_score, SURE)) if count_others else None
+        return Pose(keypoints, box, torch.where(somebody, score, 0.0), further)
+
+    def _letterbox(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        height, width = pictures.shape[-2:]
+        ratio = self.image_size / max(height, width)
+        inner = max(1, round(height * ratio)), max(1, round(width * ratio))
+        spare = [-side % STRIDE for side in inner]
+        top, left = spare[0] // 2, spare[1] // 2
+        dtype = next(self.network.parameters()).dtype
+        resized = F.interpolate(pictures.to(dtype), inner, mode="bilinear", antialias=ratio < 1, align_corners=False)
+        boxed = F.pad(resized, [left, spare[1] - left, top, spare[0] - top], value=BORDER)
+        scale = pictures.new_tensor([inner[1] / width, inner[0] / height], dtype=torch.float32)
+        return boxed, scale, pictures.new_tensor([left, top], dtype=torch.float32)
+
+
+def likeliest(found: Tensor) -> Pose:
+    """The candidate (B, 56, anchors) with the highest score, of each picture."""
+    best = found[torch.arange(len(found)), :, found[:, 4].argmax(1)]  # (B, 56)
+    return Pose(best[:, 5:].unflatten(1, (17, 3)), box_convert(best[:, :4], "cxcywh", "xyxy"), best[:, 4])
+
+
+def others(found: Tensor, min_score: float) -> Tensor:
+    """How many people beside the likeliest are at least half as tall as they are: (B, 56, anchors) -> (B,) int64.
+
+    Candidates whose boxes overlap by half are one person; people further off are the background's.
+    """
+    counts = []
+    for candidates in found.mT:  # (anchors, 56)
+        tall = candidates[:, 3] >= candidates[candidates[:, 4].argmax(), 3] / 2
+        people = candidates[tall & (candidates[:, 4] >= min_score)]
+        kept = nms(box_convert(people[:, :4], "cxcywh", "xyxy"), people[:, 4], 0.5)
+        counts.append(max(0, len(kept) - 1))
+    return torch.tensor(counts, device=found.device)
+
+
+def load_pose_model(folder: Path) -> Any:
+    """Builds the ultralytics `PoseModel` of a folder written by `save_pose_model`, on the CPU.
+
+    Raises:
+        BolidError: if a file is missing or the two do not fit.
+    """
+    import yaml
+
+    remedy = f"a pose network is {CONFIG} and {WEIGHTS}, which bolid.vision.pose.save_pose_model writes"
+    folder = find_folder(folder, CONFIG, f"{remedy} from any ultralytics YOLO pose network; data/tiny/pose is one.")
+    state = load_safetensors(folder / WEIGHTS)
+    import_ultralytics()
+    from ultralytics.nn.tasks import PoseModel
+
+    try:
+        architecture = yaml.safe_load((folder / CONFIG).read_text())
+        network = PoseModel(architecture, ch=3, verbose=False)
+        network.load_state_dict(state)
+    except (yaml.YAMLError, RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BolidError(f"{folder}: {WEIGHTS} is not the network that {CONFIG} describes ({reason}).") from error
+    return network.float()
+
+
+def save_pose_model(model: Any, folder: Path, image_size: int = 640) -> None:
+    """Writes an ultralytics pose network as `pose.yaml` and `model.safetensors`, which need no unpickling.
+
+    Args:
+        model: The `PoseModel`, e.g. `YOLO("yolo11n-pose.pt").model`; becomes float32.
+        folder: Is created if absent.
+        image_size: Longer side in pixels of the pictures it was trained on.
+    """
+    import yaml
+    from safetensors.torch import save_file
+
+    # The checkpoint's own dictionary wins over the published YAML, whose class count is another one.
+    architecture = {
+        **model.yaml,
+        "nc": model.model[-1].nc,
+        "scale": model.yaml.get("scale") or next(iter(model.yaml.get("scales", {})), ""),
+        "kpt_shape": list(model.kpt_shape),
+        "image_size": image_size,
+    }
+    architecture.pop("yaml_file", None)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.float().state_dict().items()}
+    with atomic_path(Path(folder) / WEIGHTS) as temporary:
+        save_file(state, temporary)
+    write_text(Path(folder) / CONFIG, yaml.safe_dump(architecture, sort_keys=False, default_flow_style=None))
