@@ -47,11 +47,11 @@ class BodySimilarity(PictureMetric):
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's references."""
         pose = self.pose.estimate(pictures)
-        size = (batch.reference_pictures.shape[-2], batch.reference_pictures.shape[-1])
+        size = (batch.references.pictures.shape[-2], batch.references.pictures.shape[-1])
         crops, keypoints = crop_to_person(pictures * 2 - 1, pose.keypoints, pose.box, size)
         somebody = pose.score > 0  # (B,)
         ours = self._encode(crops[:, None], keypoints[:, None], torch.ones_like(somebody)[:, None])
-        theirs = self._encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
+        theirs = self._encode(batch.references.pictures, batch.references.keypoints, batch.references.mask)
         cosine = F.cosine_similarity(ours, theirs)  # (B,)
         self.cosines.append(torch.where(somebody, cosine, 0.0))
         self.people.append(numbered(batch.identities).to(cosine.device))

@@ -44,9 +44,9 @@ class FaceSimilarity(PictureMetric):
     @full_precision
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's references."""
-        known = batch.face_mask.float()[..., None]  # (B, M, 1)
-        theirs = F.normalize((batch.reference_faces * known).sum(1), dim=1)  # (B, 512)
-        there = batch.face_mask.any(1)
+        known = batch.references.face_mask.float()[..., None]  # (B, M, 1)
+        theirs = F.normalize((batch.references.faces * known).sum(1), dim=1)  # (B, 512)
+        there = batch.references.face_mask.any(1)
         keypoints = self.pose.estimate(pictures).keypoints.cpu().numpy()
         photos, people = to_uint8(pictures), numbered(batch.identities).to(self.device)
         for row in torch.nonzero(there)[:, 0].tolist():

@@ -108,7 +108,7 @@ def test_a_batch_of_one_person_takes_the_person_before_it(folders):
     t = task(folders)
     one, two, three = (miniature.batch(1, seed=i) for i in range(3))
     one.identities, two.identities, three.identities = ["a"], ["b"], ["b"]
-    ours = {id(b): [branch.embed(b) for branch in t.branches] for b in (one, two, three)}
+    ours = {id(b): [branch.embed(b.references) for branch in t.branches] for b in (one, two, three)}
     with pytest.raises(BolidError, match="batch_size"):
         t.of_others(one, ours[id(one)])
     for b in (two, three):  # the same person twice in a row

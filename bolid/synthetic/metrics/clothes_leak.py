@@ -46,7 +46,7 @@ class ClothesLeak(PictureMetric):
         """
         people = batch.identities
         # A last batch may show one person alone, who is then compared with somebody of the batch before.
-        known = [*zip(people, batch.reference_captions, strict=True), *self.before]
+        known = [*zip(people, batch.references.captions, strict=True), *self.before]
         if len({who for who, _ in known}) < 2:
             raise BolidError("clothes leak compares with another person's references: raise data.batch_size")
         other = [next(k for k, (who, _) in enumerate(known) if who != own) for own in people]
