@@ -106,7 +106,7 @@ $(T)/body_vae_whole/report.json: | $(T)/body_vae_more/body_vae
 
 # Every choice of stage 1 undone in turn, around the papers' x·W, with the same seed and the same steps, a multiple of 100.
 STEPS ?= 600
-PROBED := --data.init_args.train_people 1500
+PROBED := --data.init_args.rendered.train.people 1500
 A := runs/body_ablation_$(STEPS)
 ABLATED := $(basename $(notdir $(filter-out %/body_supervised.yaml,$(wildcard configs/experiment/body_*.yaml))))
 BODY = --config configs/body_vae.yaml --config configs/experiment/body_sigma_10.yaml --config configs/experiment/$(1).yaml \
@@ -140,7 +140,7 @@ TOLD_held = $(call GOES_ON,few_step) --config configs/table/held.yaml
 TOLD_image = --config configs/experiment/image_prompt.yaml $(SAME) --config configs/table/image.yaml
 TOLD_oracle = $(SAME) --config configs/table/oracle.yaml
 # Strength is learned of bodies that are known well.
-KNOWN := --data.init_args.min_references 3
+KNOWN := --data.init_args.references.min 3
 named = $(BASE) $(1) --trainer.logger.init_args.version $(notdir $(@D))
 
 # What is tested of the weights of plain and of those of all.

@@ -64,10 +64,10 @@ class BaseTask(LightningModule, ABC):
     def alike(self) -> int:
         """How many neighbours in a batch are to get the same noise, timestep and drops.
 
-        In training 2 where they are opposites: what their photos share then weighs on neither side, and what differs is
-        due to the body.
+        In training as many as the data put into a group: what their photos share then weighs on neither side, and what
+        differs in a counterfactual pair is due to the body.
         """
-        return 2 if self.training and self.of_data("opposites", False) else 1
+        return self.of_data("group_size", 1) if self.training else 1
 
     def trained_keys(self) -> set[str]:
         """Names in the state dict of what is trained."""

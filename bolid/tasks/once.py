@@ -32,6 +32,7 @@ def refuse_flips(task: BaseTask) -> None:
     Raises:
         BolidError: If the data module mirrors.
     """
-    if task.of_data("flip", 0.0) > 0:
+    specs = task.of_data("specs", {})
+    if specs and specs["train"].flip:
         name = type(task).__name__
-        raise BolidError(f"{name} encodes each photo once, so the data cannot mirror them: set data.flip to 0")
+        raise BolidError(f"{name} encodes each photo once, so the data cannot mirror them: set data.train.flip to 0")

@@ -17,6 +17,7 @@ from bolid.bundle.pose import PoseTask
 from bolid.bundle.text_to_image import TextToImageTask
 from bolid.core.errors import BolidError
 from bolid.core.pictures import to_uint8
+from bolid.data.specs import SplitSpec
 from bolid.models.backbones import StableDiffusion
 from bolid.vision.clip import ClipModel
 from bolid.vision.face import TEMPLATE, FaceEmbedder
@@ -51,7 +52,7 @@ def test_opposites_share_noise_timestep_and_drops_in_training_only(new, monkeypa
     task = new("text_to_image", text_dropout=0.5)
     b = miniature.batch(32)
     b.file_names = ["the same photo"] * 32  # so that what is noised differs by the noise alone
-    monkeypatch.setattr(task, "of_data", lambda name, default: True if name == "opposites" else default)
+    monkeypatch.setattr(task, "of_data", lambda name, default: 2 if name == "group_size" else default)
     seen = {}
     monkeypatch.setattr(
         task.backbone, "encode_prompt", lambda captions: seen.update(dropped=torch.tensor([not c for c in captions]))
@@ -202,7 +203,7 @@ def test_the_exported_stable_diffusion_is_the_trained_one_and_stock_diffusers_dr
 
 def test_mirrored_photos_are_refused_where_each_is_encoded_once(new, tmp_path):
     task = new("text_to_image")
-    task.trainer = SimpleNamespace(datamodule=SimpleNamespace(flip=0.5), ckpt_path=None)
+    task.trainer = SimpleNamespace(datamodule=SimpleNamespace(specs={"train": SplitSpec(flip=0.5)}), ckpt_path=None)
     with pytest.raises(BolidError, match=r"set data\.flip to 0"):
         task.on_fit_start()
     task.trainer.datamodule.flip = 0.0

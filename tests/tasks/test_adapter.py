@@ -85,7 +85,7 @@ def test_opposites_share_noise_timestep_and_drops_in_training_only(folders, monk
     t = task(folders, text_dropout=0.5)
     b = miniature.batch(32)
     b.pictures = b.pictures[:1].expand_as(b.pictures)  # so that what is noised differs by the noise alone
-    monkeypatch.setattr(t, "of_data", lambda name, default: True if name == "opposites" else default)
+    monkeypatch.setattr(t, "of_data", lambda name, default: 2 if name == "group_size" else default)
     seen = {}
     monkeypatch.setattr(
         t.backbone, "predict",
