@@ -58,7 +58,8 @@ def test_a_fit_killed_in_the_middle_of_an_epoch_ends_with_the_weights_of_an_unin
     assert whole.returncode == 0, whole.stderr[-2000:]
     said = whole.stdout + whole.stderr  # the bar, and nothing on which nobody can act
     assert "Epoch 0" in said
-    assert not [word for word in ("args parameter", "LeafSpec", "in eval mode at", "litlogger", "/-2", "no last checkpoint") if word in said]
+    noise = ("args parameter", "LeafSpec", "in eval mode at", "litlogger", "/-2", "no last checkpoint")
+    assert not [word for word in noise if word in said]
     killer = {"class_path": "tests.killer.KillAt", "init_args": {"step": 3}}  # of 6 steps an epoch
     killed, folder = bolid("killed", callbacks=[killer])
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
