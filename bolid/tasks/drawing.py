@@ -17,7 +17,7 @@ from bolid.core.errors import BolidError
 from bolid.core.ranks import gather
 from bolid.core.schema import TrainingBatch
 from bolid.evaluation.results import Report, SheetRow
-from bolid.metrics.base import PictureMetric
+from bolid.metrics.base import ImageMetric
 from bolid.metrics.interval import PersonScores, bounds, gap_closed, intervals, with_bounds
 from bolid.models.attention import install_branches
 from bolid.models.backbones import Backbone
@@ -102,7 +102,7 @@ class DrawingTask(BaseTask):
         backbone: Backbone,
         branches: list[Condition],
         columns: list[Column] | None = None,
-        metrics: list[PictureMetric] | None = None,
+        metrics: list[ImageMetric] | None = None,
         sampling: Sampling | None = None,
         **kwargs: Any,
     ):

@@ -204,9 +204,9 @@ def test_the_exported_stable_diffusion_is_the_trained_one_and_stock_diffusers_dr
 def test_mirrored_photos_are_refused_where_each_is_encoded_once(new, tmp_path):
     task = new("text_to_image")
     task.trainer = SimpleNamespace(datamodule=SimpleNamespace(specs={"train": SplitSpec(flip=0.5)}), ckpt_path=None)
-    with pytest.raises(BolidError, match=r"set data\.flip to 0"):
+    with pytest.raises(BolidError, match=r"set data\.train\.flip to 0"):
         task.on_fit_start()
-    task.trainer.datamodule.flip = 0.0
+    task.trainer.datamodule.specs["train"] = SplitSpec(flip=0.0)
     task.on_fit_start()
 
 

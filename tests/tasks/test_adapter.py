@@ -9,6 +9,7 @@ from lightning import LightningDataModule
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
+from bolid.data.specs import SplitSpec
 from bolid.losses.alignment import AlignmentLoss
 from bolid.losses.diffusion import noised
 from bolid.losses.picture import PictureLoss, PixelLoss
@@ -112,8 +113,8 @@ def test_photos_encoded_once_teach_the_same(folders, monkeypatch):
 
 def test_mirrored_photos_are_refused_where_each_is_encoded_once(folders, tmp_path):
     data = LightningDataModule.from_datasets(batches(1).dataset, batch_size=None)
-    data.flip = 0.5
-    with pytest.raises(BolidError, match=r"set data\.flip to 0"):
+    data.specs = {"train": SplitSpec(flip=0.5)}
+    with pytest.raises(BolidError, match=r"set data\.train\.flip to 0"):
         trainer(tmp_path).fit(task(folders, encode_once=True), data)
 
 
