@@ -1,1 +1,0 @@
-"""What every room shares: the schema of a sample, keypoints, identities, safe files, paths and errors."""

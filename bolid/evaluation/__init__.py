@@ -1,1 +1,0 @@
-"""Any method by any metric: protocol, statistics, report and picture sheet."""

@@ -1,1 +1,0 @@
-"""Frozen networks that read photos: pose, face, CLIP, silhouettes, and the readers that losses ask."""
