@@ -178,7 +178,7 @@ $(L)/scales/report.json $(L)/prior/report.json $(L)/sheet/report.json: $(L)/%/re
 	$(call again,all,$(TOLD_all),--config configs/table/$*.yaml)
 
 $(BOTH:%=$(L)/all_%/report.json): $(L)/all_%/report.json: | $(L)/all/report.json
-	$(call again,all,$(TOLD_all),--config configs/table/$*.yaml --model.init_args.columns '[{name: all$(,) branches: [face$(,) body]}]')
+	$(call again,all,$(TOLD_all),--config configs/table/$*.yaml)
 
 $(L)/body_prior: | $(L)/all/report.json
 	$(RUN)/bolid identity prior --folder data/table --out $@
@@ -186,7 +186,7 @@ $(L)/body_prior: | $(L)/all/report.json
 $(L)/prior/report.json: | $(L)/body_prior
 
 # What each loss buys, from the same start.
-TERMS := diffusion id id_17 shape opposites clip prompt alignment
+TERMS := diffusion id id_17 shape paired_shape clip prompt alignment
 
 losses: check setup $(TERMS:%=$(L)/loss_%/report.json)  ## Measure what each loss of stage 2 buys (hours; resumes)
 	$(RUN)/bolid compare --runs $(TERMS:%=$(L)/loss_%) --out benchmarks/results/losses.json --metrics \
