@@ -1,4 +1,4 @@
-"""Between two fits of stage 2: the body branch learns to say of c_body what the oracle says of true proportions."""
+"""Between two fits of stage 2: the body condition learns to say of c_body what the oracle says of true proportions."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class DistilledBodyTask(AdapterTask):
     here; other branches become the teacher's. With several processes DDP must be told to find unused parameters.
 
     Args:
-        oracle: The branch that the teacher was fitted with in the place of the body branch.
+        oracle: The condition that the teacher was fitted with in the place of the body.
         teacher: Checkpoint of that fit.
         backbone: See `AdapterTask`, as the rest.
 
     Raises:
-        BolidError: If there is no body branch.
+        BolidError: If there is no body condition.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class DistilledBodyTask(AdapterTask):
         oracle: TrueBodyCondition,
         teacher: Path,
         backbone: Backbone,
-        branches: list[Condition],
+        conditions: dict[str, Condition | None],
         **kwargs: Any,
     ):
-        super().__init__(backbone, branches, **kwargs)
-        names = [branch.name for branch in branches]
+        super().__init__(backbone, conditions, **kwargs)
+        names = list(self.conditions)
         if "body" not in names:
-            raise BolidError(f"DistilledBodyTask teaches a body branch, and there is none among {', '.join(names)}")
+            raise BolidError(f"DistilledBodyTask teaches a body condition, and there is none among {', '.join(names)}")
         self.oracle, self.teacher, self.number = oracle, teacher, names.index("body")
         self.taught = oracle.projector(backbone.text_dim).requires_grad_(False)
 
@@ -68,7 +68,7 @@ class DistilledBodyTask(AdapterTask):
             raise BolidError(f"teacher: {self.teacher} was fitted with other sizes ({error})") from error
         if unknown or missing or not said:
             raise BolidError(
-                f"teacher: {self.teacher} was not fitted with the same branches but true proportions for the body"
+                f"teacher: {self.teacher} was not fitted with the same conditions but true proportions for the body"
             )
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
@@ -85,5 +85,5 @@ class DistilledBodyTask(AdapterTask):
     def distance(self, batch: TrainingBatch, generator: torch.Generator | None = None) -> Tensor:
         """Mean squared difference of the tokens, a scalar."""
         projector = self.backbone.unet.encoder_hid_proj.image_projection_layers[self.number]
-        said = projector(self.branches[self.number].embed(batch.references, generator))
+        said = projector(self.conditions["body"].embed(batch.references, generator))
         return F.mse_loss(said, self.taught(self.oracle.embed(batch.references)))

@@ -1,4 +1,4 @@
-"""Stage 2: trains the identity branches of a frozen diffusion backbone."""
+"""Stage 2: trains the conditions of a frozen diffusion backbone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bolid.conditions import Condition, FaceCondition
+from bolid.conditions import Condition
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
 from bolid.losses.alignment import AlignmentLoss, attended
@@ -27,9 +27,9 @@ class Conditions(NamedTuple):
 
     Attributes:
         text: Captions.
-        embeds: Per branch (B, 1, E).
+        embeds: Per condition (B, 1, E).
         drop_text: (B,) bool.
-        drop: Per branch (B,) bool.
+        drop: Per condition (B,) bool.
     """
 
     text: TextCondition
@@ -49,11 +49,11 @@ class Conditions(NamedTuple):
 
 
 class AdapterTask(DrawingTask):
-    """L = L_diff + Σ_i w_i · L_i on the target photo, told its caption and who it is by the branches.
+    """L = L_diff + Σ_i w_i · L_i on the target photo, given its caption and conditions.
 
     Args:
         backbone: The frozen model.
-        branches: What is known about the person; each with its own dropout.
+        conditions: By name, what is known about the person; each with its own dropout. Null removes one.
         text_dropout: Share of samples in which only the caption is dropped.
         all_dropout: Share of samples in which everything is dropped.
         min_snr_gamma: γ of min-SNR weighting, None for none.
@@ -64,8 +64,8 @@ class AdapterTask(DrawingTask):
             them.
         x_gen: Makes the pictures that `losses` look at.
         losses: Terms that look at x_gen, such as L_id and L_CLIP.
-        alignment: Term that keeps the branches from changing what the caption asks for; costs another UNet pass.
-        strengths: What V of each branch is multiplied by in a warm start, as λ multiplies what it says.
+        alignment: Term that keeps the conditions from changing what the caption asks for; costs another UNet pass.
+        strengths: What V of each condition is multiplied by in a warm start, as λ multiplies what it says.
         kwargs: See `DrawingTask`.
 
     Raises:
@@ -77,7 +77,7 @@ class AdapterTask(DrawingTask):
     def __init__(
         self,
         backbone: Backbone,
-        branches: list[Condition],
+        conditions: dict[str, Condition | None],
         text_dropout: float = 0.05,
         all_dropout: float = 0.05,
         min_snr_gamma: float | None = None,
@@ -91,14 +91,15 @@ class AdapterTask(DrawingTask):
         strengths: list[float] | None = None,
         **kwargs: Any,
     ):
-        super().__init__(backbone, branches, **kwargs)
-        self.dropouts = [text_dropout, all_dropout, *(b.dropout for b in branches)]
+        super().__init__(backbone, conditions, **kwargs)
+        self.dropouts = [text_dropout, all_dropout, *(c.dropout for c in self.conditions.values())]
         self.min_snr_gamma, self.noise_offset = min_snr_gamma, noise_offset
         self.shift, self.person_weight = shift, person_weight
         self.latents = OncePerPhoto() if encode_once else None
-        self.strengths = strengths or [1.0] * len(branches)
-        if len(self.strengths) != len(branches):
-            raise BolidError(f"strengths: give {len(branches)} numbers, one for each branch, not {len(self.strengths)}")
+        self.strengths = strengths or [1.0] * len(self.conditions)
+        if len(self.strengths) != len(self.conditions):
+            count = len(self.conditions)
+            raise BolidError(f"strengths: give {count} numbers, one for each condition, not {len(self.strengths)}")
         self.x_gen, self.losses, self.alignment = x_gen, nn.ModuleList(losses or []), alignment
         for loss in self.losses:
             if x_gen is None:
@@ -110,7 +111,7 @@ class AdapterTask(DrawingTask):
                 )
 
     def warmed(self, state: dict[str, Any]) -> dict[str, Any]:
-        """See `BaseTask.warmed`; branches speak as loudly as `strengths` say."""
+        """See `BaseTask.warmed`; V is scaled by `strengths`."""
         for number, strength in enumerate(self.strengths):
             state = state | {k: v * strength for k, v in state.items() if f"_v_ip.{number}." in k}
         return state
@@ -152,11 +153,11 @@ class AdapterTask(DrawingTask):
         encode = self.backbone.encode_pictures
         latents = encode(batch.pictures) if self.latents is None else self.latents.of(batch, encode)
         noisy, noise, timesteps = noised(scheduler, latents, generator, self.shift, self.noise_offset, self.alike)
-        conditions = self.conditions(batch, generator)
+        conditions = self.dropped(batch, generator)
         predicted, alignment = self.predict(noisy, timesteps, conditions, batch.time_ids, self.alignment in active)
         target = regression_target(scheduler, latents, noise, timesteps)
         weight = self.weight(batch, latents, timesteps)
-        away = [branch.opposite(e) for branch, e in zip(self.branches, conditions.embeds, strict=True)]
+        away = [c.opposite(e) for c, e in zip(self.conditions.values(), conditions.embeds, strict=True)]
         known = conditions.complete, conditions.text, conditions.embeds, away, batch.time_ids, self.alike
         looking = [term for term in active if isinstance(term, PictureLoss)]
         judges = sum((term.judges(batch.captions).to(timesteps) for term in looking), torch.zeros_like(timesteps))
@@ -199,18 +200,18 @@ class AdapterTask(DrawingTask):
         part = batch.take(rows)
         return {term.name: term(pictures, part, noises).mean() for term in looking}
 
-    def conditions(self, batch: TrainingBatch, generator: torch.Generator) -> Conditions:
+    def dropped(self, batch: TrainingBatch, generator: torch.Generator) -> Conditions:
         """Captions and embeddings, and which are dropped: exclusive, per sample."""
         lot = lots(len(batch), generator, self.alike)
         edges = torch.tensor([0.0, *self.dropouts], device=self.device).cumsum(0)
         alone, together, *drop = [(lot >= low) & (lot < high) for low, high in pairwise(edges)]
         text = self.backbone.encode_prompt(batch.captions)
-        embeds = [branch.embed(batch.references, generator)[:, None] for branch in self.branches]
+        embeds = [c.embed(batch.references, generator)[:, None] for c in self.conditions.values()]
         return Conditions(text, embeds, alone | together, [together | d for d in drop])
 
     def export(self, folder: Path) -> None:
-        """Writes one safetensors file per branch and the card `BoLIDPipeline.from_pretrained` reads."""
-        for branch in self.branches:
-            if isinstance(branch, FaceCondition):  # only the photos' manifest tells what embedded the faces
-                branch.fingerprint = self.of_data("face_model", "") or branch.fingerprint
+        """Writes one safetensors file per condition and the card `BoLIDPipeline.from_pretrained` reads."""
+        for condition in self.conditions.values():
+            if condition.reads_faces:  # only the photos' manifest tells what embedded the faces
+                condition.fingerprint = self.of_data("face_model", "") or condition.fingerprint
         self.pipeline.save_pretrained(folder)

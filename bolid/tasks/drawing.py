@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from bolid.conditions import Condition
 from bolid.core.errors import BolidError
+from bolid.core.names import named
 from bolid.core.ranks import gather
 from bolid.core.schema import TrainingBatch
 from bolid.evaluation.results import Report, SheetRow
 from bolid.metrics.base import PictureMetric
 from bolid.metrics.interval import PersonScores, bounds, gap_closed, intervals, with_bounds
-from bolid.models.attention import install_branches
+from bolid.models.attention import install_conditions
 from bolid.models.backbones import Backbone
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.base import BaseTask
@@ -43,7 +44,7 @@ class Column:
         prior: Folder of a text prior, whose bodies are drawn in place of the references': samples for full captions,
             while the backbone is told no more than in other columns.
         temperature: Of these samples, see `BodyPrior.sample`.
-        opposite: Whether guidance steers away from the opposite body; otherwise from nobody's.
+        negative_body: See `BoLIDPipeline.generate`.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Column:
     scale: float = 1.0
     prior: Path | None = None
     temperature: float = 1.0
-    opposite: bool = True
+    negative_body: bool = False
 
     def __post_init__(self) -> None:
         if self.floor and (self.branches or self.other):
@@ -82,33 +83,33 @@ class Sampling:
 
 
 class DrawingTask(BaseTask):
-    """A frozen backbone with branches installed, which draws the captions of photos in every column and measures them.
+    """A frozen backbone with conditions installed, which draws the captions of photos in every column and measures them.
 
     Args:
         backbone: The frozen model.
-        branches: What is known about the person; each with its own dropout.
+        conditions: By name, what is known about the person; each with its own dropout. Null removes one.
         columns: What a test draws.
         metrics: What a test measures, once per column.
         sampling: How it draws.
         kwargs: See `BaseTask`.
     """
 
-    # Containers of branches and metrics, whose members mypy would take for mere Modules.
-    branches: Any
+    # Containers of conditions and metrics, whose members mypy would take for mere Modules.
+    conditions: Any
     by_column: Any
 
     def __init__(
         self,
         backbone: Backbone,
-        branches: list[Condition],
+        conditions: dict[str, Condition | None],
         columns: list[Column] | None = None,
         metrics: list[PictureMetric] | None = None,
         sampling: Sampling | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.backbone, self.branches = backbone, nn.ModuleList(branches)
-        install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
+        self.backbone, self.conditions = backbone, nn.ModuleDict(named(conditions, "conditions"))
+        install_conditions(backbone.unet, [c.projector(backbone.text_dim) for c in self.conditions.values()])
         self.columns = columns or [Column("text")]
         # A list, since names may hold a dot, which a ModuleDict refuses.
         self.by_column = nn.ModuleList(nn.ModuleList(m.clone() for m in metrics or []) for _ in self.columns)
@@ -116,7 +117,7 @@ class DrawingTask(BaseTask):
         if self.sampling.scheduler is not None:
             backbone.draw_with(self.sampling.scheduler)
         self.grid_batch: TrainingBatch | None = None
-        self.recent: dict[str, list[Tensor]] = {}  # identity -> embeddings of the two people seen last
+        self.recent: dict[str, dict[str, Tensor]] = {}  # identity -> embeddings of the two people seen last
         self.drawn = 0  # photos this rank's test has drawn
         self.sheet: dict[str, SheetRow] = {}  # identity -> row
 
@@ -139,22 +140,21 @@ class DrawingTask(BaseTask):
         """
         if column.floor:
             return self.round_trip(batch.pictures)
-        embeds = [branch.embed(batch.references) for branch in self.branches]
+        embeds = {name: condition.embed(batch.references) for name, condition in self.conditions.items()}
         if column.other:
             others = self.of_others(batch, embeds)
-            embeds = [o if b.personal else e for b, e, o in zip(self.branches, embeds, others, strict=True)]
+            embeds |= {name: others[name] for name, condition in self.conditions.items() if condition.personal}
         seeds = [self.seed + crc32((name + "+" * number).encode()) for name in batch.file_names]  # of 32 bits on a CPU
         if column.prior is not None:
-            imagined = self.imagined(batch.full_captions, str(column.prior), seeds, column.temperature)
-            embeds = [imagined if b.name == "body" else e for b, e in zip(self.branches, embeds, strict=True)]
-        return self.pipeline.draw(
+            embeds["body"] = self.imagined(batch.full_captions, str(column.prior), seeds, column.temperature)
+        return self.pipeline.generate(
             batch.captions,
             embeds,
-            [column.scale * (b.name in column.branches) for b in self.branches],
+            {name: column.scale for name in self.conditions if name in column.branches},
             seeds,
             num_inference_steps=self.sampling.steps,
             guidance_scale=self.sampling.guidance_scale,
-            opposite=column.opposite,
+            negative_body=column.negative_body,
             height=batch.pictures.shape[-2],
             width=batch.pictures.shape[-1],
         ).float()
@@ -163,7 +163,7 @@ class DrawingTask(BaseTask):
         """Samples of c_body (B, d) from a text prior, one for each caption and its seed."""
         pipeline = self.pipeline
         people = pipeline.imagine(captions, prior, seeds, temperature)
-        return pipeline.embeds(people)[[b.name for b in self.branches].index("body")]
+        return pipeline.embeds(people)["body"]
 
     @torch.no_grad()
     def round_trip(self, pictures: Tensor) -> Tensor:
@@ -171,29 +171,29 @@ class DrawingTask(BaseTask):
         decoded = self.backbone.decode_latents(self.backbone.encode_pictures(pictures))
         return (decoded.float() * 0.5 + 0.5).clamp(0, 1)
 
-    def of_others(self, batch: TrainingBatch, embeds: list[Tensor]) -> list[Tensor]:
+    def of_others(self, batch: TrainingBatch, embeds: dict[str, Tensor]) -> dict[str, Tensor]:
         """For each sample the embeddings of another person: of the batch or, if it shows only one, of those before it.
 
         Raises:
             BolidError: If nobody else has been seen.
         """
-        people = {identity: [e[i] for e in embeds] for i, identity in enumerate(batch.identities)}
+        people = {identity: {name: e[i] for name, e in embeds.items()} for i, identity in enumerate(batch.identities)}
         before = [e for identity, e in self.recent.items() if identity not in people]
         self.recent = dict([*((k, v) for k, v in self.recent.items() if k not in people), *people.items()][-2:])
         if len(people) > 1:
             rows = other_people(batch)
-            return [e[rows] for e in embeds]
+            return {name: e[rows] for name, e in embeds.items()}
         if not before:
             raise BolidError(
                 f"the `other` column needs another person, and the first batch shows only {batch.identities[0]}: "
                 "raise data.batch_size to 2 or more, or leave columns with `other: true` out"
             )
-        return [e.expand(len(batch), *e.shape) for e in before[-1]]
+        return {name: e.expand(len(batch), *e.shape) for name, e in before[-1].items()}
 
     @property
     def pipeline(self) -> BoLIDPipeline:
         """The networks of this task as a pipeline."""
-        return BoLIDPipeline(self.backbone, list(self.branches))
+        return BoLIDPipeline(self.backbone, self.conditions)
 
     def test_step(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Draws every column and measures it; the first pictures go to the sheet."""

@@ -6,7 +6,7 @@ from diffusers import DDPMScheduler
 
 from bolid.conditions import FaceCondition
 from bolid.losses.x_gen import Denoising, FewStep, OneStep, clean_latents
-from bolid.models.attention import install_branches
+from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.pipelines.bolid import BoLIDPipeline
 from tests import miniature
@@ -20,7 +20,7 @@ def pipe(request, tmp_path_factory):
     else:
         backbone = StableDiffusionXL(str(miniature.save_sdxl(root / "sdxl")))
     branch = FaceCondition()
-    install_branches(backbone.unet, [branch.projector(backbone.text_dim)])
+    install_conditions(backbone.unet, [branch.projector(backbone.text_dim)])
     return BoLIDPipeline(backbone, [branch])
 
 
