@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.base import ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.body_vae import load_body_vae
 from bolid.models.crop import crop_to_person
@@ -16,7 +16,7 @@ from bolid.vision.base import Frozen
 from bolid.vision.pose import PoseEstimator
 
 
-class BodySimilarity(PictureMetric):
+class BodySimilarity(ImageMetric):
     """Mean cosine of c_body of the picture and of the references, both centred on the training people's mean; -1..1.
 
     Only a smoke check: the encoder that judges also conditions. Pictures in which nobody is found count as 0, and the
@@ -63,7 +63,7 @@ class BodySimilarity(PictureMetric):
         return {"body_similarity": cosines.mean(), "body_found": (self.found / len(cosines)).float()}
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """The cosines; see `PictureMetric`."""
+        """The cosines; see `ImageMetric`."""
         with self.sync_context():
             return {"body_similarity": PersonScores(dim_zero_cat(self.cosines), dim_zero_cat(self.people))}
 

@@ -18,7 +18,7 @@ from bolid.core.names import named
 from bolid.core.ranks import gather
 from bolid.core.schema import TrainingBatch
 from bolid.evaluation.results import Report, SheetRow
-from bolid.metrics.base import PictureMetric
+from bolid.metrics.base import ImageMetric
 from bolid.metrics.interval import PersonScores, bounds, gap_closed, intervals, with_bounds
 from bolid.models.attention import install_conditions
 from bolid.models.backbones import Backbone
@@ -103,7 +103,7 @@ class DrawingTask(BaseTask):
         backbone: Backbone,
         conditions: dict[str, Condition | None],
         columns: list[Column] | None = None,
-        metrics: list[PictureMetric] | None = None,
+        metrics: list[ImageMetric] | None = None,
         sampling: Sampling | None = None,
         **kwargs: Any,
     ):

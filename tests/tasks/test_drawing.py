@@ -16,7 +16,7 @@ from bolid.callbacks.report import WriteReport
 from bolid.conditions import BodyCondition, FaceCondition, PoseCondition
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, numbered
+from bolid.metrics.base import ImageMetric, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.backbones import StableDiffusion
 from bolid.models.body_prior import fit_body_prior
@@ -131,7 +131,7 @@ def test_the_sample_grid_gathers_people_and_does_without_the_other_column_if_the
     assert [list(row.columns) for row in t.sample_grid()] == [["text", "face", "both"]]
 
 
-class Brightness(PictureMetric):
+class Brightness(ImageMetric):
     """The mean of what was drawn."""
 
     def __init__(self):

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision
+from bolid.metrics.base import ImageMetric, full_precision
 from bolid.synthetic.wording import FRAMING, attributes
 from bolid.vision.base import Frozen
 
 
-class RoundTripPSNR(PictureMetric):
+class RoundTripPSNR(ImageMetric):
     """Peak signal-to-noise ratio of the round trip through an autoencoder on the person's pixels, in dB.
 
     The squared error is averaged over the pixels of all photos, not the ratio over photos. Where the silhouette is
