@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from bolid.conditions import BodyCondition, FaceCondition
 from bolid.core.identity import Identity
-from bolid.models.attention import install_branches
+from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.adapter import AdapterTask
@@ -63,7 +63,7 @@ def test_a_fit_in_bfloat16_is_finite_and_repeatable(models, tmp_path, determinis
 @pytest.mark.parametrize("family", FAMILIES)
 def test_two_branches_draw_in_half_precision(models, family, dtype):
     backbone, branches = models(family, dtype)
-    install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
+    install_conditions(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
     backbone.unet.to(backbone.vae.dtype)
     pipe = BoLIDPipeline(backbone.requires_grad_(False).eval(), branches).to(DEVICE)
     someone = Identity(face=torch.nn.functional.normalize(torch.ones(512), dim=0), body=torch.ones(8))

@@ -93,7 +93,8 @@ def check_weights(verb: str, checkpoint: str | None, task: Mapping[str, Any]) ->
         BolidError: if there is none.
     """
     exported = verb == "test" and task.get("exported")
-    alone = verb == "test" and task.get("branches") == []
+    conditions = task.get("conditions")
+    alone = verb == "test" and conditions is not None and not any(conditions.values())
     if verb != "fit" and not (checkpoint or task.get("init_from") or exported or alone):
         other = "`init_from`, or `exported`, the folder of a network" if "exported" in task else "`init_from`"
         raise BolidError(

@@ -13,7 +13,7 @@ from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
 from bolid.core.identity_file import IdentityFolder
 from bolid.core.safe_io import sha256
-from bolid.models.attention import install_branches
+from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion
 from bolid.models.body_prior import load_body_prior
 from bolid.pipelines.bolid import BoLIDPipeline
@@ -34,7 +34,7 @@ def prior(run, tmp_path):
 @pytest.fixture
 def adapter(bundle, tmp_path):
     backbone, branch = StableDiffusion(str(bundle / "stable-diffusion")), BodyCondition(str(bundle / "body_vae"))
-    install_branches(backbone.unet, [branch.projector(backbone.text_dim)])
+    install_conditions(backbone.unet, [branch.projector(backbone.text_dim)])
     pipe = BoLIDPipeline(backbone, [branch])
     pipe.save_pretrained(tmp_path / "adapter")
     return pipe

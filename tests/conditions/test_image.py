@@ -7,7 +7,7 @@ from bolid.conditions import BodyCondition
 from bolid.conditions.image import ImageCondition
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
-from bolid.models.attention import install_branches
+from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.vision.clip import ClipModel
@@ -25,7 +25,7 @@ def branch(bundle):
 @pytest.fixture(scope="module")
 def pipe(bundle, branch):
     backbone, body = StableDiffusion(str(bundle / "stable-diffusion")), BodyCondition(str(bundle / "body_vae"))
-    install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in (body, branch)])
+    install_conditions(backbone.unet, [b.projector(backbone.text_dim) for b in (body, branch)])
     return BoLIDPipeline(backbone, [body, branch])
 
 

@@ -6,7 +6,7 @@ import torch
 from bolid.conditions import FaceCondition
 from bolid.core.errors import BolidError
 from bolid.losses.x_gen import Denoising, FewStep, OneStep
-from bolid.models.attention import install_branches
+from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.pipelines.bolid import BoLIDPipeline
 from tests import miniature
@@ -19,9 +19,9 @@ def pipe(request, tmp_path_factory):
         backbone = StableDiffusion(str(miniature.save_sd(root / "sd", "v_prediction")))
     else:
         backbone = StableDiffusionXL(str(miniature.save_sdxl(root / "sdxl")))
-    branch = FaceCondition()
-    install_branches(backbone.unet, [branch.projector(backbone.text_dim)])
-    return BoLIDPipeline(backbone, [branch])
+    face = FaceCondition()
+    install_conditions(backbone.unet, [face.projector(backbone.text_dim)])
+    return BoLIDPipeline(backbone, {"face": face})
 
 
 def denoising(backbone, timesteps, complete=None, scorable=None):

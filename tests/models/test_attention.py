@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from bolid.conditions import BodyCondition, FaceCondition
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
-from bolid.models.attention import adapter_weights, install_branches, load_adapter_weights, set_scales
+from bolid.models.attention import adapter_weights, install_conditions, load_adapter_weights, set_scales
 from bolid.models.backbones import StableDiffusion
 from bolid.pipelines.bolid import BoLIDPipeline
 from tests import miniature
@@ -29,7 +29,7 @@ def pipeline(folders):
     torch.manual_seed(1)
     backbone = StableDiffusion(str(folders[0]))
     branches = [FaceCondition(), BodyCondition(str(folders[1]), num_tokens=5)]
-    install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
+    install_conditions(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
     with torch.no_grad():  # away from the initialisation, where K and V equal the text's
         for name, parameter in backbone.unet.named_parameters():
             if parameter.requires_grad and "_ip" in name:
@@ -144,7 +144,7 @@ def test_only_projectors_keys_and_values_train(pipeline):
 
 def test_key_and_value_start_as_the_text_keys_and_values(folders):
     backbone = StableDiffusion(str(folders[0]))
-    install_branches(backbone.unet, [FaceCondition().projector(backbone.text_dim)])
+    install_conditions(backbone.unet, [FaceCondition().projector(backbone.text_dim)])
     for name, processor in backbone.unet.attn_processors.items():
         if name.endswith("attn2.processor"):
             attention = backbone.unet.get_submodule(name.removesuffix(".processor"))

@@ -13,7 +13,7 @@ from bolid.conditions import BodyCondition, FaceCondition, PoseCondition
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
 from bolid.core.safe_io import sha256
-from bolid.models.attention import install_branches
+from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.research.true_body import TrueBodyCondition
@@ -28,7 +28,7 @@ def new_pipeline(root, family):
     body = miniature.save_body_vae(root / "body")
     save, kind = {"sd": (miniature.save_sd, StableDiffusion), "sdxl": (miniature.save_sdxl, StableDiffusionXL)}[family]
     backbone, branches = kind(str(save(root / family))), [FaceCondition(), BodyCondition(str(body), num_tokens=3)]
-    install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
+    install_conditions(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
     return BoLIDPipeline(backbone, branches)
 
 
@@ -117,7 +117,7 @@ def test_what_is_not_known_of_a_person_is_as_if_its_branch_were_off(either, bran
 def test_a_pose_is_asked_for_with_or_without_a_person(pipe, tmp_path):
     backbone, branches = StableDiffusion(pipe.backbone.path), [FaceCondition(), PoseCondition()]
     torch.manual_seed(0)
-    install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
+    install_conditions(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
     BoLIDPipeline(backbone, branches).save_pretrained(tmp_path)
     posed = BoLIDPipeline.from_pretrained(tmp_path)
     low, high = torch.rand(17, 3), torch.ones(17, 3)
@@ -223,7 +223,7 @@ def test_an_unknown_branch_in_the_card_is_refused(saved):
 
 def test_nobody_generates_with_the_oracle_by_mistake(tmp_path):
     backbone, branch = StableDiffusion(str(miniature.save_sd(tmp_path / "sd"))), TrueBodyCondition(tmp_path)
-    install_branches(backbone.unet, [branch.projector(backbone.text_dim)])
+    install_conditions(backbone.unet, [branch.projector(backbone.text_dim)])
     BoLIDPipeline(backbone, [branch]).save_pretrained(tmp_path / "adapter")
     with pytest.raises(BolidError, match=r"'true_body'.*the branches face, body, image, pose$"):
         BoLIDPipeline.from_pretrained(tmp_path / "adapter")

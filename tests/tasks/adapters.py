@@ -24,8 +24,8 @@ def save_models(root):
 def task(folders, family="sd", **more):
     torch.manual_seed(0)
     backbone = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}[family](str(folders[family]))
-    branches = [FaceCondition(), BodyCondition(str(folders["body"]), num_tokens=3)]
-    return AdapterTask(backbone, branches, columns=COLUMNS, sampling=Sampling(2, 2.0), **more)
+    conditions = {"face": FaceCondition(), "body": BodyCondition(str(folders["body"]), num_tokens=3)}
+    return AdapterTask(backbone, conditions, columns=COLUMNS, sampling=Sampling(2, 2.0), **more)
 
 
 def batches(count):
