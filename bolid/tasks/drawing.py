@@ -83,7 +83,7 @@ class Sampling:
 
 
 class DrawingTask(BaseTask):
-    """A frozen backbone with conditions installed, which draws the captions of photos in every column and measures them.
+    """A frozen backbone with conditions, which draws the captions of photos in every column and measures them.
 
     Args:
         backbone: The frozen model.

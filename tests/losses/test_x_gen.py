@@ -21,7 +21,7 @@ def pipe(request, tmp_path_factory):
         backbone = StableDiffusionXL(str(miniature.save_sdxl(root / "sdxl")))
     branch = FaceCondition()
     install_conditions(backbone.unet, [branch.projector(backbone.text_dim)])
-    return BoLIDPipeline(backbone, [branch])
+    return BoLIDPipeline(backbone, {"face": branch})
 
 
 def denoising(backbone, timesteps, complete=None, judges=None):
