@@ -203,10 +203,8 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
     assert (status, "set the task's pose, or data.test_target: person" in err) == (1, True)
     encoder = left / "body_vae"
     words = ["--config", ADAPTER, *small(photos), "--trainer.fast_dev_run", "true"]
-    words += [
-        "--model.init_args.branches",
-        f'[{{"class_path": "bolid.conditions.BodyCondition", "init_args": {{"encoder": "{encoder}"}}}}]',
-    ]
+    words += ["--model.init_args.conditions.face", "null"]
+    words += ["--model.init_args.conditions.body.init_args.encoder", encoder]
     assert run("fit", *words)[0] == 0
 
 

@@ -59,8 +59,8 @@ def generate(
         size: Height and width in pixels; null for the backbone's own.
         identities: Where identities are kept.
         device: cpu, cuda, cuda:1, …
-        pose: A photo of somebody in the wanted pose, for adapters with a pose condition; null leaves it to the prompt. How
-            long their limbs are is taken over too.
+        pose: A photo of a person in the wanted pose, for adapters with a pose condition; null leaves it to the prompt.
+            How long their limbs are is taken over too.
         pose_network: Folder of the network that finds the pose there.
         negative_body: Whether guidance steers away from the opposite body, which increases the body's effective
             guidance; otherwise from no body.

@@ -190,7 +190,14 @@ def show_identity(name: str, identities: Path = HOME) -> str:
     home = IdentityFolder(identities)
     identity = home.load(name)
     lines = [f"file: {home.path(name)}", f"holds: {describe(identity)}"]
-    return "\n".join(lines + [f"{part}: embedded by the network of SHA-256 {found.model}" for part, found in identity.items() if found.model])
+    return "\n".join(
+        lines
+        + [
+            f"{part}: embedded by the network of SHA-256 {found.model}"
+            for part, found in identity.items()
+            if found.model
+        ]
+    )
 
 
 def delete_identity(name: str, identities: Path = HOME) -> str:

@@ -43,9 +43,9 @@ def fit_prior(
     """
     import torch
 
+    from bolid.models.backbones.base import KINDS
     from bolid.models.body_prior import fit_body_prior
     from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
-    from bolid.models.backbones.base import KINDS
 
     network = load_body_vae(encoder)
     base = KINDS.find(family)(backbone).to(device)

@@ -14,6 +14,7 @@ from bolid.core.schema import References
 from bolid.models.attention import bias_free_projector
 
 KINDS: Registry[Condition] = Registry("condition", "bolid.conditions")
+MOST = 1024  # tokens; a hostile card must not fill the memory
 
 
 class Condition(nn.Module, ABC):
@@ -29,6 +30,9 @@ class Condition(nn.Module, ABC):
         dropout: Share of training samples in which only this condition is dropped.
         fingerprint: SHA-256 of the network that makes the embeddings; those of another mean something else. Empty where
             it is not known.
+
+    Raises:
+        BolidError: If `num_tokens` or `mult` is no such number.
 
     Attributes:
         kind: What cards store of its class.
@@ -49,6 +53,9 @@ class Condition(nn.Module, ABC):
 
     def __init__(self, num_tokens: int, mult: int, dropout: float, fingerprint: str = ""):
         super().__init__()
+        for setting, value, least in (("num_tokens", num_tokens, 2), ("mult", mult, 1)):
+            if not isinstance(value, int) or not least <= value <= MOST:
+                raise BolidError(f"{self.kind}: {setting}={value!r} must be a whole number of {least} to {MOST}")
         self.num_tokens, self.mult, self.dropout, self.fingerprint = num_tokens, mult, dropout, fingerprint
 
     @property

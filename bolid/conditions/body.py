@@ -25,6 +25,7 @@ class BodyCondition(Condition):
     """
 
     kind = "body"
+    crop_size: tuple[int, int]
 
     def __init__(self, encoder: str, num_tokens: int = 16, mult: int = 2, dropout: float = 0.05, fingerprint: str = ""):
         super().__init__(num_tokens, mult, dropout, fingerprint)

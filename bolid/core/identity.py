@@ -63,7 +63,7 @@ def mix(first: Identity, second: Identity, share: float = 0.5) -> Identity:
     mixed = {}
     for name in (n for n in first if n in second):
         ours, theirs = first[name], second[name]
-        if ours.model and theirs.model and ours.model != theirs.model or ours.values.shape != theirs.values.shape:
+        if (ours.model and theirs.model and ours.model != theirs.model) or ours.values.shape != theirs.values.shape:
             raise BolidError(f"their {name} was read by different networks; create both identities with the same one")
         mixed[name] = Embedding(ours.values.lerp(theirs.values, share), ours.model or theirs.model)
     return Identity(mixed)

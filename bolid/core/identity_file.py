@@ -114,7 +114,9 @@ def load_identity(path: Path) -> Identity:
         raise BolidError(f"{path}: {path.stat().st_size} bytes are too many for an identity file")
     metadata, values = safetensors_metadata(path), load_safetensors(path)
     models = _models(metadata, path)
-    if models is None or not all(name in models and NAME.fullmatch(name) and _is_embedding(v) for name, v in values.items()):
+    if models is None or not all(
+        name in models and NAME.fullmatch(name) and _is_embedding(v) for name, v in values.items()
+    ):
         raise BolidError(f"{path}: a safetensors file, but none that `bolid identity create` wrote")
     return Identity({name: Embedding(values[name], models[name]) for name in models if name in values})
 

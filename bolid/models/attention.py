@@ -43,7 +43,7 @@ def install_conditions(unet: UNet2DConditionModel, projectors: Sequence[nn.Modul
 
 
 def cross_processor(attention: Attention, projectors: Sequence[nn.Module]) -> IPAdapterAttnProcessor2_0:
-    """One layer's processor: per condition a copy of the text's K and V, in float32 whatever the frozen weights' type."""
+    """One layer's processor: per condition a copy of the text's K and V, in float32 whatever the frozen type."""
     inner, cross = attention.to_k.weight.shape
     processor = IPAdapterAttnProcessor2_0(inner, cross, num_tokens=[p.num_tokens for p in projectors], scale=1.0)
     for new, old in ((processor.to_k_ip, attention.to_k), (processor.to_v_ip, attention.to_v)):

@@ -56,6 +56,8 @@ def _make(part: Part, given: Sequence[type[Condition]], where: str) -> Condition
     kind: Any = CONDITIONS.find(part.kind, given)
     try:
         return kind(**part.arguments)
+    except BolidError as error:
+        raise BolidError(f"{where}: {error}") from error
     except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, OverflowError) as error:
         raise BolidError(f"{where}: its arguments do not fit ({error}); copy or export the adapter anew") from error
 

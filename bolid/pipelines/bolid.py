@@ -193,8 +193,8 @@ class BoLIDPipeline:
             negative_body: See `generate`.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        several = isinstance(identity, Sequence)
-        people = list(identity) if several else [identity] * len(prompts)  # type: ignore[arg-type]
+        one = identity is None or isinstance(identity, Identity)
+        people: list[Identity | None] = [identity] * len(prompts) if one else list(identity)  # type: ignore
         if len(people) != len(prompts):
             raise BolidError(f"{len(people)} identities for {len(prompts)} prompts: give one, or one per prompt")
         rows = [i for i in range(len(prompts)) for _ in range(num_images_per_prompt)]
@@ -291,7 +291,10 @@ class BoLIDPipeline:
         unet = self.backbone.unet
         rows = [e.to(unet.device, unet.dtype)[:, None] for e in self._complete(embeds, len(prompts))]  # (B, 1, E)
         if guidance_scale > 1:  # stock diffusers wants the negatives first
-            nothing = [c.opposite(r) if negative_body else torch.zeros_like(r) for c, r in zip(self.conditions.values(), rows, strict=True)]
+            nothing = [
+                c.opposite(r) if negative_body else torch.zeros_like(r)
+                for c, r in zip(self.conditions.values(), rows, strict=True)
+            ]
             rows = [torch.cat(pair) for pair in zip(nothing, rows, strict=True)]
         set_scales(unet, [scales.get(name, 0.0) for name in self.conditions])
         try:

@@ -134,7 +134,7 @@ class Backbone(nn.Module, ABC):
             self.unet.enable_gradient_checkpointing()
 
     def train(self, mode: bool = True) -> Backbone:
-        """Frozen: nothing but the conditions' weights learn, and there is no dropout in them; gradient checkpointing needs it."""
+        """Frozen, but gradient checkpointing asks for the UNet's train mode; conditions' weights have no dropout."""
         super().train(False)
         self.unet.train(mode)
         return self
