@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
 from bolid.core.errors import BolidError
+from bolid.tasks.run import prepare_run
 
 
 class BaseTask(LightningModule, ABC):
@@ -39,6 +40,11 @@ class BaseTask(LightningModule, ABC):
         self.optimizer, self.scheduler, self.init_from, self.seed = optimizer, scheduler, init_from, seed
         self.started = False
         self.strict_loading = False  # checkpoints hold only what was trained
+
+    def configure_callbacks(self) -> list[Callback]:
+        """None of its own; Lightning asks before anything else happens in a run."""
+        prepare_run(self.trainer)
+        return []
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimiser over what requires a gradient, the schedule by step."""
