@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch.cli import LightningCLI
 
-from bolid.callbacks.bfloat16 import emulated, quick_attention
+from bolid.tasks.precision import emulated, quick_attention
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.base import BaseTask
 

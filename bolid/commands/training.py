@@ -8,10 +8,9 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
-from bolid.callbacks.bfloat16 import quick_attention, quick_precision
+from bolid.tasks.precision import quick_precision
 from bolid.commands.named import MergesByName
 from bolid.commands.parser import OneLineErrors
 from bolid.core.errors import BolidError
@@ -74,15 +73,8 @@ class Command(LightningCLI):
         config = self.config[verb]
         check_weights(verb, config.ckpt_path, config.model.get("init_args", {}))
         config.trainer.precision = quick_precision(config.trainer.precision, config.trainer.accelerator)
-        quick_attention()
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
         self.parser.instantiate_classes(only_data)[verb].data.require(verb)
-
-    def before_fit(self) -> None:
-        """Training is counted in steps, and without a number of epochs Lightning's Rich bar counts to epoch -2."""
-        trainer: Any = self.trainer
-        bar = TQDMProgressBar(refresh_rate=trainer.log_every_n_steps)
-        trainer.callbacks[:] = [bar if isinstance(c, RichProgressBar) else c for c in trainer.callbacks]
 
 
 def check_checkpoint(path: str | None) -> None:

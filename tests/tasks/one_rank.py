@@ -11,7 +11,7 @@ from pathlib import Path
 from lightning.pytorch.strategies import DDPStrategy
 
 from bolid.callbacks.samples import SampleGrid
-from bolid.callbacks.stop import StopTogether
+from bolid.tasks.stop import StopTogether
 from bolid.core.ranks import gather
 from tests.callbacks.callback_fakes import Line, loader, trainer
 
