@@ -212,7 +212,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
         if (found := list(pictures.shape[-2:])) != (size := list(self.config.size)):
             raise BolidError(
                 f"the body encoder reads crops of height and width {size}, and was given {found}: set the data's "
-                f"reference_size to {size}; to train an encoder, data.size too"
+                f"references.size to {size}; to train an encoder, data.size too"
             )
         features = self.views(pictures, keypoints)
         if not self.training:

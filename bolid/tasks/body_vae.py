@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from bolid.core.errors import BolidError
 from bolid.core.ranks import gather
 from bolid.core.schema import TrainingBatch
+from bolid.data.specs import SplitSpec
 from bolid.evaluation.results import Report, read_metric
 from bolid.losses.contrastive import info_nce
 from bolid.losses.limbs import limb_error
@@ -43,8 +44,8 @@ class BodyVAETask(BaseTask):
         beta: Weight of the KL term once warmed up.
         beta_warmup: Steps over which β rises from zero.
         contrast: Weight of InfoNCE between the references and the held-out photo.
-        consistency: Weight of J; it needs `data.outfits: 2` and `data.other_outfits: true`. Photos of real people have
-            no such pairs: set it to 0.
+        consistency: Weight of J; it needs `data.rendered.train.outfits: 2` and
+            `data.train.second_outfit: true`. Photos of real people have no such pairs: set it to 0.
         picture_dims: Independent values in a picture (see `gaussian_nll`).
         silhouette_dims: Independent values in a silhouette, at each scale (see `mse_by_scale`); 0: none is drawn.
         trunk_dims: The same of the silhouette along the trunk, where girths are; cheap, so all samples' are drawn.
@@ -59,7 +60,7 @@ class BodyVAETask(BaseTask):
         augment: What the references look like in training; null: as they are.
         people: Folder of rendered people, whose true proportions a test's probes are told; null for photos.
         supervised: report.json of a `SupervisedBodyTask` tested on the same people, for `shape_r2_ratio`.
-        pose: Finds people and keypoints for tests, as photos of users are read (then set data.test_target to frame);
+        pose: Finds people and keypoints for tests, as photos of users are read (then set data.test.target to frame);
             null: those of the data are taken.
         exported: Folder of an encoder to test, such as `data/tiny/body_vae`; null: of the checkpoint's weights.
         kwargs: See `BaseTask`.
@@ -123,7 +124,7 @@ class BodyVAETask(BaseTask):
         if self.consistency and not self.of_data("shows_outfits", True):
             raise BolidError(
                 "consistency compares photos with the same ones in another outfit, and there are none: render people "
-                "with data.outfits: 2 and data.other_outfits: true, or set consistency: 0"
+                "with data.rendered.train.outfits: 2 and data.train.second_outfit: true, or set consistency: 0"
             )
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
@@ -215,10 +216,11 @@ class BodyVAETask(BaseTask):
             BolidError: If photos are shown whole and nobody finds the people in them.
         """
         super().on_test_start()
-        if self.pose is None and self.of_data("test_target", "person") != "person":
-            raise BolidError("nobody finds people in whole photos: set the task's pose, or data.test_target: person")
-        if len(self.of_data("test_splits", ("test", "train"))) < 2:
-            raise BolidError("probes are fitted on people of the training: set data.test_splits to [test, train]")
+        spec = self.of_data("specs", {"test": SplitSpec("person", probe=True)})["test"]
+        if self.pose is None and spec.target != "person":
+            raise BolidError("nobody finds people in whole photos: set the task's pose, or data.test.target: person")
+        if not spec.probe:
+            raise BolidError("probes are fitted on people of the training: set data.test.probe: true")
         if self.exported is not None:
             self.model = load_body_vae(str(self.exported)).to(self.device).eval()
         self.looks, self.tested = [[], []], 0

@@ -16,6 +16,7 @@ from bolid.bundle.perception import moved
 from bolid.callbacks import WriteReport
 from bolid.core import keypoints
 from bolid.core.errors import BolidError
+from bolid.data.specs import SplitSpec
 from bolid.synthetic.measures import RATIOS, read_bodies, standardise
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork
 from bolid.synthetic.readers.attributes import AttributeNetwork
@@ -222,7 +223,9 @@ def test_moving_by_nothing_changes_nothing():
 def test_people_that_the_table_does_not_know_are_refused_when_a_fit_starts(new, people):
     task = new("anthropometer")
     taught = [SimpleNamespace(identity=f"p{i}") for i in (0, 1, 2, 3)]
-    task.trainer = SimpleNamespace(datamodule=SimpleNamespace(flip=0.0, splits={"train": taught}), ckpt_path=None)
+    task.trainer = SimpleNamespace(
+        datamodule=SimpleNamespace(specs={"train": SplitSpec(flip=0.0)}, splits={"train": taught}), ckpt_path=None
+    )
     task.on_fit_start()
     assert task.bodies.keys() == read_bodies(people).keys()
     taught.append(SimpleNamespace(identity="anna"))

@@ -159,7 +159,7 @@ def test_consistency_asks_for_outfits_to_compare(task, tmp_path):
     data = LightningDataModule()
     data.shows_outfits = False
     data.train_dataloader = lambda: DataLoader([miniature.batch()], batch_size=None)
-    with pytest.raises(BolidError, match=r"data\.other_outfits: true"):
+    with pytest.raises(BolidError, match=r"data\.train\.second_outfit: true"):
         quiet_trainer(tmp_path).fit(task, datamodule=data)
     data.shows_outfits = True
     quiet_trainer(tmp_path).fit(task, datamodule=data)
@@ -242,7 +242,7 @@ def test_captions_and_pictures_of_another_size_are_refused_with_the_setting_to_c
         fit(BodyVAETask(other, task.backbone), tmp_path)
     batch = miniature.batch()
     batch.references.pictures = batch.references.pictures[..., ::2]
-    with pytest.raises(BolidError, match=r"set the data's reference_size to \[48, 32\]"):
+    with pytest.raises(BolidError, match=r"set the data's references.size to \[48, 32\]"):
         terms(task, batch)
     with pytest.raises(BolidError, match="set the model's text_dim to 16"):
         BodyVAETask(BodyVAE(text_dim=128), task.backbone)
