@@ -124,7 +124,7 @@ $(A)/body_supervised/report.json:
 	$(call probed,body_supervised)
 
 $(A)/%/report.json: | $(A)/body_supervised/report.json
-	$(call probed,$*) --model.init_args.supervised $|
+	$(call probed,$*) --model.init_args.probe.supervised $|
 
 # Every way of telling a backbone who is to be drawn, side by side. The oracle and a face branch learn by L_diff, the body
 # branch then what the oracle knows, and both go on from there by L_diff alone (plain) or with the other losses: by L_id at

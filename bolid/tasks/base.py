@@ -13,6 +13,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
 from bolid.core.errors import BolidError
+from bolid.core.paths import resolve
 
 
 class BaseTask(LightningModule, ABC):
@@ -21,8 +22,8 @@ class BaseTask(LightningModule, ABC):
     Args:
         optimizer: Of the trained parameters.
         scheduler: Of the learning rate, stepped once an optimiser step; None keeps it constant.
-        init_from: Checkpoint to take trained weights from at the start of a fit (a warm start; `--ckpt_path` resumes
-            instead), a validation, test or prediction.
+        init_from: Checkpoint, or folder that a fit exported, to take trained weights from at the start of a fit (a warm
+            start; `--ckpt_path` resumes instead), a validation, test or prediction.
         seed: Of the noise, timesteps and drops, which depend only on it, the step and the rank.
     """
 
@@ -100,11 +101,23 @@ class BaseTask(LightningModule, ABC):
 
     def warm_start(self) -> None:
         """Takes weights from `init_from`, unless a checkpoint was loaded or an earlier verb left weights here."""
-        if self.init_from is not None and not self.started and self.trainer.ckpt_path is None:
+        if self.init_from is None or self.started or self.trainer.ckpt_path is not None:
+            pass
+        elif resolve(self.init_from).is_dir():
+            self.load_exported(self.init_from)
+        else:
             state = read_checkpoint(self.init_from, "init_from")["state_dict"]
             self._check(state, str(self.init_from))
             self.load_state_dict(self.warmed(state), strict=False)
         self.started = True
+
+    def load_exported(self, folder: Path) -> None:
+        """Takes the weights that `export` wrote into a folder.
+
+        Raises:
+            BolidError: If this task starts from checkpoints alone, or the folder holds something else.
+        """
+        raise BolidError(f"init_from: {folder} is a folder, and {type(self).__name__} starts from a .ckpt file")
 
     def warmed(self, state: dict[str, Any]) -> dict[str, Any]:
         """What a warm start takes of a checkpoint's weights: all as they are."""

@@ -17,7 +17,7 @@ from bolid.core.errors import BolidError
 from bolid.core.ranks import gather
 from bolid.core.schema import TrainingBatch
 from bolid.evaluation.results import Report, SheetRow
-from bolid.metrics.base import ImageMetric
+from bolid.metrics.base import Description, ImageMetric
 from bolid.metrics.interval import PersonScores, bounds, gap_closed, intervals, with_bounds
 from bolid.models.attention import install_branches
 from bolid.models.backbones import Backbone
@@ -26,6 +26,7 @@ from bolid.tasks.base import BaseTask
 
 GRID_PHOTOS = 4
 SHAPE_ERROR = "body_shape_error"
+GAP = {"body_gap_closed": Description("share of body shape's error from text only, 0, to the floor, 1", "higher")}
 SHEET_PEOPLE = 64  # kept for the picture sheet: a test of thousands would not fit into memory
 
 
@@ -231,7 +232,8 @@ class DrawingTask(BaseTask):
             for key, found in metric.other_intervals().items():
                 values |= bounds(f"{key}/{name}", found)
         pictures = self.trainer.strategy.reduce(torch.tensor(self.drawn, device=self.device), reduce_op="sum")
-        return Report(metrics=values, pictures=int(pictures), seed=self.seed, rows=list(self.sheet.values()))
+        described = {key: v for _, metric in measured for key, v in metric.describes.items()} | GAP
+        return Report(values, int(pictures), self.seed, list(self.sheet.values()), descriptions=described)
 
     @torch.no_grad()
     def sample_grid(self) -> list[SheetRow]:
