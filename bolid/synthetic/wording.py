@@ -76,7 +76,7 @@ _CLOTHES = re.compile(rf"(?:wearing|dressed in|in) an? ({_COLOUR}) [\w -]+?(?: a
 
 
 def attributes(caption: str) -> dict[str, str]:
-    """What a caption says of `ATTRIBUTES` and, in `BUILDS`, of the build; what it leaves open or words otherwise is absent.
+    """What a caption says of `ATTRIBUTES` and, in `BUILDS`, of the build; what it leaves open or words anew is absent.
 
     The colour of trousers, skirts and shorts is `trousers`; it is absent too where the frame ends above them.
     """

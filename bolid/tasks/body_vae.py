@@ -66,6 +66,19 @@ class BodyVAETask(BaseTask):
         self.loss, self.decoding = loss or BodyVAELoss(), decoding or Decoding()
         self.tested = EncoderTest(probe or ProbeSpec(), seed)
 
+    def on_fit_start(self) -> None:
+        """Refuses a term that the data do not feed.
+
+        Raises:
+            BolidError: If no sample shows another outfit.
+        """
+        super().on_fit_start()
+        if self.loss.consistency and not self.of_data("shows_outfits", True):
+            raise BolidError(
+                "consistency compares photos with the same ones in another outfit, and there are none: render people "
+                "with data.outfits: 2 and data.other_outfits: true, or set consistency: 0"
+            )
+
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
         generator = self.step_generator()
@@ -134,9 +147,7 @@ class BodyVAETask(BaseTask):
         """
         super().on_test_start()
         if self.tested.spec.pose is None and self.of_data("test_target", "person") != "person":
-            raise BolidError(
-                "nothing finds people in whole photos: set model.probe.pose, or data.test.target: person"
-            )
+            raise BolidError("nothing finds people in whole photos: set model.probe.pose, or data.test.target: person")
         self.tested.reset()
 
     def test_step(self, batch: TrainingBatch, batch_idx: int, dataloader_idx: int = 0) -> None:

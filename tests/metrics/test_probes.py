@@ -155,8 +155,8 @@ def test_people_with_few_photos_are_not_looked_for_and_all_else_is_measured():
     few = part(test, [k for k, name in enumerate(test.names) if name.endswith(("_0.png", "_1.png"))])
     found, said = notes(looks(0, 30, "person"), few)
     assert said == (
-        "`retrieval_top1_4view`, `retrieval_top1_1view` left out: 0 of the people tested have more than 4 photos, and it "
-        "takes two."
+        "`retrieval_top1_4view`, `retrieval_top1_1view` left out: 0 of the people tested have more than 4 photos, and "
+        "it takes two."
     )
     assert found["varying_dims"] == 3
     assert {"shape_r2", "clothes_leak", "pose_leak", "prior_gain_nats", "prior_build_corr"} <= found.keys()
