@@ -10,12 +10,12 @@ from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
-from bolid.tasks.precision import quick_precision
 from bolid.commands.named import MergesByName
 from bolid.commands.parser import OneLineErrors
 from bolid.core.errors import BolidError
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.base import BaseTask, read_checkpoint
+from bolid.tasks.precision import quick_precision
 
 
 class Parser(MergesByName, OneLineErrors, LightningArgumentParser):
