@@ -64,9 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def interrupted(end: BaseException) -> int | None:
     """The exit status that a shell gives a process ended by Ctrl-C or SIGTERM; None of an end for other reasons."""
-    if isinstance(end, KeyboardInterrupt) or isinstance(
-        end.__context__, KeyboardInterrupt
-    ):  # Lightning turns it into 1
+    if KeyboardInterrupt in (type(end), type(end.__context__)):  # of which Lightning makes an exit with status 1
         return 128 + signal.SIGINT
     if type(end).__name__ == "SIGTERMException":  # Lightning's, without a status where it raises it itself
         return 128 + signal.SIGTERM if end.code is None else end.code  # type: ignore[attr-defined]
