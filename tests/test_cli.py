@@ -1,6 +1,7 @@
 """The verbs as a user meets them: help, errors of one line, every shipped configuration."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -204,10 +205,8 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
     assert (status, "set the task's pose, or data.test.target: person" in err) == (1, True)
     encoder = left / "body_vae"
     words = ["--config", ADAPTER, *small(photos), "--trainer.fast_dev_run", "true"]
-    words += [
-        "--model.init_args.branches",
-        f'[{{"class_path": "bolid.conditions.BodyCondition", "init_args": {{"encoder": "{encoder}"}}}}]',
-    ]
+    words += ["--model.init_args.conditions.face", "null"]
+    words += ["--model.init_args.conditions.body.init_args.encoder", encoder]
     assert run("fit", *words)[0] == 0
 
 
@@ -255,6 +254,30 @@ def test_a_run_without_a_logger_leaves_out_what_needs_one_and_says_so(run, photo
         assert run("fit", *words, "--trainer.limit_val_batches", 0)[0] == 0
     assert "LearningRate: left out, since there is no logger (trainer.logger)" in caplog.messages
     assert (tmp_path / "adapter/adapter.json").is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_fit_that_is_ended_loses_nothing(run, photos, tmp_path, number):
+    words = ["fit", "--config", ADAPTER, *small(photos), "--trainer.max_steps", 3, "--trainer.val_check_interval", 2]
+    killer = ["--callbacks.kill", "tests.killer.KillAt", "--callbacks.kill.step", 1, "--callbacks.kill.number"]
+    last = tmp_path / "runs/adapter/x/checkpoints/last.ckpt"
+    assert run(*words, *killer, int(number))[0] == 128 + number
+    assert torch.load(last, weights_only=True)["global_step"] == 2  # the step in hand was finished
+    assert run(*words, "--ckpt_path", last)[0] == 0
+    whole = last.rename(tmp_path / "parts.ckpt")
+    assert run(*words)[0] == 0
+    parts, whole = (torch.load(path, weights_only=True) for path in (whole, last))
+    for part in ("state_dict", "ema", "optimizer_states", "lr_schedulers"):
+        torch.testing.assert_close(parts[part], whole[part], rtol=0, atol=0)
+
+
+def test_ctrl_c_is_no_traceback(run, monkeypatch):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bolid.cli.call", pressed)
+    status, _, err = run("identity", "list")
+    assert (status, err) == (130, "")
 
 
 def test_your_own_photos_keep_the_size_of_the_backbone_in_either_order(run, capsys):

@@ -1,7 +1,6 @@
 """What trains the bundle: a short fit moves it, and what it exports is what users' classes load."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from bolid.bundle.pose import PoseTask
 from bolid.bundle.text_to_image import TextToImageTask
 from bolid.core.errors import BolidError
 from bolid.core.pictures import to_uint8
-from bolid.data.specs import SplitSpec
 from bolid.models.backbones import StableDiffusion
 from bolid.vision.clip import ClipModel
 from bolid.vision.face import TEMPLATE, FaceEmbedder
@@ -199,15 +197,6 @@ def test_the_exported_stable_diffusion_is_the_trained_one_and_stock_diffusers_dr
     stock = StableDiffusionPipeline.from_pretrained(tmp_path / "sd", dtype=torch.float32, local_files_only=True)
     drawn = stock(b.captions[0], num_inference_steps=1, height=48, width=32, output_type="pt").images
     assert drawn.shape == (1, 3, *miniature.SIZE)
-
-
-def test_mirrored_photos_are_refused_where_each_is_encoded_once(new, tmp_path):
-    task = new("text_to_image")
-    task.trainer = SimpleNamespace(datamodule=SimpleNamespace(specs={"train": SplitSpec(flip=0.5)}), ckpt_path=None)
-    with pytest.raises(BolidError, match=r"set data\.train\.flip to 0"):
-        task.on_fit_start()
-    task.trainer.datamodule.specs["train"] = SplitSpec(flip=0.0)
-    task.on_fit_start()
 
 
 def test_each_photo_is_encoded_once(new, monkeypatch):

@@ -86,7 +86,7 @@ def test_an_earlier_export_is_scored_in_place_of_the_tasks_weights(tmp_path):
     other = AutoencoderTask((8, 8))
     report = outcome(other, batches, tmp_path)
     other.export(tmp_path / "vae")
-    assert outcome(AutoencoderTask((8, 8), exported=tmp_path / "vae"), batches, tmp_path) == pytest.approx(report)
+    assert outcome(AutoencoderTask((8, 8), init_from=tmp_path / "vae"), batches, tmp_path) == pytest.approx(report)
     assert outcome(AutoencoderTask((8, 8)), batches, tmp_path)["psnr"] != pytest.approx(report["psnr"])
 
 
