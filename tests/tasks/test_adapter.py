@@ -5,17 +5,18 @@ from zlib import crc32
 
 import pytest
 import torch
+from bolid.losses.picture import PictureLoss, PixelLoss
+from bolid.tasks.drawing import Column
 from lightning import LightningDataModule
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
+from bolid.data.specs import SplitSpec
 from bolid.losses.alignment import AlignmentLoss
 from bolid.losses.diffusion import noised
-from bolid.losses.picture import PictureLoss, PixelLoss
 from bolid.losses.x_gen import FewStep, OneStep
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks import AdapterTask
-from bolid.tasks.drawing import Column
 from tests import miniature
 from tests.commands.quiet import quiet_trainer as trainer
 from tests.tasks.adapters import COLUMNS, batches, task
@@ -85,7 +86,7 @@ def test_opposites_share_noise_timestep_and_drops_in_training_only(folders, monk
     t = task(folders, text_dropout=0.5)
     b = miniature.batch(32)
     b.pictures = b.pictures[:1].expand_as(b.pictures)  # so that what is noised differs by the noise alone
-    monkeypatch.setattr(t, "of_data", lambda name, default: True if name == "opposites" else default)
+    monkeypatch.setattr(t, "of_data", lambda name, default: 2 if name == "group_size" else default)
     seen = {}
     monkeypatch.setattr(
         t.backbone, "predict",
@@ -112,8 +113,8 @@ def test_photos_encoded_once_teach_the_same(folders, monkeypatch):
 
 def test_mirrored_photos_are_refused_where_each_is_encoded_once(folders, tmp_path):
     data = LightningDataModule.from_datasets(batches(1).dataset, batch_size=None)
-    data.flip = 0.5
-    with pytest.raises(BolidError, match=r"set data\.flip to 0"):
+    data.specs = {"train": SplitSpec(flip=0.5)}
+    with pytest.raises(BolidError, match=r"set data\.train\.flip to 0"):
         trainer(tmp_path).fit(task(folders, encode_once=True), data)
 
 

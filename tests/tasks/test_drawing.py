@@ -7,6 +7,7 @@ from zlib import crc32
 
 import pytest
 import torch
+from bolid.tasks.drawing import Column, Sampling, body_gaps, comparisons, other_people
 from diffusers import AutoencoderKL, UniPCMultistepScheduler
 from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
@@ -22,7 +23,6 @@ from bolid.models.backbones import StableDiffusion
 from bolid.models.body_prior import fit_body_prior
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.adapter import AdapterTask
-from bolid.tasks.drawing import Column, Sampling, body_gaps, comparisons, other_people
 from tests import miniature
 from tests.commands.quiet import quiet_trainer as trainer
 from tests.tasks.adapters import COLUMNS, batches, task
