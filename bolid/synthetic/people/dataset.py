@@ -253,7 +253,7 @@ def _compare(job: Job, file: Path, wanted: dict) -> None:
 
 
 def write_tables(folder: Path) -> None:
-    """Writes the manifest (a row per photo) and `people.parquet` (a row per identity) from the finished rows.
+    """Writes `people.parquet` (a row per identity) and the manifest (a row per photo) from the finished rows.
 
     Face embeddings that were added to the manifest since stay, where the photo is still the same.
     """
@@ -261,15 +261,18 @@ def write_tables(folder: Path) -> None:
     from pyarrow import parquet
 
     from bolid.data.manifest import write_manifest
+    from bolid.synthetic.known import with_known
+    from bolid.synthetic.measures import PEOPLE, read_bodies
 
     finished = [json.loads(file.read_text()) for file in sorted((folder / ROWS).glob("*/p*.json"))]
     labels = _labels(folder)
     records = [_record(row, person["job"]["renderer"]) for person in finished for row in person["rows"]]
-    write_manifest(folder, [replace(r, **labels.get((r.file_name, r.sha256), {})) for r in records])
     people = {person["person"]["identity"]: person["person"] for person in finished}
     buffer = pyarrow.BufferOutputStream()
     parquet.write_table(pyarrow.Table.from_pylist(list(people.values())), buffer)
-    write_bytes(folder / "people.parquet", buffer.getvalue().to_pybytes())
+    write_bytes(folder / PEOPLE, buffer.getvalue().to_pybytes())
+    known = with_known(records, read_bodies(folder))
+    write_manifest(folder, [replace(r, **labels.get((r.file_name, r.sha256), {})) for r in known])
 
 
 def _labels(folder: Path) -> dict[tuple[str, str], dict]:
