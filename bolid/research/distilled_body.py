@@ -15,7 +15,7 @@ from bolid.core.schema import TrainingBatch
 from bolid.models.backbones import Backbone
 from bolid.research.true_body import TrueBodyCondition
 from bolid.tasks.adapter import AdapterTask
-from bolid.tasks.base import read_checkpoint
+from bolid.tasks.checkpoints import read_checkpoint
 
 PROJECTORS = "backbone.unet.encoder_hid_proj.image_projection_layers."
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
 from bolid.core.errors import BolidError
+from bolid.tasks.checkpoints import read_checkpoint
 from bolid.tasks.run import prepare_run
 
 
@@ -88,6 +88,23 @@ class BaseTask(LightningModule, ABC):
         """Refuses a checkpoint that lacks a trained weight, which non-strict loading would pass over in silence."""
         self._check(checkpoint["state_dict"], "the checkpoint")
 
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, **settings: Any) -> Self:  # type: ignore[override]
+        """A task with the weights of a checkpoint.
+
+        Args:
+            checkpoint_path: That a fit of such a task wrote.
+            settings: All that the class wants to be made of; a checkpoint holds none.
+
+        Raises:
+            BolidError: If it is no such checkpoint.
+        """
+        task, state = cls(**settings), read_checkpoint(Path(checkpoint_path), "checkpoint_path")["state_dict"]
+        task._check(state, str(checkpoint_path))
+        task.load_state_dict(state, strict=False)
+        task.started = True
+        return task
+
     def on_fit_start(self) -> None:
         """Only now, as at the start of the other verbs, is it known whether a checkpoint was loaded."""
         self.warm_start()
@@ -128,24 +145,3 @@ class BaseTask(LightningModule, ABC):
     @abstractmethod
     def export(self, folder: Path) -> None:
         """Writes what inference needs into `folder` (the `Export` callback asks for it when a fit ends)."""
-
-
-def read_checkpoint(path: Path, setting: str) -> dict[str, Any]:
-    """What a fit saved, its tensors mapped and not read; nothing is unpickled.
-
-    Args:
-        path: Of the checkpoint.
-        setting: What the path was given by, for the error.
-
-    Raises:
-        BolidError: If there is no such file, or it is no checkpoint.
-    """
-    if not path.is_file():
-        raise BolidError(f"{setting}: no checkpoint at {path}; give a .ckpt file that `bolid fit` wrote")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        if "state_dict" not in checkpoint:
-            raise KeyError("state_dict")
-    except (UnpicklingError, RuntimeError, LookupError, TypeError, EOFError) as error:
-        raise BolidError(f"{setting}: {path} is no checkpoint that `bolid fit` wrote") from error
-    return checkpoint
