@@ -88,17 +88,15 @@ def check_weights(verb: str, checkpoint: str | None, task: Mapping[str, Any]) ->
     Args:
         verb: What is to be run.
         checkpoint: To load, if any.
-        task: The task's settings. It may start from a checkpoint of its own; a test may measure an exported network, or
-            a base model alone.
+        task: The task's settings. It may start from weights of its own; a test may measure a base model alone.
 
     Raises:
         BolidError: if there is none.
     """
-    exported = verb == "test" and task.get("exported")
-    alone = verb == "test" and task.get("branches") == []
-    if verb != "fit" and not (checkpoint or task.get("init_from") or exported or alone):
-        other = "`init_from`, or `exported`, the folder of a network" if "exported" in task else "`init_from`"
+    conditions = task.get("conditions")
+    alone = verb == "test" and conditions is not None and not any(conditions.values())
+    if verb != "fit" and not (checkpoint or task.get("init_from") or alone):
         raise BolidError(
             f"{verb}: which weights? Give `--ckpt_path runs/.../checkpoints/last.ckpt`, a checkpoint that `bolid fit` "
-            f"wrote, or the task's setting {other}"
+            "wrote, or the task's setting `init_from`"
         )

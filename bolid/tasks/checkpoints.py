@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from bolid.core.errors import BolidError
 
-FORMAT, VERSION = "bolid_format", 1  # one without it is of version 1, too
+FORMAT, VERSION = "bolid_format", 2  # those of version 1 have no such entry, and the same weights
 OF_FITS = ("pytorch-lightning_version", "global_step", "epoch", "loops", "optimizer_states")
 SETTINGS = ("hyper_parameters", "datamodule_hyper_parameters")
 BROKEN = (UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, EOFError, OSError)
@@ -41,7 +41,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(part, "wb") as file:
-                torch.save({**checkpoint, FORMAT: VERSION}, file)
+                torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
@@ -76,10 +76,19 @@ def read_checkpoint(path: Path, setting: str, mapped: bool = True) -> dict[str, 
         raise Damaged(f"{setting}: {path} {what}") from error
     if not isinstance(found, dict) or not isinstance(found.get("state_dict"), Mapping):
         raise Damaged(f"{setting}: {path} is no checkpoint that `bolid fit` wrote")
-    if (version := found.get(FORMAT, VERSION)) != VERSION:
-        raise BolidError(f"{setting}: {path} is of format {version!r}, which this version of BoLID does not know; "
-                         f"it reads format {VERSION}")  # fmt: skip
+    check_format(found, f"{setting}: {path}")
     return {key: value for key, value in found.items() if key not in SETTINGS}
+
+
+def check_format(checkpoint: Mapping[str, Any], where: str) -> None:
+    """Refuses a checkpoint of a later format.
+
+    Raises:
+        BolidError: If it is one.
+    """
+    found = checkpoint.get(FORMAT, 1)
+    if not isinstance(found, int) or not 1 <= found <= VERSION:
+        raise BolidError(f"{where} has format {found!r}, and this BoLID reads 1 to {VERSION}: update BoLID")
 
 
 def find_checkpoint(path: Path, setting: str) -> Path:
