@@ -133,7 +133,12 @@ def test_fit_then_test_leave_checkpoint_adapter_report_and_sheet(run, photos, tm
     saved = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
     assert saved
     assert all("_ip." in name or "encoder_hid_proj" in name for name in saved)
-    assert {f.name for f in (folder / "adapter").iterdir()} == {"adapter.json", "face.safetensors", "body.safetensors"}
+    assert {f.name for f in (folder / "adapter").iterdir()} == {
+        "adapter.json",
+        "face.safetensors",
+        "body.safetensors",
+        "body_encoder",
+    }
     assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_steps"] == 2
     assert list((folder / "samples").glob("*.png"))
     assert run("test", *words, "--ckpt_path", folder / "checkpoints/last.ckpt")[0] == 0

@@ -30,6 +30,7 @@ from bolid.models.attention import install_conditions
 from bolid.models.backbones import Backbone
 from bolid.models.noise import min_snr_weight, noised, regression_target, uniform
 from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.pipelines.trained_on import TrainedOn
 from bolid.tasks.base import BaseTask
 from bolid.tasks.coverage import check_coverage, coverage, report_coverage
 from bolid.tasks.diffusion import AS_PUBLISHED, DiffusionSpec, Inputs
@@ -81,6 +82,7 @@ class AdapterTask(BaseTask):
             )
         install_conditions(backbone.unet, [c.projector(backbone.text_dim) for c in self.conditions.values()])
         self.diffusion, self.latents = diffusion, OncePerPhoto() if diffusion.cache_latents else None
+        self.trained_on: TrainedOn | None = None
         self.evaluator, self.first = Evaluator(evaluation, self.pipeline, seed), FirstPhotos()
 
     def _check_losses(self) -> None:
@@ -112,10 +114,13 @@ class AdapterTask(BaseTask):
 
     def load_exported(self, folder: Path) -> None:
         """See `BaseTask.load_exported`."""
-        self.pipeline.load_weights(folder)
+        self.trained_on = self.pipeline.load_weights(folder)
 
     def on_train_start(self) -> None:
         """Refuses a fit in which a loss or a condition would be zero in nearly every sample."""
+        data = self.trainer.datamodule
+        if isinstance(data, IdentityDataModule):
+            self.trained_on = TrainedOn.of({r.identity for r in data.splits["train"]}, self.trained_on)
         loader = self.trainer.train_dataloader
         if isinstance(loader, DataLoader):
             parts: dict[str, Callable[[TrainingBatch], Tensor]] = {}
@@ -267,8 +272,8 @@ class AdapterTask(BaseTask):
         return self.evaluator.rows(batch)
 
     def export(self, folder: Path) -> None:
-        """Writes one safetensors file per condition and the card that `BoLIDPipeline.from_pretrained` reads."""
-        self.pipeline.save_pretrained(folder)
+        """Writes the complete adapter that `BoLIDPipeline.from_pretrained` reads, and whom it was trained on."""
+        self.pipeline.save_pretrained(folder, self.trained_on)
 
 
 def samples_of(loaders: Any) -> Sequence[TrainingBatch]:
