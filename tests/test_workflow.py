@@ -39,7 +39,7 @@ def test_the_table_fits_each_run_before_what_starts_from_it_and_gathers_all(tmp_
 
 def test_losses_are_fitted_from_the_distilled_branch_and_compared(tmp_path):
     commands = planned(tmp_path, "--", "losses")
-    losses = ["diffusion", "id", "id_17", "shape", "opposites", "clip", "prompt", "alignment"]
+    losses = ["diffusion", "id", "id_17", "shape", "paired_shape", "clip", "prompt", "alignment"]
     runs = [re.search(r"version (\w+)", c)[1] for c in commands if c.startswith("bolid fit ")]
     assert runs[:2] == ["oracle", "distilled"]
     assert sorted(runs[2:]) == sorted(f"loss_{loss}" for loss in losses)
@@ -69,7 +69,7 @@ def test_the_ablation_measures_the_ceiling_first_and_takes_other_steps(tmp_path)
     assert {re.search(r"version (\w+)", c)[1] for c in commands[:-1]} == choices
     assert all("body_supervised" in command for command in commands[:2])
     assert all("--trainer.max_steps 1500" in command for command in commands[:-1])
-    ceiling = "--model.init_args.supervised runs/body_ablation_1500/body_supervised/report.json"
+    ceiling = "--model.init_args.probe.supervised runs/body_ablation_1500/body_supervised/report.json"
     assert sum(ceiling in command for command in commands) == len(choices) - 1
     assert commands[-1].startswith("bolid compare --runs runs/body_ablation_1500/")
 
