@@ -19,7 +19,7 @@ class ImageCondition(Condition):
     Args:
         clip: The open_clip model, by the names that `ClipModel` takes.
         pretrained: See `ClipModel`.
-        size: Height and width of the crops that photos are read at; what the data's `reference_size` was.
+        size: Height and width of the crops that photos are read at; what the data's `references.size` was.
         num_tokens: See `Condition`, as the rest.
 
     Raises:

@@ -134,7 +134,9 @@ class Evaluator(nn.Module):
                 for key, interval in metric.other_intervals().items():
                     other |= bounds(f"{key}/{name}", interval)
         values |= intervals(people, comparisons(self.methods)) | body_gaps(people, self.methods) | other
-        described = {key: text for m in self.scores.values() for metric in m.values() for key, text in metric.describes.items()}
+        described = {
+            key: text for m in self.scores.values() for metric in m.values() for key, text in metric.describes.items()
+        }
         return Report(
             metrics=values,
             pictures=sum(gather(self.images)),

@@ -149,7 +149,9 @@ class FewStep(Estimator):
         away = [e[rows] if self.negative_body else torch.zeros_like(e[rows]) for e in state.opposites]
         guided, learns = self.guidance_scale > 1, any(bool(e.any()) for e in away)
         if guided:
-            nothing = text.where(torch.zeros(len(rows), dtype=torch.bool, device=rows.device), backbone.encode_nothing())
+            nothing = text.where(
+                torch.zeros(len(rows), dtype=torch.bool, device=rows.device), backbone.encode_nothing()
+            )
         latents = self._noise(state, generator)[rows]
         for number, timestep in enumerate(scheduler.timesteps):
             with torch.set_grad_enabled(torch.is_grad_enabled() and number >= self.steps - self.grad_steps):
@@ -164,9 +166,7 @@ class FewStep(Estimator):
     def _noise(self, state: Denoising, generator: torch.Generator) -> Tensor:
         """(B, C, h, w), one for each group."""
         shape, device = state.noisy.shape[1:], state.noisy.device
-        return one_per_group(
-            lambda count: torch.randn(count, *shape, generator=generator, device=device), state.groups
-        )
+        return one_per_group(lambda count: torch.randn(count, *shape, generator=generator, device=device), state.groups)
 
 
 def check_positive(**settings: int | None) -> None:

@@ -28,9 +28,7 @@ class Adapter(Method):
 
     def __init__(self, conditions: list[str], scale: float = 1.0, negative_body: bool = False):
         if not conditions or len(set(conditions)) < len(conditions):
-            raise BolidError(
-                f"Adapter: conditions={conditions} must name at least one, each once; TextOnly takes none"
-            )
+            raise BolidError(f"Adapter: conditions={conditions} must name at least one, each once; TextOnly takes none")
         self.conditions, self.scale, self.negative_body = list(conditions), scale, negative_body
 
     @property

@@ -76,7 +76,9 @@ class AdapterTask(BaseTask):
         self._check_losses()
         self.dropouts = [diffusion.text_dropout, diffusion.all_dropout, *(c.dropout for c in self.conditions.values())]
         if min(self.dropouts) < 0 or sum(self.dropouts) > 1:
-            raise BolidError(f"dropouts of captions and conditions are exclusive shares, and add up to at most 1: {self.dropouts}")
+            raise BolidError(
+                f"dropouts of captions and conditions are exclusive shares, and add up to at most 1: {self.dropouts}"
+            )
         install_conditions(backbone.unet, [c.projector(backbone.text_dim) for c in self.conditions.values()])
         self.diffusion, self.latents = diffusion, OncePerPhoto() if diffusion.cache_latents else None
         self.evaluator, self.first = Evaluator(evaluation, self.pipeline, seed), FirstPhotos()

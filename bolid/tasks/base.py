@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch.optim.lr_scheduler import LRScheduler
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
+from bolid.tasks.run import prepare_run
 
 FORMAT = 2  # of checkpoints, under `bolid_format`; those of format 1 have no such entry, and the same weights
 LENGTH = ("total_steps", "_schedule_phases")  # what a schedule's state says of its length
@@ -49,6 +50,11 @@ class BaseTask(LightningModule, ABC):
         self.optimizer, self.scheduler, self.init_from, self.seed = optimizer, scheduler, init_from, seed
         self.started = False
         self.strict_loading = False  # checkpoints hold only what was trained
+
+    def configure_callbacks(self) -> list[Callback]:
+        """None of its own; Lightning asks before anything else happens in a run."""
+        prepare_run(self.trainer)
+        return []
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimiser over what requires a gradient, the schedule by step."""

@@ -50,7 +50,7 @@ def test_opposites_share_noise_timestep_and_drops_in_training_only(new, monkeypa
     task = new("text_to_image", text_dropout=0.5)
     b = miniature.batch(32)
     b.file_names = ["the same photo"] * 32  # so that what is noised differs by the noise alone
-    monkeypatch.setattr(task, "of_data", lambda name, default: True if name == "opposites" else default)
+    monkeypatch.setattr(task, "of_data", lambda name, default: 2 if name == "group_size" else default)
     seen = {}
     monkeypatch.setattr(
         task.backbone, "encode_prompt", lambda captions: seen.update(dropped=torch.tensor([not c for c in captions]))

@@ -34,9 +34,7 @@ def denoising(backbone, timesteps, complete=None, scorable=None):
     scorable = torch.tensor(scorable or [1] * len(timesteps))
     opposites = [torch.flip(e, [0]) for e in embeds]  # another person, for want of an opposite
     times = torch.tensor(timesteps)
-    return Denoising(
-        noisy, times, predicted, scorable, complete, text, embeds, opposites, batch.time_ids, batch.groups
-    )
+    return Denoising(noisy, times, predicted, scorable, complete, text, embeds, opposites, batch.time_ids, batch.groups)
 
 
 def test_one_step_takes_complete_samples_with_little_noise(pipe):

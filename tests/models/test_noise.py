@@ -50,7 +50,9 @@ def test_noise_depends_only_on_the_generator_and_covers_all_timesteps():
 
 def test_a_batch_has_a_timestep_of_every_part():
     s, latents = scheduler("epsilon"), torch.zeros(8, 1, 1, 1)
-    drawn = [noised(s, latents, torch.arange(len(latents)), torch.Generator().manual_seed(seed))[2] for seed in range(200)]
+    drawn = [
+        noised(s, latents, torch.arange(len(latents)), torch.Generator().manual_seed(seed))[2] for seed in range(200)
+    ]
     assert all(sorted((timesteps // 125).tolist()) == list(range(8)) for timesteps in drawn)
     first = torch.stack(drawn)[:, 0].float()  # of one sample: uniform over all of them
     assert first.mean().item() == pytest.approx(499.5, abs=4 * 288.7 / 200**0.5)
@@ -59,7 +61,10 @@ def test_a_batch_has_a_timestep_of_every_part():
 
 def test_a_shift_moves_timesteps_towards_noise():
     s, latents = scheduler("epsilon"), torch.zeros(1024, 1, 1, 1)
-    plain, shifted = (noised(s, latents, torch.arange(len(latents)), torch.Generator().manual_seed(0), shift)[2] for shift in (1.0, 3.0))
+    plain, shifted = (
+        noised(s, latents, torch.arange(len(latents)), torch.Generator().manual_seed(0), shift)[2]
+        for shift in (1.0, 3.0)
+    )
     share = (plain + 0.5) / 1000
     torch.testing.assert_close(shifted.float(), 1000 * 3 * share / (1 + 2 * share), atol=3.0, rtol=0)
     assert shifted.max() == 999
@@ -88,7 +93,9 @@ def test_the_ids_of_groups_do_not_matter():
 def test_noise_offset_moves_whole_channels():
     def noise(offset):
         groups = torch.arange(400)
-        return noised(DDPMScheduler(), torch.zeros(400, 4, 6, 6), groups, torch.Generator().manual_seed(0), offset=offset)[1]
+        return noised(
+            DDPMScheduler(), torch.zeros(400, 4, 6, 6), groups, torch.Generator().manual_seed(0), offset=offset
+        )[1]
 
     assert noise(0.0).mean((2, 3)).std() == pytest.approx(1 / 6, rel=0.1)
     assert noise(0.5).mean((2, 3)).std() == pytest.approx((1 / 36 + 0.25) ** 0.5, rel=0.1)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision
-from bolid.synthetic.wording import FRAMING, attributes
+from bolid.metrics.base import Description, ImageMetric, full_precision
+from bolid.synthetic.wording import FRAMING
 from bolid.vision.base import Frozen
 
 
@@ -23,6 +23,7 @@ class RoundTripPSNR(ImageMetric):
         autoencoder: A diffusers `AutoencoderKL`.
     """
 
+    describes = {"psnr": Description("on the person's pixels", "higher", "dB")}
     higher_is_better = True
     error: Tensor  # sums: of all photos, then of those of each framing that their captions name
     values: Tensor
@@ -40,7 +41,7 @@ class RoundTripPSNR(ImageMetric):
         person = torch.where(batch.silhouette_known[:, None, None, None], batch.silhouettes, 1.0)  # (B, 1, H, W)
         error = ((drawn - pictures).square() * person).double().sum((1, 2, 3))
         values = 3 * person.double().sum((1, 2, 3))
-        for rows, chosen in enumerate(self._parts(batch.full_captions)):
+        for rows, chosen in enumerate(self._parts(batch.full_asked)):
             self.error[rows] += error[chosen].sum()
             self.values[rows] += values[chosen].sum()
 
@@ -51,11 +52,11 @@ class RoundTripPSNR(ImageMetric):
         return {name: value.float() for name, value in zip(names, psnr, strict=True)}
 
     @staticmethod
-    def _parts(captions: list[str]) -> list[list[int]]:
+    def _parts(asked: list[dict[str, str]]) -> list[list[int]]:
         """Indices of the photos of each sum."""
-        framings = [attributes(caption).get("framing") for caption in captions]
+        framings = [attributes.get("framing") for attributes in asked]
         parts = [[i for i, framing in enumerate(framings) if framing == name] for name in FRAMING]
-        return [list(range(len(captions))), *parts]
+        return [list(range(len(asked))), *parts]
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from bolid.bundle.metrics.retrieval import CaptionRetrieval, different
 from bolid.core.boxes import silhouette_boxes
 from bolid.core.errors import BolidError
 from bolid.metrics.base import numbered
+from bolid.synthetic.wording import attributes
 from bolid.vision.yolo import import_ultralytics
 from tests.metrics.metric_fakes import make_batch
 
@@ -39,7 +40,7 @@ def test_psnr_is_torchmetrics_on_the_persons_pixels():
     pictures, batch = torch.rand(4, 3, 8, 6, generator=g), make_batch(torch.zeros(4, 3, 8, 6))
     batch.silhouettes = (torch.rand(4, 1, 8, 6, generator=g) > 0.5).float()
     batch.silhouette_known[:3] = True
-    batch.full_captions = [f"a photo of a woman, {framing}" for framing in FRAMINGS]
+    batch.full_asked = [attributes(framing) for framing in FRAMINGS]
     metric = RoundTripPSNR(Blur())
     for part in (slice(0, 1), slice(1, 4)):
         metric.update(pictures[part], batch[part])
