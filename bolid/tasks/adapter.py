@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -17,7 +18,6 @@ from bolid.conditions import Condition
 from bolid.core.errors import BolidError
 from bolid.core.names import named
 from bolid.core.schema import TrainingBatch
-from bolid.data.datamodule import IdentityDataModule
 from bolid.evaluation.evaluator import Evaluator
 from bolid.evaluation.grid import FirstPhotos
 from bolid.evaluation.protocol import TEXT_ALONE, Evaluation
@@ -87,12 +87,14 @@ class AdapterTask(BaseTask):
         for name, loss in self.losses.items():
             if name in RESERVED:
                 raise BolidError(f"losses: {name!r} is the name of another number in the logs; choose another one")
-            if isinstance(loss, ImageLoss) and self.x_gen is None:
+            if not isinstance(loss, ImageLoss):
+                continue
+            if self.x_gen is None:
                 raise BolidError(f"losses.{name} looks at images: set x_gen to OneStep or FewStep")
-            if isinstance(loss, ImageLoss) and loss.needs_pose and not self.x_gen.shares_pose:
+            if loss.needs_pose and not self.x_gen.shares_pose:
                 raise BolidError(
-                    f"losses.{name} compares with the photo, and {type(self.x_gen).__name__} generates other poses: set "
-                    "x_gen to OneStep"
+                    f"losses.{name} compares with the photo, and {type(self.x_gen).__name__} generates other poses: "
+                    "set x_gen to OneStep"
                 )
 
     @property
@@ -102,12 +104,11 @@ class AdapterTask(BaseTask):
 
     def warm_start(self) -> None:
         """See `BaseTask.warm_start`; only the photos' manifest says what embedded their faces."""
-        data = self.trainer.datamodule
-        if isinstance(data, IdentityDataModule):
-            for condition in self.conditions.values():
-                if condition.reads_faces:
-                    condition.check_fingerprint(data.face_model, f"what embedded the faces of {data.folder}")
-                    condition.fingerprint = data.face_model or condition.fingerprint
+        for condition in self.conditions.values():
+            if self.data is not None and condition.reads_faces:
+                found = self.data.face_model
+                condition.check_fingerprint(found, f"what embedded the faces of {self.data.folder}")
+                condition.fingerprint = found or condition.fingerprint
         super().warm_start()
 
     def load_exported(self, folder: Path) -> None:
@@ -118,9 +119,8 @@ class AdapterTask(BaseTask):
         """Refuses a fit in which a loss or a condition would be zero in nearly every sample."""
         loader = self.trainer.train_dataloader
         if isinstance(loader, DataLoader):
-            parts: dict[str, Callable[[TrainingBatch], Tensor]] = {}
-            parts |= {f"losses.{name}": loss.can_score for name, loss in self.losses.items()}
-            parts |= {f"conditions.{name}": lambda b, c=c: c.known(b.references) for name, c in self.conditions.items()}
+            parts = {f"losses.{name}": loss.can_score for name, loss in self.losses.items()}
+            parts |= {f"conditions.{name}": partial(knows, condition) for name, condition in self.conditions.items()}
             needs = dict.fromkeys(parts, "references that show what it reads")
             needs |= {f"losses.{name}": loss.needs for name, loss in self.losses.items()}
             shares = coverage(loader.dataset, parts)
@@ -195,7 +195,7 @@ class AdapterTask(BaseTask):
         denoised: tuple[Tensor, Tensor, Tensor],
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """What losses say of x_gen, each a scalar: the mean over its images, of which those that cannot be scored are 0.
+        """What losses say of x_gen, each a scalar: the mean over its images; those that cannot be scored are 0.
 
         They are the same terms in every batch: ranks add them up.
         """
@@ -269,6 +269,11 @@ class AdapterTask(BaseTask):
     def export(self, folder: Path) -> None:
         """Writes one safetensors file per condition and the card that `BoLIDPipeline.from_pretrained` reads."""
         self.pipeline.save_pretrained(folder)
+
+
+def knows(condition: Condition, batch: TrainingBatch) -> Tensor:
+    """(B,) bool, of which samples the references show what a condition reads."""
+    return condition.known(batch.references)
 
 
 def samples_of(loaders: Any) -> Sequence[TrainingBatch]:

@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
+from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.run import prepare_run
 
 FORMAT = 2  # of checkpoints, under `bolid_format`; those of format 1 have no such entry, and the same weights
@@ -70,7 +71,7 @@ class BaseTask(LightningModule, ABC):
         steps = self.trainer.max_steps if self.trainer.max_steps > 0 else self.trainer.estimated_stepping_batches
         if not isfinite(steps):
             raise BolidError("the schedule of the learning rate ends with the fit: set trainer.max_steps")
-        if not self.trainer.fast_dev_run:
+        if not getattr(self.trainer, "fast_dev_run", False):
             check_total_steps(make.keywords, int(steps))
         return make(optimizer, total_steps=int(steps))
 
@@ -83,9 +84,11 @@ class BaseTask(LightningModule, ABC):
         seed = np.random.SeedSequence([self.seed, *key]).generate_state(1, np.uint64)[0]
         return torch.Generator(self.device).manual_seed(int(seed >> np.uint64(1)))
 
-    def of_data(self, name: str, default: Any) -> Any:
-        """An attribute of the data module; the default where it has none, or batches come from elsewhere."""
-        return getattr(getattr(self._trainer, "datamodule", None), name, default)
+    @property
+    def data(self) -> IdentityDataModule | None:
+        """The data module of the run; None where batches come from elsewhere."""
+        found = getattr(self._trainer, "datamodule", None)
+        return found if isinstance(found, IdentityDataModule) else None
 
     def trained_keys(self) -> set[str]:
         """Names in the state dict of what is trained."""

@@ -74,7 +74,7 @@ class BodyVAETask(BaseTask):
             BolidError: If no sample shows another outfit.
         """
         super().on_fit_start()
-        if self.loss.consistency and not self.of_data("shows_outfits", True):
+        if self.loss.consistency and self.data is not None and not self.data.shows_outfits:
             raise BolidError(
                 "consistency compares photos with the same ones in another outfit, and there are none: render people "
                 "with data.rendered.train.outfits: 2 and data.train.second_outfit: true, or set consistency: 0"
@@ -147,7 +147,7 @@ class BodyVAETask(BaseTask):
             BolidError: If photos are shown whole and nothing finds the people in them.
         """
         super().on_test_start()
-        spec = self.of_data("specs", {"test": SplitSpec("person", probe=True)})["test"]
+        spec = self.data.specs["test"] if self.data else SplitSpec("person", probe=True)
         if not spec.probe:
             raise BolidError("probes are fitted on people of the training: set data.test.probe: true")
         if self.tested.spec.pose is None and spec.target != "person":
@@ -160,7 +160,7 @@ class BodyVAETask(BaseTask):
 
     def on_test_epoch_end(self) -> None:
         """Asks the probes about what all ranks saw, and logs every number as test/<name>."""
-        families = self.of_data("families", lambda split: {})("test")
+        families = self.data.families("test") if self.data else {}
         found = self.measure(self.tested.seen(self.model, families))
         self.log_dict({f"test/{name}": value for name, value in found.metrics.items()})
 

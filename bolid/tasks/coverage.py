@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
@@ -19,13 +20,11 @@ TOGETHER = 32  # at a time: hundreds of large photos would not fit into memory
 LEAST = 0.05  # share below which a fit would pay for nothing
 
 
-def coverage(
-    dataset: Sequence[TrainingBatch], parts: Mapping[str, Callable[[TrainingBatch], Tensor]]
-) -> dict[str, float]:
+def coverage(dataset: Any, parts: Mapping[str, Callable[[TrainingBatch], Tensor]]) -> dict[str, float]:
     """The share of the first training samples of which each part says True.
 
     Args:
-        dataset: Of batches, such as a training data set's samples; indexing it must not disturb training.
+        dataset: Has a length, and a batch at each index: a training data set's samples, or batches.
         parts: Name -> a function of a batch to (B,) bool.
     """
     found: dict[str, list[Tensor]] = {name: [] for name in parts}

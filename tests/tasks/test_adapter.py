@@ -177,7 +177,9 @@ def test_a_fit_in_which_a_loss_can_score_nothing_is_refused_before_the_first_ste
 
     t = task(folders, losses={"red": Red(1.0), "shape": Never()}, x_gen=OneStep(1000))
     before = trained(t)
-    with pytest.raises(BolidError, match=r"losses\.shape can use 0 % .* it needs no women; .* set losses\.shape to null"):
+    with pytest.raises(
+        BolidError, match=r"losses\.shape can use 0 % .* it needs no women; .* set losses\.shape to null"
+    ):
         trainer(tmp_path).fit(t, batches(2))
     assert all(torch.equal(before[n], p) for n, p in trained(t).items())
 

@@ -83,7 +83,7 @@ def test_a_checkpoint_of_a_later_format_is_refused_and_one_of_the_first_read(fol
         if form is None:
             del saved["bolid_format"]
         torch.save(saved, tmp_path / f"{name}.ckpt")
-    with pytest.raises(BolidError, match="later.ckpt has format 3, and this BoLID reads 1 to 2"):
+    with pytest.raises(BolidError, match=r"later\.ckpt has format 3, and this BoLID reads 1 to 2"):
         trainer(tmp_path).validate(task(folders, init_from=tmp_path / "later.ckpt"), batches(1), verbose=False)
     with pytest.raises(BolidError, match="the checkpoint has format 3"):
         trainer(tmp_path).validate(task(folders), batches(1), ckpt_path=tmp_path / "later.ckpt", weights_only=True)
@@ -95,9 +95,7 @@ def test_an_exported_adapter_starts_every_command(folders, tmp_path):
     tr.fit(first, batches(2))
     first.export(tmp_path / "adapter")
     for command in ("fit", "validate", "test", "predict"):
-        second = task(
-            folders, init_from=tmp_path / "adapter", optimizer=lambda p: torch.optim.SGD(p, lr=0.0)
-        )
+        second = task(folders, init_from=tmp_path / "adapter", optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
         getattr(trainer(tmp_path, max_steps=1), command)(second, batches(1))
         assert all(torch.equal(v, trained(first)[n]) for n, v in trained(second).items()), command
 
@@ -106,7 +104,7 @@ def test_an_exported_adapter_of_other_conditions_is_refused(folders, tmp_path):
     first = task(folders)
     first.export(tmp_path / "adapter")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BolidError, match="adapter.json"):
+    with pytest.raises(BolidError, match=r"adapter\.json"):
         trainer(tmp_path).validate(task(folders, init_from=tmp_path / "empty"), batches(1), verbose=False)
     other = task(folders, "sdxl", init_from=tmp_path / "adapter")
     with pytest.raises(BolidError):

@@ -10,6 +10,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
+from bolid.data.datamodule import IdentityDataModule
 from bolid.losses.body_vae import BodyVAELoss, Decoded, Decoding
 from bolid.models.augment import ViewAugment
 from bolid.models.backbones import StableDiffusion
@@ -157,11 +158,30 @@ def test_what_another_outfit_tells_is_compared_where_it_is_shown(task):
     assert terms(task, miniature.batch())["consistency"] == 0
 
 
+class Outfits(IdentityDataModule):
+    """One batch, in which there are other outfits or not."""
+
+    shows_outfits = False
+
+    def __init__(self):
+        LightningDataModule.__init__(self)
+
+    def prepare_data(self):
+        pass
+
+    def setup(self, stage=None):
+        pass
+
+    def train_dataloader(self):
+        return DataLoader([miniature.batch()], batch_size=None)
+
+    def val_dataloader(self):
+        return []
+
+
 def test_consistency_asks_for_outfits_to_compare(task, tmp_path):
     task.loss.consistency = 1.0
-    data = LightningDataModule()
-    data.shows_outfits = False
-    data.train_dataloader = lambda: DataLoader([miniature.batch()], batch_size=None)
+    data = Outfits()
     with pytest.raises(BolidError, match=r"data\.train\.second_outfit: true"):
         quiet_trainer(tmp_path).fit(task, datamodule=data)
     data.shows_outfits = True
