@@ -56,7 +56,7 @@ def test_the_table_fits_each_run_before_what_starts_from_it_and_gathers_all(tmp_
 
 def test_losses_are_fitted_from_the_distilled_branch_and_compared(tmp_path):
     commands = planned(tmp_path, "--", "losses")
-    losses = ["diffusion", "id", "id_17", "shape", "opposites", "clip", "prompt", "alignment"]
+    losses = ["diffusion", "id", "id_17", "shape", "paired_shape", "clip", "prompt", "alignment"]
     runs = [re.search(r"version (\w+)", c)[1] for c in commands if c.startswith("bolid fit ")]
     assert runs[:2] == ["oracle", "distilled"]
     assert sorted(runs[2:]) == sorted(f"loss_{loss}" for loss in losses)

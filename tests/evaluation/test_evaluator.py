@@ -208,8 +208,8 @@ def test_methods_that_are_guided_by_different_rules_are_not_compared_in_silence(
     assert guidance_notes(methods() | {"prior": Prior(tmp_path)}) == []
     mixed = {"text": TextOnly(), "old": Adapter(["body"], negative_body=True), "new": Adapter(["body"])}
     assert guidance_notes(mixed) == [
-        "Guidance of old steers away from the opposite body (`negative_body`), of new from no conditions: do not compare "
-        "them."
+        "Guidance of old steers away from the opposite body (`negative_body`), of new from no conditions: do not "
+        "compare them."
     ]
     both = {"old": Adapter(["body"], negative_body=True)}
     both["other"] = ShuffledIdentity(both["old"])
