@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
@@ -57,13 +57,14 @@ class Decoded(NamedTuple):
         return Decoded(*(values[:count] for values in self))
 
 
-class BodyVAELoss(nn.Module):
+@dataclass
+class BodyVAELoss:
     """−log p(photo, outlines, limbs | c, pose, caption) + β·KL + contrast·InfoNCE + consistency·J, c ~ q(c | others).
 
     J is the divergence of what a photo tells of the person from what the same one in another outfit tells, where each
     may be mirrored.
 
-    Args:
+    Attributes:
         beta: Weight of the KL term once warmed up.
         beta_warmup: Steps over which β rises from zero.
         contrast: Weight of InfoNCE between the references and the held-out photo.
@@ -76,23 +77,16 @@ class BodyVAELoss(nn.Module):
             for, as where that pose is made up (photos of real people).
     """
 
-    def __init__(
-        self,
-        beta: float = 1.0,
-        beta_warmup: int = 500,
-        contrast: float = 10.0,
-        consistency: float = 0.0,
-        picture_dims: float = 500.0,
-        silhouette_dims: float = 250.0,
-        trunk_dims: float = 250.0,
-        limb_dims: float = 1000.0,
-    ):
-        super().__init__()
-        self.beta, self.beta_warmup, self.contrast, self.consistency = beta, beta_warmup, contrast, consistency
-        self.picture_dims, self.silhouette_dims = picture_dims, silhouette_dims
-        self.trunk_dims, self.limb_dims = trunk_dims, limb_dims
+    beta: float = 1.0
+    beta_warmup: int = 500
+    contrast: float = 10.0
+    consistency: float = 0.0
+    picture_dims: float = 500.0
+    silhouette_dims: float = 250.0
+    trunk_dims: float = 250.0
+    limb_dims: float = 1000.0
 
-    def forward(
+    def __call__(
         self,
         model: BodyVAE,
         batch: TrainingBatch,

@@ -1,5 +1,6 @@
 """Stage 1 on miniatures: what the terms teach, what must not leak, what is saved."""
 
+import json
 from dataclasses import fields, is_dataclass, replace
 from math import inf
 
@@ -9,7 +10,11 @@ from lightning.pytorch import LightningDataModule
 from torch.distributions import Normal, kl_divergence
 from torch.utils.data import DataLoader
 
+from bolid.callbacks import WriteReport
 from bolid.core.errors import BolidError
+from bolid.core.schema import Phrase
+from bolid.data.datamodule import IdentityDataModule
+from bolid.data.manifest import write_manifest
 from bolid.losses.body_vae import BodyVAELoss, Decoded, Decoding
 from bolid.models.augment import ViewAugment
 from bolid.models.backbones import StableDiffusion
@@ -17,6 +22,7 @@ from bolid.models.body_vae import BodyVAE
 from bolid.tasks.body_vae import BodyVAETask
 from tests import miniature
 from tests.commands.quiet import quiet_trainer
+from tests.data.fabricate import fabricate
 
 TERMS = {"picture", "silhouette", "trunk", "limbs", "kl", "contrast", "consistency"}
 
@@ -348,3 +354,78 @@ def test_augmented_references_are_exact_in_mixed_precision(task):
     with torch.autocast("cpu", torch.bfloat16):
         same = task.augmented(batch, generator.manual_seed(0))
     torch.testing.assert_close(same.references.pictures, batch.references.pictures, atol=1e-4, rtol=0)
+
+
+def own_photos(folder, people, change=lambda record: None):
+    """A user's folder: drawn people, each record changed, and the data module of a stage-1 test."""
+    records = fabricate(folder, people, faces=False)
+    for record in records:
+        change(record)
+    write_manifest(folder, records)
+    size = miniature.SIZE
+    return IdentityDataModule(
+        folder, 2, size, reference_size=size, target="person", test_splits=("test", "train"), min_references=0
+    )
+
+
+def out_of_sight(record):
+    record.keypoints = record.keypoints * 0
+
+
+@pytest.mark.parametrize(
+    ("people", "change", "left_out", "reason"),
+    [
+        ({"train": 4, "test": 2}, out_of_sight, "pose_leak", "no arm or leg moves in at least 5 photos"),
+        ({"train": 4, "test": 2}, lambda record: None, "clothes_leak", "the shirt is known of 0 training photos"),
+        ({"train": 1, "test": 1}, out_of_sight, "retrieval_top1_4view", "0 of the people tested have more than 4"),
+        ({"train": 4, "test": 2}, lambda record: None, "prior_gain_nats", "there are 12 of 4"),
+        ({"train": 4, "test": 2}, lambda record: None, "shape_r2", "true proportions are known of 0 training people"),
+    ],
+)
+def test_a_test_on_own_photos_ends_in_a_report_whatever_they_lack(task, tmp_path, people, change, left_out, reason):
+    data = own_photos(tmp_path / "photos", people, change)
+    quiet_trainer(tmp_path, callbacks=[WriteReport()]).test(task, datamodule=data, verbose=False)
+    report, page = json.loads((tmp_path / "report.json").read_text()), (tmp_path / "report.md").read_text()
+    assert left_out not in report
+    assert {"kl_nats", "varying_dims"} <= report.keys()
+    (note,) = [line for line in page.splitlines() if f"`{left_out}`" in line and "left out" in line]
+    assert reason in note
+
+
+def test_the_probes_are_explained_by_their_own_words(task, tmp_path):
+    """Stage 2 has a clothes leak, too, which is another thing."""
+
+    def dressed(record):
+        record.attributes = {"clothes": "", "shirt": ("red", "blue")[int(record.identity[1:]) % 2]}
+        record.phrases.append(Phrase("clothes", "in a shirt"))
+
+    data = own_photos(tmp_path / "photos", {"train": 4, "test": 2}, dressed)
+    quiet_trainer(tmp_path, callbacks=[WriteReport()]).test(task, datamodule=data, verbose=False)
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    (words,) = [line for line in lines if line.startswith("- `clothes_leak`")]
+    assert "a linear probe reads the shirt's colour" in words
+    assert words.endswith("lower is better.")
+
+
+def test_an_exported_encoder_is_tested_or_refused_with_the_setting_to_change(task, folder, tmp_path):
+    fit(task, tmp_path)
+    task.export(tmp_path / "encoder")
+    options = {"latent_dim": 8, "size": miniature.SIZE, "text_dim": 16, "channels": (8, 8, 16), "width": 16, "heads": 2}
+
+    def other(**changes):
+        return BodyVAETask(BodyVAE(**options | changes), task.backbone, init_from=tmp_path / "encoder")
+
+    data = own_photos(tmp_path / "photos", {"train": 4, "test": 2})
+    found = []
+    for tested in (task, other(), other(decoder_channels=(16, 8))):
+        quiet_trainer(tmp_path).test(tested, datamodule=data, verbose=False)
+        found.append(tested.report().metrics)
+    assert found[1] == pytest.approx(found[0])
+    assert found[2] == pytest.approx(found[0])
+    with pytest.raises(BolidError, match="weighted True, and this configuration's False: set the model's weighted to"):
+        quiet_trainer(tmp_path).test(other(weighted=False), datamodule=data)
+    fit(other(), tmp_path)  # a warm start of the encoder alone
+    task.started = False
+    task.init_from = tmp_path / "photos"
+    with pytest.raises(BolidError, match=r"photos is missing or holds no config\.json"):
+        quiet_trainer(tmp_path).test(task, datamodule=data)
