@@ -17,7 +17,7 @@ from bolid.bundle.metrics.psnr import round_trip
 from bolid.core.pictures import to_bytes
 from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import ImageMetric, full_precision, real_pictures
-from bolid.tasks.once import OncePerPhoto, refuse_flips
+from bolid.tasks.once import OncePerPhoto
 from bolid.vision.base import Frozen
 
 
@@ -66,13 +66,8 @@ class PerceptionTask(MemberTask):
         self.degradation = degradation or Degradation()
         self.trips = OncePerPhoto()  # the autoencoder is frozen
 
-    def on_fit_start(self) -> None:
-        """Refuses mirrored photos, whose round trips would be those of the photo as it was first seen."""
-        super().on_fit_start()
-        refuse_flips(self)
-
     def seen(self, batch: TrainingBatch) -> Tensor:
-        """The photos (B, 3, H, W) in -1..1 after a round trip, remembered by file name in 8 bits."""
+        """The photos (B, 3, H, W) in -1..1 after a round trip, each view of one remembered in 8 bits."""
         trips = self.trips.of(batch, lambda photos: to_bytes(round_trip(self.vae, photos * 0.5 + 0.5)))
         return trips.float() / 127.5 - 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bolid.core.errors import BolidError
 
@@ -20,7 +20,7 @@ def fit_prior(
     out: Path = Path("data/body_prior"),
     encoder: str = "data/tiny/body_vae",
     backbone: str = "data/tiny/stable-diffusion",
-    family: Literal["StableDiffusion", "StableDiffusionXL"] = "StableDiffusion",
+    family: str = "StableDiffusion",
     device: str = "cpu",
 ) -> str:
     """Fits the text prior p(c_body | caption) on the training people of a labelled folder.
@@ -32,7 +32,7 @@ def fit_prior(
         out: Folder for the prior.
         encoder: Folder of the body encoder.
         backbone: Folder or hub id of the backbone whose text encoder reads the captions.
-        family: Of the backbone.
+        family: Kind of the backbone: StableDiffusion, StableDiffusionXL, or one that an installed package adds.
         device: cpu, cuda, cuda:1, …
 
     Returns:
@@ -43,12 +43,12 @@ def fit_prior(
     """
     import torch
 
+    from bolid.models.backbones.base import KINDS
     from bolid.models.body_prior import fit_body_prior
     from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
-    from bolid.pipelines.bolid import BACKBONES
 
     network = load_body_vae(encoder)
-    base = BACKBONES[family](backbone).to(device)
+    base = KINDS.find(family)(backbone).to(device)
     codes, features, people = [], [], []
     for batch, posterior in read_folder(folder, network, device):
         codes.append(posterior.mean.cpu())  # as an identity holds it: a sample's noise is no difference of bodies
@@ -106,13 +106,14 @@ def read_folder(folder: Path, network: BodyVAE, device: str) -> Iterator[tuple[T
     from tqdm import tqdm
 
     from bolid.core.schema import TrainingBatch
-    from bolid.data.datamodule import split_records
     from bolid.data.dataset import LeaveOneOutDataset
     from bolid.data.manifest import read_manifest
+    from bolid.data.specs import ReferenceSpec, SplitSpec
+    from bolid.data.splits import split_records
 
     size = tuple(network.config.size)
     records = split_records(read_manifest(folder), folder)["train"]
-    people = LeaveOneOutDataset(records, folder, size, size, "person", training=False)
+    people = LeaveOneOutDataset(records, folder, size, ReferenceSpec(size), SplitSpec("person"), training=False)
     network.eval().to(device)
     for batch in tqdm(DataLoader(people, BATCH, collate_fn=TrainingBatch.cat), "reading", unit="batch"):
         shown = batch.to(device)

@@ -8,15 +8,14 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
-from bolid.callbacks.bfloat16 import quick_attention, quick_precision
 from bolid.commands.named import MergesByName
 from bolid.commands.parser import OneLineErrors
 from bolid.core.errors import BolidError
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.base import BaseTask, read_checkpoint
+from bolid.tasks.precision import quick_precision
 
 
 class Parser(MergesByName, OneLineErrors, LightningArgumentParser):
@@ -74,15 +73,8 @@ class Command(LightningCLI):
         config = self.config[verb]
         check_weights(verb, config.ckpt_path, config.model.get("init_args", {}))
         config.trainer.precision = quick_precision(config.trainer.precision, config.trainer.accelerator)
-        quick_attention()
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
         self.parser.instantiate_classes(only_data)[verb].data.require(verb)
-
-    def before_fit(self) -> None:
-        """Training is counted in steps, and without a number of epochs Lightning's Rich bar counts to epoch -2."""
-        trainer: Any = self.trainer
-        bar = TQDMProgressBar(refresh_rate=trainer.log_every_n_steps)
-        trainer.callbacks[:] = [bar if isinstance(c, RichProgressBar) else c for c in trainer.callbacks]
 
 
 def check_checkpoint(path: str | None) -> None:
@@ -108,7 +100,8 @@ def check_weights(verb: str, checkpoint: str | None, task: Mapping[str, Any]) ->
     Raises:
         BolidError: if there is none.
     """
-    alone = verb == "test" and task.get("branches") == []
+    conditions = task.get("conditions")
+    alone = verb == "test" and conditions is not None and not any(conditions.values())
     if verb != "fit" and not (checkpoint or task.get("init_from") or alone):
         raise BolidError(
             f"{verb}: which weights? Give `--ckpt_path runs/.../checkpoints/last.ckpt`, a checkpoint that `bolid fit` "

@@ -61,6 +61,7 @@ class ImageRecord:
             of its own.
         group: Photos of one group belong together in a batch and share their noise, such as a counterfactual pair, in
             which only the body differs; empty: none.
+        family: Identities of one family look alike in all but the body, and come into the same batch; empty: none.
     """
 
     file_name: str
@@ -83,6 +84,7 @@ class ImageRecord:
     whole_figure: bool | None = None
     scene: str = ""
     group: str = ""
+    family: str = ""
 
     @property
     def keypoints_seen(self) -> np.ndarray:
@@ -160,6 +162,7 @@ class TrainingBatch:
         outfit: The target's scene in another outfit; M is 1 where the data asks for it, else 0.
         groups: (B,) int64; samples of one group share noise, timestep and condition dropout.
         identities: B identity keys.
+        families: B families' keys, see `ImageRecord`; the identity's own where it has none.
         file_names: B file names of the targets.
     """
 
@@ -179,6 +182,7 @@ class TrainingBatch:
     outfit: Views
     groups: Tensor
     identities: list[str]
+    families: list[str]
     file_names: list[str]
 
     def __len__(self) -> int:

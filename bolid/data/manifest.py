@@ -28,7 +28,7 @@ _SHAPES = {
     "face_box": (4,),
     "face_embedding": (512,),
 }
-_STRINGS = ("face_model", "silhouette", "source", "licence", "sha256", "scene", "group")
+_STRINGS = ("face_model", "silhouette", "source", "licence", "sha256", "scene", "group", "family")
 _REQUIRED = ("file_name", "identity", "keypoints", "box")
 _ATTRIBUTE = pa.struct([("name", pa.string()), ("value", pa.string())])
 _PHRASE = pa.struct([("kind", pa.string()), ("text", pa.string())])

@@ -45,7 +45,7 @@ def flat(report: Report) -> dict[str, float | int]:
 
 def markdown(report: Report, sheet: bool = False) -> str:
     """The report as a page: a table of metrics by column, and how to read it."""
-    columns = list(report.rows[0].columns) if report.rows else []
+    columns = list(report.rows[0].images) if report.rows else []
     lines = ["# Test report", "", f"{report.pictures} pictures, seed {report.seed}.", ""]
     lines += [*table(report.metrics, columns), "", *how_to_read(report), *(f"- {note}" for note in report.notes)]
     if sheet:

@@ -19,12 +19,12 @@ class SheetRow:
 
     Attributes:
         references: Photos of the person, each (3, h, w) in 0..1.
-        columns: Heading -> picture (3, H, W) in 0..1, from left to right.
+        images: Heading -> image (3, H, W) in 0..1, from left to right.
         caption: The prompt.
     """
 
     references: list[Tensor]
-    columns: dict[str, Tensor]
+    images: dict[str, Tensor]
     caption: str = ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import ceil, prod
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
-from bolid.core.identity import Look
 from bolid.core.keypoints import FLIP, KEYPOINTS
 from bolid.core.paths import find_folder, resolve
 from bolid.core.safe_io import sha256
@@ -203,12 +201,6 @@ class BodyVAE(ModelMixin, ConfigMixin):
         features[mask], weight[mask] = seen, counts
         return self.merge(features, weight)
 
-    def encode_looks(self, looks: Sequence[Look]) -> Posterior:
-        """The posterior over (1, d) of the one person whom photos show."""
-        place = self.mean_code.device
-        crops, points = (torch.stack([getattr(v, k) for v in looks])[None].to(place) for k in ("crop", "keypoints"))
-        return self.encode(crops, points, torch.ones(1, len(looks), dtype=torch.bool, device=place))
-
     def look(self, pictures: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
         """What single views tell: features (N, width) and how much each counts (N,), its pose confidence.
 
@@ -224,7 +216,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
         if (found := list(pictures.shape[-2:])) != (size := list(self.config.size)):
             raise BolidError(
                 f"the body encoder reads crops of height and width {size}, and was given {found}: set the data's "
-                f"reference_size to {size}; to train an encoder, data.size too"
+                f"references.size to {size}; to train an encoder, data.size too"
             )
         features = self.views(pictures, keypoints)
         if not self.training:

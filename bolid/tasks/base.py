@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import partial
+from math import isfinite
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
+from bolid.data.datamodule import IdentityDataModule
+from bolid.tasks.coverage import Part, check_coverage
+from bolid.tasks.run import prepare_run
+
+FORMAT = 2  # of checkpoints, under `bolid_format`; those of format 1 have no such entry, and the same weights
+LENGTH = ("total_steps", "_schedule_phases")  # what a schedule's state says of its length
 
 
 class BaseTask(LightningModule, ABC):
@@ -21,9 +33,10 @@ class BaseTask(LightningModule, ABC):
 
     Args:
         optimizer: Of the trained parameters.
-        scheduler: Of the learning rate, stepped once an optimiser step; None keeps it constant.
-        init_from: Checkpoint, or folder that a fit exported, to take trained weights from at the start of a fit (a warm
-            start; `--ckpt_path` resumes instead), a validation, test or prediction.
+        scheduler: Of the learning rate, stepped once an optimiser step; None keeps it constant. One that takes
+            `total_steps`, such as OneCycleLR, gets those of the trainer.
+        init_from: Where trained weights are from at the start of a fit (a warm start; `--ckpt_path` resumes instead), a
+            validation, test or prediction: a checkpoint, or the folder that a fit exported.
         seed: Of the noise, timesteps and drops, which depend only on it, the step and the rank.
     """
 
@@ -41,12 +54,28 @@ class BaseTask(LightningModule, ABC):
         self.started = False
         self.strict_loading = False  # checkpoints hold only what was trained
 
+    def configure_callbacks(self) -> list[Callback]:
+        """None of its own; Lightning asks before anything else happens in a run."""
+        prepare_run(self.trainer)
+        return []
+
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimiser over what requires a gradient, the schedule by step."""
         optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
         if self.scheduler is None:
             return {"optimizer": optimizer}
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule(optimizer), "interval": "step"}}
+
+    def _schedule(self, optimizer: torch.optim.Optimizer) -> Any:
+        make: Any = self.scheduler
+        if not takes_total_steps(make):
+            return make(optimizer)
+        steps = self.trainer.max_steps if self.trainer.max_steps > 0 else self.trainer.estimated_stepping_batches
+        if not isfinite(steps):
+            raise BolidError("the schedule of the learning rate ends with the fit: set trainer.max_steps")
+        if not self.trainer.fast_dev_run:
+            check_total_steps(make.keywords, int(steps))
+        return make(optimizer, total_steps=int(steps))
 
     def step_generator(self) -> torch.Generator:
         """Randomness of this training step, the same after a resumption: a function of seed, batch and rank."""
@@ -57,18 +86,21 @@ class BaseTask(LightningModule, ABC):
         seed = np.random.SeedSequence([self.seed, *key]).generate_state(1, np.uint64)[0]
         return torch.Generator(self.device).manual_seed(int(seed >> np.uint64(1)))
 
-    def of_data(self, name: str, default: Any) -> Any:
-        """An attribute of the data module; the default where it has none, or batches come from elsewhere."""
-        return getattr(getattr(self._trainer, "datamodule", None), name, default)
-
     @property
-    def alike(self) -> int:
-        """How many neighbours in a batch are to get the same noise, timestep and drops.
+    def data(self) -> IdentityDataModule | None:
+        """Where batches are from; None where they are not from a data module of people."""
+        found = self.trainer.datamodule
+        return found if isinstance(found, IdentityDataModule) else None
 
-        In training 2 where they are opposites: what their photos share then weighs on neither side, and what differs is
-        due to the body.
-        """
-        return 2 if self.training and self.of_data("opposites", False) else 1
+    def parts(self) -> dict[str, Part]:
+        """What cannot make use of every training sample, by its place in the configuration."""
+        return {}
+
+    def on_train_start(self) -> None:
+        """Refuses a fit in which a part would be zero in nearly every sample."""
+        loader = self.trainer.train_dataloader
+        if isinstance(loader, DataLoader) and (parts := self.parts()):
+            check_coverage(loader.dataset, parts)
 
     def trained_keys(self) -> set[str]:
         """Names in the state dict of what is trained."""
@@ -78,13 +110,21 @@ class BaseTask(LightningModule, ABC):
         """Drops frozen weights: they are read from their own files."""
         kept = self.trained_keys()
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in kept}
+        checkpoint["bolid_format"] = FORMAT
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint that lacks a trained weight, which non-strict loading would pass over in silence."""
+        """Refuses a checkpoint that lacks a trained weight, which non-strict loading would pass over in silence.
+
+        A resumed fit may be longer than the one that wrote it: schedules go on in the length of this one.
+        """
+        check_format(checkpoint, "the checkpoint")
         self._check(checkpoint["state_dict"], "the checkpoint")
+        for schedule in checkpoint.get("lr_schedulers", []):
+            for name in LENGTH:
+                schedule.pop(name, None)
 
     def on_fit_start(self) -> None:
-        """Only now, as at the start of the other verbs, is it known whether a checkpoint was loaded."""
+        """Only now, as at the start of the other commands, is it known whether a checkpoint was loaded."""
         self.warm_start()
 
     def on_validation_start(self) -> None:
@@ -100,28 +140,27 @@ class BaseTask(LightningModule, ABC):
         self.warm_start()
 
     def warm_start(self) -> None:
-        """Takes weights from `init_from`, unless a checkpoint was loaded or an earlier verb left weights here."""
-        if self.init_from is None or self.started or self.trainer.ckpt_path is not None:
-            pass
-        elif resolve(self.init_from).is_dir():
-            self.load_exported(self.init_from)
-        else:
-            state = read_checkpoint(self.init_from, "init_from")["state_dict"]
-            self._check(state, str(self.init_from))
-            self.load_state_dict(self.warmed(state), strict=False)
+        """Takes weights from `init_from`, unless a checkpoint was loaded or an earlier command left weights here."""
+        if self.init_from is not None and not self.started and self.trainer.ckpt_path is None:
+            path = resolve(self.init_from)
+            if path.is_dir():
+                self.load_exported(path)
+            else:
+                self._load_checkpoint(path)
         self.started = True
 
     def load_exported(self, folder: Path) -> None:
-        """Takes the weights that `export` wrote into a folder.
+        """Takes the weights of a folder that `export` wrote.
 
         Raises:
-            BolidError: If this task starts from checkpoints alone, or the folder holds something else.
+            BolidError: If it does not fit this configuration.
         """
-        raise BolidError(f"init_from: {folder} is a folder, and {type(self).__name__} starts from a .ckpt file")
+        raise BolidError(f"init_from: {type(self).__name__} starts from a .ckpt file, and {folder} is a folder")
 
-    def warmed(self, state: dict[str, Any]) -> dict[str, Any]:
-        """What a warm start takes of a checkpoint's weights: all as they are."""
-        return state
+    def _load_checkpoint(self, path: Path) -> None:
+        state = read_checkpoint(path, "init_from")["state_dict"]
+        self._check(state, str(path))
+        self.load_state_dict(state, strict=False)
 
     def _check(self, state: dict[str, Any], where: str) -> None:
         own = self.state_dict()
@@ -137,6 +176,45 @@ class BaseTask(LightningModule, ABC):
         """Writes what inference needs into `folder` (the `Export` callback asks for it when a fit ends)."""
 
 
+def takes_total_steps(make: Any) -> bool:
+    """Whether what makes a schedule, a `partial` around its class, wants to know how long the fit is."""
+    if not isinstance(make, partial):
+        return False
+    kinds = [part for part in (make.func, *make.args) if isinstance(part, type) and issubclass(part, LRScheduler)]
+    given = make.keywords
+    by_epochs = given.get("epochs") is not None and given.get("steps_per_epoch") is not None
+    return bool(kinds) and "total_steps" in inspect.signature(kinds[0]).parameters and not by_epochs
+
+
+def check_total_steps(settings: Mapping[str, Any], steps: int) -> None:
+    """Refuses a schedule that says another length than the fit's.
+
+    Args:
+        settings: Of the schedule.
+        steps: Of the fit.
+
+    Raises:
+        BolidError: If it does.
+    """
+    written = settings.get("total_steps")
+    if written is not None and written != steps:
+        raise BolidError(
+            f"scheduler: total_steps={written}, but the fit has {steps} (trainer.max_steps); leave total_steps out, it "
+            "follows from that"
+        )
+
+
+def check_format(checkpoint: Mapping[str, Any], where: str) -> None:
+    """Refuses a checkpoint of a later format.
+
+    Raises:
+        BolidError: If it is one.
+    """
+    found = checkpoint.get("bolid_format", 1)
+    if not isinstance(found, int) or not 1 <= found <= FORMAT:
+        raise BolidError(f"{where} has format {found}, and this BoLID reads 1 to {FORMAT}: update BoLID")
+
+
 def read_checkpoint(path: Path, setting: str) -> dict[str, Any]:
     """What a fit saved, its tensors mapped and not read; nothing is unpickled.
 
@@ -145,7 +223,7 @@ def read_checkpoint(path: Path, setting: str) -> dict[str, Any]:
         setting: What the path was given by, for the error.
 
     Raises:
-        BolidError: If there is no such file, or it is no checkpoint.
+        BolidError: If there is no such file, or it is no checkpoint, or of a later format.
     """
     if not path.is_file():
         raise BolidError(f"{setting}: no checkpoint at {path}; give a .ckpt file that `bolid fit` wrote")
@@ -155,4 +233,5 @@ def read_checkpoint(path: Path, setting: str) -> dict[str, Any]:
             raise KeyError("state_dict")
     except (UnpicklingError, RuntimeError, LookupError, TypeError, EOFError) as error:
         raise BolidError(f"{setting}: {path} is no checkpoint that `bolid fit` wrote") from error
+    check_format(checkpoint, f"{setting}: {path}")
     return checkpoint

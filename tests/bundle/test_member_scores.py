@@ -104,7 +104,7 @@ def test_a_clips_retrieval_both_ways(clip, captioned, tmp_path):
 
 
 def test_too_few_photos_to_score_a_clip_are_a_message(clip, captioned, tmp_path):
-    with pytest.raises(BolidError, match=r"needs 64 photos .* there are 32 photos: raise data.test_people"):
+    with pytest.raises(BolidError, match=r"needs 64 photos .* there are 32 photos: raise data.rendered.test.people"):
         outcome(clip, captioned[:1], tmp_path)
 
 

@@ -6,7 +6,6 @@ from math import inf
 
 import pytest
 import torch
-from lightning.pytorch import LightningDataModule
 from torch.distributions import Normal, kl_divergence
 from torch.utils.data import DataLoader
 
@@ -15,6 +14,7 @@ from bolid.core.errors import BolidError
 from bolid.core.schema import Phrase
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.manifest import write_manifest
+from bolid.data.specs import ReferenceSpec, SplitSpec
 from bolid.losses.body_vae import BodyVAELoss, Decoded, Decoding
 from bolid.models.augment import ViewAugment
 from bolid.models.backbones import StableDiffusion
@@ -163,15 +163,37 @@ def test_what_another_outfit_tells_is_compared_where_it_is_shown(task):
     assert terms(task, miniature.batch())["consistency"] == 0
 
 
-def test_consistency_asks_for_outfits_to_compare(task, tmp_path):
-    task.loss.consistency = 1.0
-    data = LightningDataModule()
-    data.shows_outfits = False
-    data.train_dataloader = lambda: DataLoader([miniature.batch()], batch_size=None)
-    with pytest.raises(BolidError, match=r"data\.other_outfits: true"):
-        quiet_trainer(tmp_path).fit(task, datamodule=data)
-    data.shows_outfits = True
-    quiet_trainer(tmp_path).fit(task, datamodule=data)
+@pytest.mark.parametrize(
+    ("term", "setting", "without"),
+    [
+        ("silhouette", "silhouette_dims", lambda batch: batch.silhouette_known.zero_()),
+        ("trunk", "trunk_dims", lambda batch: batch.keypoints[:, 11].zero_()),
+        ("limbs", "limb_dims", lambda batch: batch.keypoints[:, 5:].zero_()),
+        ("consistency", "consistency", lambda batch: None),
+    ],
+)
+def test_a_term_that_no_sample_feeds_is_refused_before_the_fit(task, tmp_path, term, setting, without):
+    task.loss = BodyVAELoss(silhouette_dims=0, trunk_dims=0, limb_dims=0)
+    setattr(task.loss, setting, 1.0)
+    batch = miniature.batch()
+    batch.keypoints[..., 2] = batch.keypoints_canonical[..., 2] = 1
+    without(batch)
+    loader, before = DataLoader([batch], batch_size=None), task.model.moments.weight.clone()
+    with pytest.raises(BolidError, match=rf"loss\.{term} can use 0 % of .*, or set model\.loss\.{setting}: 0$"):
+        quiet_trainer(tmp_path).fit(task, loader)
+    assert torch.equal(task.model.moments.weight, before)
+    setattr(task.loss, setting, 0.0)
+    quiet_trainer(tmp_path).fit(task, loader)
+
+
+def test_what_only_some_samples_feed_is_said_once_with_its_share(task, tmp_path, caplog):
+    task.loss = BodyVAELoss(trunk_dims=0, limb_dims=0)
+    batch = miniature.batch()
+    batch.silhouette_known[1:] = False
+    quiet_trainer(tmp_path, max_steps=2).fit(task, DataLoader([batch] * 2, batch_size=None))
+    assert [r.getMessage() for r in caplog.records if "can use" in r.getMessage()] == [
+        "loss.silhouette can use 25 % of the training samples"
+    ]
 
 
 def test_the_held_out_photo_decides_neither_the_code_nor_what_is_decoded(task, monkeypatch):
@@ -251,7 +273,7 @@ def test_captions_and_pictures_of_another_size_are_refused_with_the_setting_to_c
         fit(BodyVAETask(other, task.backbone), tmp_path)
     batch = miniature.batch()
     batch.references.pictures = batch.references.pictures[..., ::2]
-    with pytest.raises(BolidError, match=r"set the data's reference_size to \[48, 32\]"):
+    with pytest.raises(BolidError, match=r"set the data's references.size to \[48, 32\]"):
         terms(task, batch)
     with pytest.raises(BolidError, match="set the model's text_dim to 16"):
         BodyVAETask(BodyVAE(text_dim=128), task.backbone)
@@ -363,9 +385,7 @@ def own_photos(folder, people, change=lambda record: None):
         change(record)
     write_manifest(folder, records)
     size = miniature.SIZE
-    return IdentityDataModule(
-        folder, 2, size, reference_size=size, target="person", test_splits=("test", "train"), min_references=0
-    )
+    return IdentityDataModule(folder, 2, size, ReferenceSpec(size, 0), SplitSpec("person"), test=SplitSpec(probe=True))
 
 
 def out_of_sight(record):

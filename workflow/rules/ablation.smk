@@ -38,5 +38,5 @@ rule choice:  # body_supervised is the ceiling that the others' shape_r2_ratio i
     threads: 2
     shell:
         "bolid fit {params.options} --ckpt_path last && "
-        "bolid test {params.options} --data.init_args.train_people 1500 {params.ceiling} "
+        "bolid test {params.options} --data.init_args.rendered.train.people 1500 {params.ceiling} "
         f"--ckpt_path {ABLATION}/{{wildcards.choice}}/checkpoints/last.ckpt"

@@ -53,7 +53,7 @@ class CaptionRetrieval(ImageMetric):
         if not groups:
             raise BolidError(
                 f"caption retrieval needs {self.size} photos with different captions, there are {len(images)} photos: "
-                "raise data.test_people"
+                "raise data.rendered.test.people"
             )
         scores = torch.stack([images[group] @ texts[group].T for group in groups])  # (groups, pictures, captions)
         own = torch.arange(self.size, device=scores.device)
