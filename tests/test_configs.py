@@ -116,6 +116,8 @@ def check(wanted, found):
         for key, value in wanted.items():
             if key.endswith("+"):  # is added to what lay below
                 check(value, found[key[:-1]][-len(value) :])
+            elif value is None:
+                assert found.get(key) is None
             else:
                 check(value, found[key])
     elif isinstance(wanted, list):
