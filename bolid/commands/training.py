@@ -14,7 +14,8 @@ from bolid.commands.named import MergesByName
 from bolid.commands.parser import OneLineErrors
 from bolid.core.errors import BolidError
 from bolid.data.datamodule import IdentityDataModule
-from bolid.tasks.base import BaseTask, read_checkpoint
+from bolid.tasks.base import BaseTask
+from bolid.tasks.checkpoints import find_checkpoint
 from bolid.tasks.precision import quick_precision
 
 
@@ -43,6 +44,7 @@ class Command(LightningCLI):
             parser_class=Parser,
             parser_kwargs={"allow_abbrev": False, "prog": "bolid"},
             args=argv,
+            load_from_checkpoint_support=False,
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -61,11 +63,14 @@ class Command(LightningCLI):
         return super().instantiate_trainer(callbacks=[*(own if isinstance(own, list) else [own]), *named], **kwargs)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Checks the checkpoint before Lightning opens it, and has nothing unpickled."""
+        """Checks the checkpoint before anything is loaded."""
         super().parse_arguments(parser, args)
         config = self.config[self.config.subcommand]
-        check_checkpoint(config.ckpt_path)
-        config.weights_only = True
+        if config.ckpt_path not in (None, "best", "last", "hpc"):  # Lightning's words for those it finds itself
+            config.ckpt_path = str(find_checkpoint(Path(config.ckpt_path), "ckpt_path"))
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning would lay the settings that a checkpoint holds over the configuration."""
 
     def before_instantiate_classes(self) -> None:
         """Refuses what would fail, or draw with untrained weights, only after minutes of loading and rendering."""
@@ -75,18 +80,6 @@ class Command(LightningCLI):
         config.trainer.precision = quick_precision(config.trainer.precision, config.trainer.accelerator)
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
         self.parser.instantiate_classes(only_data)[verb].data.require(verb)
-
-
-def check_checkpoint(path: str | None) -> None:
-    """Checkpoints are local files (Lightning would unpickle what a URL gives) or Lightning's words for one of its own.
-
-    Raises:
-        BolidError: if there is no such file, or no fit wrote it.
-    """
-    if path in (None, "best", "last", "hpc"):
-        return
-    if "pytorch-lightning_version" not in read_checkpoint(Path(str(path)), "ckpt_path"):
-        raise BolidError(f"ckpt_path: {path} holds weights, but no checkpoint that `bolid fit` wrote")
 
 
 def check_weights(verb: str, checkpoint: str | None, task: Mapping[str, Any]) -> None:

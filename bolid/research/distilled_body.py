@@ -18,7 +18,7 @@ from bolid.evaluation.protocol import TEXT_ALONE, Evaluation
 from bolid.models.backbones import Backbone
 from bolid.research.true_body import TrueBodyCondition
 from bolid.tasks.adapter import AdapterTask
-from bolid.tasks.base import read_checkpoint
+from bolid.tasks.checkpoints import read_checkpoint
 
 PROJECTORS = "backbone.unet.encoder_hid_proj.image_projection_layers."
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -21,10 +20,10 @@ from torch.utils.data import DataLoader
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
 from bolid.data.datamodule import IdentityDataModule
+from bolid.tasks.checkpoints import FORMAT, VERSION, check_format, read_checkpoint
 from bolid.tasks.coverage import Part, check_coverage
 from bolid.tasks.run import prepare_run
 
-FORMAT = 2  # of checkpoints, under `bolid_format`; those of format 1 have no such entry, and the same weights
 LENGTH = ("total_steps", "_schedule_phases")  # what a schedule's state says of its length
 
 
@@ -110,7 +109,7 @@ class BaseTask(LightningModule, ABC):
         """Drops frozen weights: they are read from their own files."""
         kept = self.trained_keys()
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in kept}
-        checkpoint["bolid_format"] = FORMAT
+        checkpoint[FORMAT] = VERSION
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint that lacks a trained weight, which non-strict loading would pass over in silence.
@@ -122,6 +121,23 @@ class BaseTask(LightningModule, ABC):
         for schedule in checkpoint.get("lr_schedulers", []):
             for name in LENGTH:
                 schedule.pop(name, None)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, **settings: Any) -> Self:  # type: ignore[override]
+        """A task with the weights of a checkpoint.
+
+        Args:
+            checkpoint_path: That a fit of such a task wrote.
+            settings: All that the class wants to be made of; a checkpoint holds none.
+
+        Raises:
+            BolidError: If it is no such checkpoint.
+        """
+        task, state = cls(**settings), read_checkpoint(Path(checkpoint_path), "checkpoint_path")["state_dict"]
+        task._check(state, str(checkpoint_path))
+        task.load_state_dict(state, strict=False)
+        task.started = True
+        return task
 
     def on_fit_start(self) -> None:
         """Only now, as at the start of the other commands, is it known whether a checkpoint was loaded."""
@@ -202,36 +218,3 @@ def check_total_steps(settings: Mapping[str, Any], steps: int) -> None:
             f"scheduler: total_steps={written}, but the fit has {steps} (trainer.max_steps); leave total_steps out, it "
             "follows from that"
         )
-
-
-def check_format(checkpoint: Mapping[str, Any], where: str) -> None:
-    """Refuses a checkpoint of a later format.
-
-    Raises:
-        BolidError: If it is one.
-    """
-    found = checkpoint.get("bolid_format", 1)
-    if not isinstance(found, int) or not 1 <= found <= FORMAT:
-        raise BolidError(f"{where} has format {found}, and this BoLID reads 1 to {FORMAT}: update BoLID")
-
-
-def read_checkpoint(path: Path, setting: str) -> dict[str, Any]:
-    """What a fit saved, its tensors mapped and not read; nothing is unpickled.
-
-    Args:
-        path: Of the checkpoint.
-        setting: What the path was given by, for the error.
-
-    Raises:
-        BolidError: If there is no such file, or it is no checkpoint, or of a later format.
-    """
-    if not path.is_file():
-        raise BolidError(f"{setting}: no checkpoint at {path}; give a .ckpt file that `bolid fit` wrote")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        if "state_dict" not in checkpoint:
-            raise KeyError("state_dict")
-    except (UnpicklingError, RuntimeError, LookupError, TypeError, EOFError) as error:
-        raise BolidError(f"{setting}: {path} is no checkpoint that `bolid fit` wrote") from error
-    check_format(checkpoint, f"{setting}: {path}")
-    return checkpoint

@@ -6,7 +6,10 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from bolid.tasks.checkpoints import AtomicCheckpoints
+from bolid.tasks.lock import RunLock
 from bolid.tasks.precision import quick_attention
 from bolid.tasks.stop import StopTogether
 
@@ -20,6 +23,8 @@ def prepare_run(trainer: Trainer) -> None:
     if trainer.max_epochs == -1:  # Lightning's Rich bar would count to epoch -2
         bar = TQDMProgressBar(refresh_rate=trainer.log_every_n_steps)
         callbacks = [bar if type(c) is RichProgressBar else c for c in callbacks]
-    if not any(isinstance(c, StopTogether) for c in callbacks):
-        callbacks.append(StopTogether())
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = AtomicCheckpoints()
+    if not any(isinstance(c, RunLock) for c in callbacks):
+        callbacks = [RunLock(), *callbacks, StopTogether()]  # before and after anything else is written
     trainer.callbacks = callbacks

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -60,8 +59,11 @@ class StopTogether(Callback):
         self._stop(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """What is left is to write results."""
+        """What is left is to write results; Lightning writes no last checkpoint if there were some before."""
         self.training = False
+        keeper = find_keeper(trainer)
+        if keeper is not None and keeper.save_last and keeper._last_global_step_saved != trainer.global_step:
+            save(trainer, keeper)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Nothing waits for a step any more."""
@@ -88,21 +90,25 @@ class StopTogether(Callback):
             return
         noted = trainer.strategy.reduce(torch.tensor(self.noted, device=trainer.strategy.root_device), reduce_op="max")
         if noted:
-            save(trainer, signal.Signals(int(noted)).name)
+            keeper = find_keeper(trainer)
+            why = f"{signal.Signals(int(noted)).name}: ended after step {trainer.global_step}"
+            where = "no ModelCheckpoint keeps it" if keeper is None else f"--ckpt_path {save(trainer, keeper)} goes on"
+            rank_zero_info(f"{why}; {where}")
             # A launcher kills the first process as soon as another one ends with an error, finished or not.
             raise SIGTERMException(128 + int(noted) if trainer.is_global_zero else 0)
 
 
-def save(trainer: Trainer, why: str) -> None:
-    """Writes what `ModelCheckpoint` would as its last checkpoint, under the name that it would take."""
-    keeper = next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)), None)
-    if keeper is None or trainer.fast_dev_run:
-        rank_zero_info(f"{why}: ends after step {trainer.global_step}; without a ModelCheckpoint nothing is kept")
-        return
+def find_keeper(trainer: Trainer) -> ModelCheckpoint | None:
+    """What keeps a fit's last checkpoint, if anything does."""
+    return next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)), None)
+
+
+def save(trainer: Trainer, keeper: ModelCheckpoint) -> str:
+    """Writes a last checkpoint as `keeper` would, under the name that it would take, which is returned."""
     path, version = keeper.format_checkpoint_name({}, keeper.CHECKPOINT_NAME_LAST), keeper.STARTING_VERSION
     while path != keeper.last_model_path and keeper.file_exists(path, trainer):  # another fit's
         path = keeper.format_checkpoint_name({}, keeper.CHECKPOINT_NAME_LAST, ver=version)
         version += 1
     keeper.last_model_path = path
     trainer.save_checkpoint(path)
-    rank_zero_info(f"{why}: ended after step {trainer.global_step}; go on from there with --ckpt_path {Path(path)}")
+    return path

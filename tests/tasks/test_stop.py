@@ -129,4 +129,11 @@ def test_without_checkpoints_a_fit_ends_all_the_same(tmp_path, caplog):
         run.fit(Told(step=2), loader(), loader(1))
     assert end.value.code == 143
     assert run.global_step == 3  # the step in hand is finished
-    assert "SIGTERM: ends after step 3; without a ModelCheckpoint nothing is kept" in caplog.messages
+    assert "SIGTERM: ended after step 3; no ModelCheckpoint keeps it" in caplog.messages
+
+
+def test_the_last_checkpoint_is_of_the_last_step(tmp_path):
+    keep = ModelCheckpoint(tmp_path, every_n_train_steps=3, save_last=True)
+    run = trainer(tmp_path, EMA(), keep, StopTogether(), enable_checkpointing=True)
+    run.fit(Line(), loader())
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 8
