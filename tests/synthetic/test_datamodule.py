@@ -164,7 +164,7 @@ def test_pairs_to_train_on_are_groups(tmp_path, renderer):
     for odd in ({"train": {"people": 3}}, {"train": {"people": 4, "first": 200_001}}):
         with pytest.raises(BolidError, match="must be even"):
             small(tmp_path, **({"train": {"people": 4}, "pairs": True} | odd))
-    with pytest.raises(BolidError, match="groups of 2: set data.batch_size=3 to a multiple"):
+    with pytest.raises(BolidError, match=r"groups of 2: set data\.batch_size=3 to a multiple"):
         small(tmp_path, train={"people": 4}, pairs=True, batch_size=3).require("fit")
 
 
