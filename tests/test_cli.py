@@ -191,23 +191,26 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
         1,
     ]
     status, _, err = run("fit", *words)
-    assert (status, "or set consistency: 0" in err) == (1, True)
-    words += ["--model.init_args.consistency", 0]
+    assert (status, "or set model.loss.consistency: 0" in err) == (1, True)
+    words += ["--model.init_args.loss.consistency", 0]
     assert run("fit", *words)[0] == 0
     left = tmp_path / "runs/body_vae/x"
     test = ["test", *words, "--ckpt_path", left / "checkpoints/last.ckpt"]
-    assert "no such file; only folders of rendered people" in run(*test)[2]
-    assert run(*test, "--model.init_args.people", "null")[0] == 0
+    assert run(*test)[0] == 0
     report = json.loads((left / "report.json").read_text())
     assert report["pictures"] == 6
-    assert {"kl_nats", "varying_dims", "pose_leak", "pose_leak/mean"} <= report.keys()
-    again = ["test", *words, "--model.init_args.people", "null", "--model.init_args.exported", left / "body_vae"]
-    assert run(*again)[0] == 0
+    assert {"kl_nats", "varying_dims"} <= report.keys()
+    page = (left / "report.md").read_text()
+    assert "`shape_r2` left out: true proportions are known of 0 training people and 0 test people" in page
+    assert "`pose_leak` left out: no arm or leg moves" in page  # everyone stands alike
+    assert run("test", *words, "--model.init_args.init_from", left / "body_vae")[0] == 0
     assert json.loads((left / "report.json").read_text()) == pytest.approx(report)
-    status, _, err = run(*test, "--data.test.probe", "false")
-    assert (status, "set data.test.probe: true" in err) == (1, True)
-    status, _, err = run(*test, "--model.init_args.pose", "null")
-    assert (status, "set the task's pose, or data.test.target: person" in err) == (1, True)
+    status, _, err = run("validate", *words, "--model.init_args.init_from", left / "body_vae")
+    assert (status, "holds an encoder without the decoder that validation needs" in err) == (1, True)
+    assert run(*test, "--data.test.probe", "false")[0] == 0
+    assert "`pose_leak` left out: it is fitted on people of the training" in (left / "report.md").read_text()
+    status, _, err = run(*test, "--model.init_args.probe.pose", "null")
+    assert (status, "set model.probe.pose, or data.test.target: person" in err) == (1, True)
     encoder = left / "body_vae"
     words = ["--config", ADAPTER, *small(photos), "--trainer.fast_dev_run", "true"]
     words += ["--model.init_args.conditions.face", "null"]
