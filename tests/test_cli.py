@@ -45,7 +45,7 @@ def small(photos, *, logger=True, drawing=True):
         "false",
     ]
     words += ["--trainer.logger.init_args.version", "x"] if logger else []
-    return words + (["--model.init_args.sampling.steps", 1] if drawing else [])
+    return words + (["--model.init_args.evaluation.sampling.steps", 1] if drawing else [])
 
 
 def test_help_lists_every_verb_quickly():
