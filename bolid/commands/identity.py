@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bolid.core.errors import BolidError
 from bolid.core.identity import Embedding, Identity, mix
@@ -131,7 +131,7 @@ def mix_identities(
 def move_identity(
     name: str,
     start: str,
-    direction: Literal["waist", "hip", "shoulder", "torso", "leg", "arm", "build"],
+    direction: str,
     strength: float = 1.0,
     directions: Path = Path("data/directions.safetensors"),
     identities: Path = HOME,
@@ -142,7 +142,7 @@ def move_identity(
     Args:
         name: Of the new identity.
         start: Name of whom to start from.
-        direction: The proportion; build is the volume.
+        direction: The proportion, as the directions' file names it, such as waist, leg or build (the volume).
         strength: How much more of it, in standard deviations among people; below 0: less.
         directions: File that `bolid identity directions` wrote with the same body encoder.
         identities: Where identities are kept.
@@ -151,6 +151,7 @@ def move_identity(
     Raises:
         BolidError: If the identity or the directions are missing, or do not belong together.
     """
+    from bolid.core.names import check_known
     from bolid.models.body_directions import load_directions
 
     home = IdentityFolder(identities)
@@ -158,7 +159,9 @@ def move_identity(
     if "body" not in before:
         raise BolidError(f"{start} has no body to move; create the identity from photos that show it")
     code, model = before["body"]
-    moved = before.replace(body=Embedding(code + strength * load_directions(directions, model)[direction], model))
+    known = load_directions(directions, model)
+    check_known([direction], known, str(directions), "direction")
+    moved = before.replace(body=Embedding(code + strength * known[direction], model))
     return f"{home.save(name, moved, replace)}: {describe(moved)}"
 
 

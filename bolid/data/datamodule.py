@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import SPLITS, ImageRecord, TrainingBatch
-from bolid.data.dataset import LeaveOneOutDataset
+from bolid.data.dataset import FACE_SIZE, LeaveOneOutDataset
 from bolid.data.manifest import read_manifest, split_of
 from bolid.data.sampler import EpochSampler, ResumableLoader
 from bolid.data.specs import REFERENCES, SAMPLES, ReferenceSpec, SplitSpec, check_size, complete_specs
@@ -147,11 +147,15 @@ class IdentityDataModule(LightningDataModule):
         Raises:
             BolidError: if an identity is in two splits, or face embeddings come from different networks.
         """
-        records = read_manifest(self.folder)
-        models = {r.face_model for r in records if r.face_embedding is not None}
-        if len(models) > 1:
+        records = self.read_records()
+        kinds = {(r.face_model, len(r.face_embedding)) for r in records if r.face_embedding is not None}
+        if len(kinds) > 1:
             raise BolidError(f"{self.folder}: face embeddings of different networks are mixed; label the folder anew.")
         return split_records(records, self.folder)
+
+    def read_records(self) -> list[ImageRecord]:
+        """Reads the folder's whole manifest."""
+        return read_manifest(self.folder)
 
     def families(self, split: str = "train") -> Mapping[str, str]:
         """Families of identities that look alike in all but the body, by identity; empty where there are none."""
@@ -206,7 +210,10 @@ class IdentityDataModule(LightningDataModule):
             records = list({r.scene or r.file_name: r for r in reversed(records)}.values())[::-1]
         spec = self.specs["test" if tests else split]
         name = f"{split}-probe" if tests and split != "test" else split
-        return LeaveOneOutDataset(records, self.folder, self.size, self.references, spec, training, self.seed, name)
+        faces = (len(r.face_embedding) for s in self.splits.values() for r in s if r.face_embedding is not None)
+        return LeaveOneOutDataset(
+            records, self.folder, self.size, self.references, spec, training, self.seed, name, next(faces, FACE_SIZE)
+        )
 
     def _report(self, split: str, training: bool) -> None:
         dataset = self._datasets[split, training]

@@ -15,8 +15,10 @@ def split_records(records: Sequence[ImageRecord], folder: Path) -> dict[str, lis
     """Records by split: the folders decide if any photo lies in one, else a hash of the identity.
 
     Raises:
-        BolidError: if an identity is in two splits, or only some photos lie in a split's folder.
+        BolidError: if an identity is in two splits, only some photos lie in a split's folder, or it is not known which
+            rendered photos are of one scene.
     """
+    _check_scenes(records, folder)
     by_folder = any(split_of(r.file_name) for r in records)
     splits: dict[str, list[ImageRecord]] = {split: [] for split in SPLITS}
     home: dict[str, str] = {}
@@ -28,6 +30,16 @@ def split_records(records: Sequence[ImageRecord], folder: Path) -> dict[str, lis
             raise BolidError(f"{folder}: {record.identity!r} is in {home[record.identity]} and in {split}; keep one.")
         splits[split].append(record)
     return splits
+
+
+def _check_scenes(records: Sequence[ImageRecord], folder: Path) -> None:
+    """A rendered photo in another outfit would be taken for a reference of the same scene."""
+    if any(r.renderer and not r.scene for r in records):
+        raise BolidError(
+            f"{folder}: its manifest is of an older format, and does not say which of the rendered photos are of one "
+            "scene: write it anew by `bolid data render` with the options of then (finished photos are kept), or set "
+            "data.class_path to bolid.synthetic.datamodule.RenderedPeople."
+        )
 
 
 def hashed_split(identity: str) -> str:

@@ -16,7 +16,7 @@ from bolid.core.schema import SPLITS, ImageRecord
 from bolid.data.annotate.faces import embed_faces
 from bolid.data.annotate.found import find_keypoints, found_table, read_found
 from bolid.data.datamodule import IdentityDataModule
-from bolid.data.manifest import MANIFEST, read_manifest, split_of
+from bolid.data.manifest import MANIFEST, split_of
 from bolid.synthetic.known import scene, with_known
 from bolid.synthetic.measures import PEOPLE, read_bodies
 from bolid.synthetic.specs import RENDERED, RenderedSpec
@@ -89,19 +89,31 @@ class RenderedPeople(IdentityDataModule):
         """The records of the people asked for, by split."""
         wanted = {split: {person_name(p) for p in people.numbers()} for split, people in self.people.items()}
         found = super().read_splits()
-        bodies = read_bodies(self.folder) if (self.folder / PEOPLE).is_file() else {}
         kept = {split: [r for r in found[split] if r.identity in wanted[split]] for split in SPLITS}
-        kept = {
-            split: with_known(kept[split], bodies, self._pairs(split), self.people[split].families) for split in kept
-        }
+        if self.rendered.pairs and kept["train"] and not any(r.group for r in kept["train"]):
+            raise BolidError(
+                f"{self.folder}: its photos of train are no pairs; set rendered.pairs to false, or render."
+            )
         if self.rendered.pose_estimator is None:
             return kept
         places = read_found(found_table(self.folder, self._pose_fingerprint()))
         return {split: [replace(r, keypoints_found=places.get(r.file_name)) for r in kept[split]] for split in SPLITS}
 
+    def read_records(self) -> list[ImageRecord]:
+        """Reads the folder's whole manifest; what an older format does not say follows from names and captions."""
+        records = super().read_records()
+        if not any(r.renderer and not r.scene for r in records):
+            return records
+        bodies = read_bodies(self.folder) if (self.folder / PEOPLE).is_file() else {}
+        known = [r for r in records if not split_of(r.file_name)]
+        for split, people in self.people.items():
+            here = [r for r in records if split_of(r.file_name) == split]
+            known += with_known(here, bodies, self._pairs(split), people.families)
+        return known
+
     def _records(self) -> list[ImageRecord]:
         places = (self.folder / split / MANIFEST for split in ("", *SPLITS))
-        return read_manifest(self.folder) if any(p.is_file() for p in places) else []
+        return self.read_records() if any(p.is_file() for p in places) else []
 
     def _lacks(self, split: str, records: Sequence[ImageRecord]) -> bool:
         asked, here = self.people[split], [r for r in records if split_of(r.file_name) == split]

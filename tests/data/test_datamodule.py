@@ -3,6 +3,7 @@ import re
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import yaml
 from jsonargparse import ArgumentParser
@@ -158,6 +159,26 @@ def test_unusable_photos_are_named_and_counted(tmp_path, caplog):
     assert "5 of 12 photos of train were skipped" in caplog.text
     shown = {n for b in module.train_dataloader() for names in (b.file_names, *b.references.names) for n in names}
     assert not shown & broken
+
+
+def test_faces_of_any_size_reach_the_batch(tmp_path):
+    records = fabricate(tmp_path, {"train": 2, "val": 2})
+    half = np.eye(1, 128, dtype=np.float32)[0]
+    with_faces = [replace(r, face_embedding=half) if r.face_embedding is not None else r for r in records[:6]]
+    faceless = [replace(r, face_embedding=None, face_model="") for r in records[6:]]
+    write_manifest(tmp_path, with_faces + faceless)
+    module = prepared(tmp_path, "fit", batch_size=2)
+    for loader in (module.train_dataloader(), module.val_dataloader()):
+        assert next(iter(loader)).references.faces.shape == (2, 4, 128)
+
+
+def test_rendered_photos_of_unknown_scenes_are_refused(tmp_path):
+    records = [replace(r, renderer=1) for r in fabricate(tmp_path, {"train": 2})]
+    write_manifest(tmp_path, records)
+    with pytest.raises(BolidError, match=r"of one scene: write it anew by `bolid data render`.*RenderedPeople"):
+        IdentityDataModule(tmp_path).require("fit")
+    write_manifest(tmp_path, [replace(r, scene=r.file_name) for r in records])
+    IdentityDataModule(tmp_path).require("fit")
 
 
 def test_embeddings_of_two_networks_are_not_mixed(tmp_path):

@@ -17,7 +17,7 @@ from bolid.synthetic.render import RESERVED
 from bolid.synthetic.specs import PeopleSpec, RenderedSpec
 from tests.commands.quiet import quiet_trainer
 from tests.data import invariants
-from tests.data.fabricate import fabricate
+from tests.data.fabricate import fabricate, fabricate_bodies
 
 PEOPLE = {"train": {"people": 3, "photos": 2}, "val": {"people": 1}, "test": {"people": 2}}
 
@@ -160,6 +160,29 @@ def test_pairs_to_train_on_are_groups(tmp_path, renderer):
     for odd in ({"train": {"people": 3}}, {"train": {"people": 4, "first": 200_001}}, {"batch_size": 3}):
         with pytest.raises(BolidError, match="must be even"):
             small(tmp_path, **({"train": {"people": 4}, "pairs": True} | odd))
+
+
+def test_a_manifest_that_knows_no_scenes_is_completed(tmp_path, renderer):
+    small(tmp_path, train={"outfits": 1, "families": 2}).prepare_data()
+    before = read_manifest(tmp_path)
+    assert not any(r.scene for r in before)
+    for record in before[:2]:  # of one person
+        (tmp_path / record.file_name.replace(".png", "b.png")).write_bytes((tmp_path / record.file_name).read_bytes())
+    twice = [replace(r, file_name=r.file_name.replace(".png", "b.png")) for r in before[:2]]
+    write_manifest(tmp_path, before + twice)
+    fabricate_bodies(tmp_path, ["p200000"])
+    module = small(tmp_path, train={"families": 2})
+    known = {r.file_name: r for r in module.splits["train"]}
+    one, other = known["train/p200000_0.png"], known["train/p200000_0b.png"]
+    assert one.scene == other.scene == "train/p200000_0"
+    assert one.family == "100000"
+    assert one.proportions.shape == (7,)
+    assert known["train/p200002_0.png"].proportions is None
+    module.setup("fit")
+    invariants.check_leave_one_out(module._datasets["train", True], 20)
+    for place in range(20):
+        sample = module._datasets["train", True][place]
+        assert known[sample.file_names[0]].scene not in {known[n].scene for n in sample.references.names[0]}
 
 
 @pytest.mark.parametrize(
