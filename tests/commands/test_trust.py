@@ -17,7 +17,7 @@ def spec(path, **settings):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["--callbacks.x", EVIL], "callbacks: Import path tests.evil.Maker does not correspond to a subclass of Callback"),
+        (["--callbacks.x", EVIL], "callbacks: Import path tests.evil.Maker does not correspond to a subclass of"),
         (["--trainer.callbacks", f"[{spec(EVIL)}]"], "does not correspond to a subclass of Callback"),
         (["--trainer.logger", EVIL], "does not correspond to a subclass of Logger"),
         (["--trainer.plugins", EVIL], "does not correspond to a subclass of"),
