@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from bolid.cli import main
@@ -148,6 +149,7 @@ def test_a_configuration_can_be_built(merged, chain, tmp_path, monkeypatch):
     parts = parser.instantiate_classes(parser.parse_object({k: found[k] for k in ("model", "data")}))
     assert type(parts.model).__name__ == found["model"]["class_path"].rpartition(".")[2]
     if parts.model.trained_keys():  # else it is for tests alone
+        parts.model.trainer = Trainer(max_steps=found["trainer"]["max_steps"], logger=False, accelerator="cpu")
         optimizer = parts.model.configure_optimizers()
         assert optimizer["lr_scheduler"]["scheduler"].optimizer is optimizer["optimizer"]
     tested = parts.data.people["test"].numbers() if isinstance(parts.data, RenderedPeople) else ()
