@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from bolid.commands.named import MergesByName
-from bolid.commands.parser import OneLineErrors
+from bolid.commands.parser import OneLineErrors, trust_nothing
 from bolid.core.errors import BolidError
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.base import BaseTask
@@ -32,6 +32,7 @@ class Command(LightningCLI):
     """
 
     def __init__(self, argv: list[str]):
+        trust_nothing()
         super().__init__(
             BaseTask,
             IdentityDataModule,
