@@ -136,7 +136,7 @@ def build(parser, found, built):
     parts = parser.instantiate_classes(only).fit
     assert type(parts.model).__name__ == found.model.class_path.rpartition(".")[2]
     if parts.model.trained_keys():  # else it is for tests alone
-        parts.model.trainer = Trainer(max_steps=found.trainer.max_steps, logger=False)  # the schedule's length
+        parts.model.trainer = Trainer(max_steps=found.trainer.max_steps, logger=False, accelerator="cpu")
         optimizer = parts.model.configure_optimizers()
         assert optimizer["lr_scheduler"]["scheduler"].optimizer is optimizer["optimizer"]
     tested = parts.data.people["test"].numbers() if isinstance(parts.data, RenderedPeople) else ()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bolid.core.errors import BolidError
 from bolid.core.identity import Embedding, Identity, mix
@@ -22,6 +22,7 @@ def create_identity(
     photos: Sequence[Path] = (),
     folder: Path | None = None,
     person: str | None = None,
+    adapter: Path | None = None,
     encoder: str = "data/tiny/body_vae",
     pose: Path = Path("data/tiny/pose"),
     face: Path | None = Path("data/tiny/face/face.onnx"),
@@ -36,6 +37,8 @@ def create_identity(
         photos: Photos of that person alone; those that are broken or show nobody are left out with a warning.
         folder: In place of photos: a folder with a manifest, as `bolid data label` and `bolid data render` write.
         person: Whom of that folder.
+        adapter: Folder of the adapter that is to know the person: its own conditions read the photos. Without it,
+            `encoder` and `clip` say what does.
         encoder: Folder of the body encoder that the adapter was trained with.
         pose: Folder of the pose network that finds the person in photos; a manifest has the keypoints.
         face: The face recogniser that the adapter was trained with; null for no face. A manifest has the faces.
@@ -55,11 +58,12 @@ def create_identity(
     home.check_free(name, replace)  # before anything is read
     if (folder is None) == (not photos) or (folder is None) != (person is None):
         raise BolidError("give either `--photos FILE …`, or `--folder FOLDER --person NAME` of a labelled folder")
-    conditions = conditions_for(encoder, clip)
+    conditions = conditions_for(encoder, clip) if adapter is None else conditions_in(adapter)
     if folder is not None and person is not None:
         views, face_model = view_folder(folder, person, crop_sizes(conditions))
     else:
         views, face_model = view_files(photos, pose, face, crop_sizes(conditions))
+    check_faces(conditions, face_model, str(face if folder is None else folder))
     identity = identify(conditions, views, face_model)
     path = home.save(name, identity, replace)
     return f"{path}: {describe(identity)}"
@@ -72,6 +76,22 @@ def conditions_for(encoder: str, clip: str | None) -> dict[str, Condition]:
     body = BodyCondition(encoder).eval()
     found: dict[str, Condition] = {"body": body, "face": FaceCondition()}
     return found if clip is None else found | {"image": ImageCondition(clip, size=body.crop_size)}
+
+
+def conditions_in(adapter: Path) -> dict[str, Condition]:
+    """The conditions of a person that an adapter holds, without its base model."""
+    from bolid.pipelines.adapter import make_conditions
+    from bolid.pipelines.card import read_card
+
+    folder, card = read_card(adapter)
+    return {name: c.eval() for name, c in make_conditions(card, folder).items() if c.personal}
+
+
+def check_faces(conditions: Mapping[str, Condition], face_model: str, where: str) -> None:
+    """Refuses faces that were embedded by another network than the one that conditions were trained with."""
+    for condition in conditions.values():
+        if condition.reads_faces:
+            condition.check_fingerprint(face_model, f"what embeds the faces of {where}")
 
 
 def view_files(
@@ -131,7 +151,7 @@ def mix_identities(
 def move_identity(
     name: str,
     start: str,
-    direction: Literal["waist", "hip", "shoulder", "torso", "leg", "arm", "build"],
+    direction: str,
     strength: float = 1.0,
     directions: Path = Path("data/directions.safetensors"),
     identities: Path = HOME,
@@ -142,7 +162,7 @@ def move_identity(
     Args:
         name: Of the new identity.
         start: Name of whom to start from.
-        direction: The proportion; build is the volume.
+        direction: The proportion, as the directions' file names it, such as waist, leg or build (the volume).
         strength: How much more of it, in standard deviations among people; below 0: less.
         directions: File that `bolid identity directions` wrote with the same body encoder.
         identities: Where identities are kept.
@@ -151,6 +171,7 @@ def move_identity(
     Raises:
         BolidError: If the identity or the directions are missing, or do not belong together.
     """
+    from bolid.core.names import check_known
     from bolid.models.body_directions import load_directions
 
     home = IdentityFolder(identities)
@@ -158,7 +179,9 @@ def move_identity(
     if "body" not in before:
         raise BolidError(f"{start} has no body to move; create the identity from photos that show it")
     code, model = before["body"]
-    moved = before.replace(body=Embedding(code + strength * load_directions(directions, model)[direction], model))
+    known = load_directions(directions, model)
+    check_known([direction], known, str(directions), "direction")
+    moved = before.replace(body=Embedding(code + strength * known[direction], model))
     return f"{home.save(name, moved, replace)}: {describe(moved)}"
 
 

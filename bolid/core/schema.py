@@ -48,7 +48,7 @@ class ImageRecord:
         keypoints_canonical: The same pose and camera on the average body, where known (rendered photos).
         box: (4,) x0, y0, x1, y1 of the person in pixels.
         face_box: (4,) of the face, or None.
-        face_embedding: (512,) float32, L2-normalised, or None; `face_model` is the embedder's fingerprint.
+        face_embedding: (F,) float32, L2-normalised, or None; `face_model` is the embedder's fingerprint.
         silhouette: Path of an 8-bit mask of the photo's size, relative to the folder, or None.
         source: Where the photo is from; `licence` under which it may be used.
         sha256: Of the photo's file.

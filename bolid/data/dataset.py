@@ -19,6 +19,8 @@ from bolid.data.order import Rounds, fixed_order
 from bolid.data.sampler import Draw
 from bolid.data.specs import ReferenceSpec, SplitSpec
 
+FACE_SIZE = 512  # numbers of a face embedding where there are none
+
 
 class LeaveOneOutDataset(Dataset[TrainingBatch]):
     """Samples as a pure function of (seed, epoch, index), so that workers, ranks and resumed runs agree.
@@ -46,6 +48,7 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         training: bool = True,
         seed: int = 0,
         name: str = "photos",
+        face_size: int = FACE_SIZE,
     ) -> None:
         """Makes the working-size copies that are missing, and sorts the photos by identity.
 
@@ -58,10 +61,11 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
             training: Samples drawn at random, at any index, or all photos in order.
             seed: Of everything random.
             name: Of the working copies on disk, see `ViewCache`.
+            face_size: F, numbers of a face embedding.
         """
         self.spec, self.references = (spec or SplitSpec()).completed(training), references or ReferenceSpec()
         self.flip = self.spec.flip or 0.0
-        self.size, self.seed, self.training = size, seed, training
+        self.size, self.seed, self.training, self.face_size = size, seed, training, face_size
         self._records = list(records)
         self._proportions = _proportions(records)
         self._scenes = np.unique([r.scene or r.file_name for r in records], return_inverse=True)[1]
@@ -149,7 +153,7 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
 
     def _references(self, target: int, rows: np.ndarray, rng: np.random.Generator) -> References:
         views, records = self._views(rows, self.references.max, rng), [self._records[k] for k in rows]
-        faces = np.zeros((self.references.max, 512), np.float32)
+        faces = np.zeros((self.references.max, self.face_size), np.float32)
         face_mask = np.zeros(self.references.max, bool)
         for slot, record in enumerate(records):
             if record.face_embedding is not None:

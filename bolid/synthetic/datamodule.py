@@ -16,7 +16,7 @@ from bolid.core.schema import SPLITS, ImageRecord
 from bolid.data.annotate.faces import embed_faces
 from bolid.data.annotate.found import find_keypoints, found_table, read_found
 from bolid.data.datamodule import IdentityDataModule
-from bolid.data.manifest import MANIFEST, read_manifest, split_of
+from bolid.data.manifest import MANIFEST, split_of
 from bolid.synthetic.known import scene, with_known
 from bolid.synthetic.measures import PEOPLE, read_bodies
 from bolid.synthetic.specs import RENDERED, RenderedSpec
@@ -44,19 +44,34 @@ class RenderedPeople(IdentityDataModule):
         super().__init__(folder, **kwargs)
         self.rendered = rendered.completed()
         self.people = self.rendered.people()
-        if rendered.pairs and self.batch_size % 2:
-            raise BolidError(f"rendered.pairs: batch_size={self.batch_size} must be even, to hold whole pairs.")
 
-    def require(self, stage: str) -> None:
-        """Photos that are missing will be rendered; all there can lack is people.
+    def require(self, stage: str, people: int = 1) -> None:
+        """Refuses a stage for which too few people or photos are asked for; those that are missing will be rendered.
+
+        Args:
+            stage: fit, validate, test or predict.
+            people: How many the stage needs.
 
         Raises:
-            BolidError: if none were asked for.
+            BolidError: if there are too few, or batches cannot be made.
         """
-        split = self.stage_splits(stage)[0]
-        if not self.people[split].people:
-            name = f"data.rendered.{split}.people"
-            raise BolidError(f"{name} is 0, so there is nobody to {stage} on; set {name}.")
+        splits = self.stage_splits(stage)
+        for split in splits if stage == "test" else splits[:1]:
+            asked, least, name = self.people[split], people if split == splits[0] else 1, f"data.rendered.{split}"
+            if not asked.people:
+                raise BolidError(f"{name}.people is 0, so there is nobody to {stage} on; set {name}.people.")
+            if asked.people < least:
+                raise BolidError(
+                    f"{name}.people is {asked.people}, and {least} are needed to show one of them in the place of "
+                    "another; raise it."
+                )
+            if (asked.photos or 0) <= self.references.min:
+                raise BolidError(
+                    f"{name}.photos={asked.photos} leaves fewer than data.references.min={self.references.min} other "
+                    "photos of a person; raise the one or lower the other."
+                )
+        if stage == "fit":
+            self._check_batches(2 if self.rendered.pairs else 1)
 
     def prepare_data(self) -> None:
         """Renders what the verb lacks, labels faces, makes the working-size copies; on one rank only.
@@ -89,19 +104,31 @@ class RenderedPeople(IdentityDataModule):
         """The records of the people asked for, by split."""
         wanted = {split: {person_name(p) for p in people.numbers()} for split, people in self.people.items()}
         found = super().read_splits()
-        bodies = read_bodies(self.folder) if (self.folder / PEOPLE).is_file() else {}
         kept = {split: [r for r in found[split] if r.identity in wanted[split]] for split in SPLITS}
-        kept = {
-            split: with_known(kept[split], bodies, self._pairs(split), self.people[split].families) for split in kept
-        }
+        if self.rendered.pairs and kept["train"] and not any(r.group for r in kept["train"]):
+            raise BolidError(
+                f"{self.folder}: its photos of train are no pairs; set rendered.pairs to false, or render."
+            )
         if self.rendered.pose_estimator is None:
             return kept
         places = read_found(found_table(self.folder, self._pose_fingerprint()))
         return {split: [replace(r, keypoints_found=places.get(r.file_name)) for r in kept[split]] for split in SPLITS}
 
+    def read_records(self) -> list[ImageRecord]:
+        """Reads the folder's whole manifest; what an older format does not say follows from names and captions."""
+        records = super().read_records()
+        if not any(r.renderer and not r.scene for r in records):
+            return records
+        bodies = read_bodies(self.folder) if (self.folder / PEOPLE).is_file() else {}
+        known = [r for r in records if not split_of(r.file_name)]
+        for split, people in self.people.items():
+            here = [r for r in records if split_of(r.file_name) == split]
+            known += with_known(here, bodies, self._pairs(split), people.families)
+        return known
+
     def _records(self) -> list[ImageRecord]:
         places = (self.folder / split / MANIFEST for split in ("", *SPLITS))
-        return read_manifest(self.folder) if any(p.is_file() for p in places) else []
+        return self.read_records() if any(p.is_file() for p in places) else []
 
     def _lacks(self, split: str, records: Sequence[ImageRecord]) -> bool:
         asked, here = self.people[split], [r for r in records if split_of(r.file_name) == split]

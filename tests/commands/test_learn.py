@@ -1,5 +1,6 @@
 """The text prior and directions on the command line: learned from a folder, used, refused for other networks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from bolid.core.errors import BolidError
 from bolid.core.identity import Embedding, Identity
 from bolid.core.identity_file import IdentityFolder
 from bolid.core.safe_io import sha256
+from bolid.data.manifest import write_manifest
 from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion
 from bolid.models.body_prior import load_body_prior
 from bolid.pipelines.bolid import BoLIDPipeline
-from tests.data.fabricate import fabricate, fabricate_bodies
+from tests.data.fabricate import fabricate
 
 HOME = IdentityFolder(Path("data/identities"))
 SHORT = ["--steps", 2, "--size", 48, 32]
@@ -92,7 +94,7 @@ def test_too_few_photos_are_one_clear_line(run, tmp_path):
 
 def test_a_person_is_moved_along_a_proportion(run, tmp_path):
     records = fabricate(tmp_path / "photos", {"train": 24, "test": 1}, photos=3)
-    fabricate_bodies(tmp_path / "photos", sorted({r.identity for r in records}))
+    know_proportions(tmp_path / "photos", records)
     status, out, _ = run("identity", "directions", "--folder", "photos")
     assert status == 0
     assert out.startswith("data/directions.safetensors: waist, hip, shoulder, torso, leg, arm, build, which explain ")
@@ -104,7 +106,7 @@ def test_a_person_is_moved_along_a_proportion(run, tmp_path):
     directions = load_file("data/directions.safetensors")
     torch.testing.assert_close(moved["body"].values, ann["body"].values - 1.5 * directions["build"])
     assert torch.equal(moved["face"].values, ann["face"].values)
-    assert "one of 'waist'" in run(*words, "nose")[2]
+    assert "no direction is called nose; there are arm, build, hip" in run(*words, "nose")[2]
     assert "heavy.safetensors exists" in run(*words, "build")[2]
     HOME.save("faces", Identity({"face": ann["face"]}))
     assert "faces has no body to move" in run(*words[:3], "x", "--start", "faces", "--direction", "leg")[2]
@@ -114,4 +116,18 @@ def test_a_person_is_moved_along_a_proportion(run, tmp_path):
 
 def test_photos_of_unknown_proportions_have_no_directions(run, tmp_path):
     fabricate(tmp_path / "photos", {"train": 2, "test": 1})
-    assert "only folders of rendered people" in run("identity", "directions", "--folder", "photos")[2]
+    assert "does not know everybody's proportions" in run("identity", "directions", "--folder", "photos")[2]
+
+
+def test_proportions_may_have_other_names(run, tmp_path):
+    know_proportions(tmp_path / "photos", fabricate(tmp_path / "photos", {"train": 24, "test": 1}, photos=3), count=2)
+    words = ["identity", "directions", "--folder", "photos"]
+    assert "7 names (waist, hip, shoulder, torso, leg, arm, build) for 2 proportions" in run(*words)[2]
+    assert run(*words, "--names", "height", "weight")[0] == 0
+    assert load_file("data/directions.safetensors").keys() == {"height", "weight"}
+
+
+def know_proportions(folder, records, count=7):
+    """Writes the manifest anew, with proportions of every person."""
+    known = {r.identity: np.random.default_rng(k).normal(size=count) for k, r in enumerate(records)}
+    write_manifest(folder, [replace(r, proportions=known[r.identity].astype(np.float32)) for r in records])

@@ -17,7 +17,7 @@ from bolid.synthetic.render import RESERVED
 from bolid.synthetic.specs import PeopleSpec, RenderedSpec
 from tests.commands.quiet import quiet_trainer
 from tests.data import invariants
-from tests.data.fabricate import fabricate
+from tests.data.fabricate import fabricate, fabricate_bodies
 
 PEOPLE = {"train": {"people": 3, "photos": 2}, "val": {"people": 1}, "test": {"people": 2}}
 
@@ -76,6 +76,10 @@ def test_a_stage_without_people_is_refused_before_anything_is_rendered(tmp_path)
     module.require("fit")
     with pytest.raises(BolidError, match=r"data\.rendered\.test\.people is 0, so there is nobody to predict on"):
         module.require("predict")
+    with pytest.raises(BolidError, match=r"data\.rendered\.test\.people is 1, and 2 are needed"):
+        small(tmp_path / "absent", test={"people": 1}).require("test", people=2)
+    with pytest.raises(BolidError, match=r"data\.rendered\.train\.photos=1 leaves fewer than data\.references\.min=1"):
+        small(tmp_path / "absent", train={"photos": 1}).require("fit")
     assert not (tmp_path / "absent").exists()
 
 
@@ -157,9 +161,34 @@ def test_pairs_to_train_on_are_groups(tmp_path, renderer):
     batch = next(iter(module.train_dataloader()))
     assert batch.groups.tolist() == [0, 0]
     assert {name[-6:] for name in batch.file_names} in ({"_0.png"}, {"_1.png"})
-    for odd in ({"train": {"people": 3}}, {"train": {"people": 4, "first": 200_001}}, {"batch_size": 3}):
+    for odd in ({"train": {"people": 3}}, {"train": {"people": 4, "first": 200_001}}):
         with pytest.raises(BolidError, match="must be even"):
             small(tmp_path, **({"train": {"people": 4}, "pairs": True} | odd))
+    with pytest.raises(BolidError, match=r"groups of 2: set data\.batch_size=3 to a multiple"):
+        small(tmp_path, train={"people": 4}, pairs=True, batch_size=3).require("fit")
+
+
+def test_a_manifest_that_knows_no_scenes_is_completed(tmp_path, renderer):
+    small(tmp_path, train={"outfits": 1, "families": 2}).prepare_data()
+    before = read_manifest(tmp_path)
+    assert not any(r.scene for r in before)
+    for record in before[:2]:  # of one person
+        (tmp_path / record.file_name.replace(".png", "b.png")).write_bytes((tmp_path / record.file_name).read_bytes())
+    twice = [replace(r, file_name=r.file_name.replace(".png", "b.png")) for r in before[:2]]
+    write_manifest(tmp_path, before + twice)
+    fabricate_bodies(tmp_path, ["p200000"])
+    module = small(tmp_path, train={"families": 2})
+    known = {r.file_name: r for r in module.splits["train"]}
+    one, other = known["train/p200000_0.png"], known["train/p200000_0b.png"]
+    assert one.scene == other.scene == "train/p200000_0"
+    assert one.family == "100000"
+    assert one.proportions.shape == (7,)
+    assert known["train/p200002_0.png"].proportions is None
+    module.setup("fit")
+    invariants.check_leave_one_out(module._datasets["train", True], 20)
+    for place in range(20):
+        sample = module._datasets["train", True][place]
+        assert known[sample.file_names[0]].scene not in {known[n].scene for n in sample.references.names[0]}
 
 
 @pytest.mark.parametrize(

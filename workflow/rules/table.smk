@@ -1,6 +1,6 @@
 """Every way of conditioning the backbone on a person, side by side, and what each loss of stage 2 buys.
 
-The oracle and a face branch learn by L_diff, the body branch then what the oracle knows; from there it goes on by L_diff
+The oracle and a face condition learn by L_diff, the body condition then what the oracle knows; from there it goes on by L_diff
 alone (`loss_diffusion`) or with another loss, and by L_id (`bodies`), then by all losses (`held`), louder at last (`all`).
 """
 
