@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -11,13 +11,11 @@ from typing import Any
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from bolid.conditions import Condition
 from bolid.core.errors import BolidError
 from bolid.core.names import named
 from bolid.core.schema import TrainingBatch
-from bolid.data.datamodule import IdentityDataModule
 from bolid.evaluation.evaluator import Evaluator
 from bolid.evaluation.grid import FirstPhotos
 from bolid.evaluation.protocol import TEXT_ALONE, Evaluation
@@ -32,7 +30,7 @@ from bolid.models.noise import min_snr_weight, noised, regression_target, unifor
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.pipelines.trained_on import TrainedOn
 from bolid.tasks.base import BaseTask
-from bolid.tasks.coverage import check_coverage, coverage, report_coverage
+from bolid.tasks.coverage import Part
 from bolid.tasks.diffusion import AS_PUBLISHED, DiffusionSpec, Inputs
 from bolid.tasks.once import OncePerPhoto
 
@@ -89,12 +87,14 @@ class AdapterTask(BaseTask):
         for name, loss in self.losses.items():
             if name in RESERVED:
                 raise BolidError(f"losses: {name!r} is the name of another number in the logs; choose another one")
-            if isinstance(loss, ImageLoss) and self.x_gen is None:
+            if not isinstance(loss, ImageLoss):
+                continue
+            if self.x_gen is None:
                 raise BolidError(f"losses.{name} looks at images: set x_gen to OneStep or FewStep")
-            if isinstance(loss, ImageLoss) and loss.needs_pose and not self.x_gen.shares_pose:
+            if loss.needs_pose and not self.x_gen.shares_pose:
                 raise BolidError(
-                    f"losses.{name} compares with the photo, and {type(self.x_gen).__name__} generates other poses: set "
-                    "x_gen to OneStep"
+                    f"losses.{name} compares with the photo, and {type(self.x_gen).__name__} generates other poses: "
+                    "set x_gen to OneStep"
                 )
 
     @property
@@ -104,8 +104,7 @@ class AdapterTask(BaseTask):
 
     def warm_start(self) -> None:
         """See `BaseTask.warm_start`; only the photos' manifest says what embedded their faces."""
-        data = self.trainer.datamodule
-        if isinstance(data, IdentityDataModule):
+        if (data := self.data) is not None:
             for condition in self.conditions.values():
                 if condition.reads_faces:
                     condition.check_fingerprint(data.face_model, f"what embedded the faces of {data.folder}")
@@ -117,20 +116,21 @@ class AdapterTask(BaseTask):
         self.trained_on = self.pipeline.load_weights(folder)
 
     def on_train_start(self) -> None:
-        """Refuses a fit in which a loss or a condition would be zero in nearly every sample."""
+        """See `BaseTask.on_train_start`; whom it is trained on is remembered for the card."""
+        super().on_train_start()
         data = self.trainer.datamodule
         if isinstance(data, IdentityDataModule):
             self.trained_on = TrainedOn.of({r.identity for r in data.splits["train"]}, self.trained_on)
-        loader = self.trainer.train_dataloader
-        if isinstance(loader, DataLoader):
-            parts: dict[str, Callable[[TrainingBatch], Tensor]] = {}
-            parts |= {f"losses.{name}": loss.can_score for name, loss in self.losses.items()}
-            parts |= {f"conditions.{name}": lambda b, c=c: c.known(b.references) for name, c in self.conditions.items()}
-            needs = dict.fromkeys(parts, "references that show what it reads")
-            needs |= {f"losses.{name}": loss.needs for name, loss in self.losses.items()}
-            shares = coverage(loader.dataset, parts)
-            check_coverage(shares, needs)
-            report_coverage(shares)
+
+    def parts(self) -> dict[str, Part]:
+        """See `BaseTask.parts`: losses and conditions."""
+        found = {
+            f"losses.{k}": Part(loss.can_score, loss.needs, f"losses.{k}: null") for k, loss in self.losses.items()
+        }
+        for name, condition in self.conditions.items():
+            place, needs = f"conditions.{name}", "references that show what it reads"
+            found[place] = Part(lambda batch, c=condition: c.known(batch.references), needs, f"{place}: null")
+        return found
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -200,7 +200,7 @@ class AdapterTask(BaseTask):
         denoised: tuple[Tensor, Tensor, Tensor],
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """What losses say of x_gen, each a scalar: the mean over its images, of which those that cannot be scored are 0.
+        """What losses say of x_gen, each a scalar: the mean over its images; those that cannot be scored are 0.
 
         They are the same terms in every batch: ranks add them up.
         """
@@ -274,6 +274,11 @@ class AdapterTask(BaseTask):
     def export(self, folder: Path) -> None:
         """Writes the complete adapter that `BoLIDPipeline.from_pretrained` reads, and whom it was trained on."""
         self.pipeline.save_pretrained(folder, self.trained_on)
+
+
+def knows(condition: Condition, batch: TrainingBatch) -> Tensor:
+    """(B,) bool, of which samples the references show what a condition reads."""
+    return condition.known(batch.references)
 
 
 def samples_of(loaders: Any) -> Sequence[TrainingBatch]:

@@ -15,10 +15,13 @@ import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
+from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.checkpoints import FORMAT, VERSION, check_format, read_checkpoint
+from bolid.tasks.coverage import Part, check_coverage
 from bolid.tasks.run import prepare_run
 
 LENGTH = ("total_steps", "_schedule_phases")  # what a schedule's state says of its length
@@ -69,7 +72,7 @@ class BaseTask(LightningModule, ABC):
         steps = self.trainer.max_steps if self.trainer.max_steps > 0 else self.trainer.estimated_stepping_batches
         if not isfinite(steps):
             raise BolidError("the schedule of the learning rate ends with the fit: set trainer.max_steps")
-        if not self.trainer.fast_dev_run:
+        if not getattr(self.trainer, "fast_dev_run", False):
             check_total_steps(make.keywords, int(steps))
         return make(optimizer, total_steps=int(steps))
 
@@ -82,9 +85,21 @@ class BaseTask(LightningModule, ABC):
         seed = np.random.SeedSequence([self.seed, *key]).generate_state(1, np.uint64)[0]
         return torch.Generator(self.device).manual_seed(int(seed >> np.uint64(1)))
 
-    def of_data(self, name: str, default: Any) -> Any:
-        """An attribute of the data module; the default where it has none, or batches come from elsewhere."""
-        return getattr(getattr(self._trainer, "datamodule", None), name, default)
+    @property
+    def data(self) -> IdentityDataModule | None:
+        """Where batches are from; None where they are not from a data module of people."""
+        found = None if self._trainer is None else self._trainer.datamodule
+        return found if isinstance(found, IdentityDataModule) else None
+
+    def parts(self) -> dict[str, Part]:
+        """What cannot make use of every training sample, by its place in the configuration."""
+        return {}
+
+    def on_train_start(self) -> None:
+        """Refuses a fit in which a part would be zero in nearly every sample."""
+        loader = self.trainer.train_dataloader
+        if isinstance(loader, DataLoader) and (parts := self.parts()):
+            check_coverage(loader.dataset, parts)
 
     def trained_keys(self) -> set[str]:
         """Names in the state dict of what is trained."""

@@ -31,7 +31,7 @@ rule choice:  # body_supervised is the ceiling that the others' shape_r2_ratio i
                 configs("body_vae", "experiment/body_sigma_10", f"experiment/{wildcards.choice}"),
                 f"--trainer.logger.init_args.name {Path(ABLATION).name}",
                 f"--trainer.logger.init_args.version {wildcards.choice}",
-                f"--trainer.max_steps {STEPS} --model.init_args.scheduler.init_args.total_steps {STEPS}",
+                f"--trainer.max_steps {STEPS}",
             ]
         ),
         ceiling=lambda wildcards, input: f"--model.init_args.probe.supervised {input}" if input else "",
