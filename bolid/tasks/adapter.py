@@ -118,9 +118,8 @@ class AdapterTask(BaseTask):
     def on_train_start(self) -> None:
         """See `BaseTask.on_train_start`; whom it is trained on is remembered for the card."""
         super().on_train_start()
-        data = self.trainer.datamodule
-        if isinstance(data, IdentityDataModule):
-            self.trained_on = TrainedOn.of({r.identity for r in data.splits["train"]}, self.trained_on)
+        if self.data is not None:
+            self.trained_on = TrainedOn.of({r.identity for r in self.data.splits["train"]}, self.trained_on)
 
     def parts(self) -> dict[str, Part]:
         """See `BaseTask.parts`: losses and conditions."""
