@@ -67,8 +67,11 @@ def test_help_lists_every_verb_quickly():
         (["fit", "--config", ADAPTER, "--model.class_path", "bolid.tasks.Paint"], "Paint"),
         (["fit", "--config", ADAPTER, "--model.init_args.backbone.init_args.path", "nowhere"], "nowhere"),
         (["fit", "--config", ADAPTER, "--model.init_args.text_dropout", "much"], "text_dropout"),
-        (["fit", "--config", ADAPTER, "--model.columns", '[{"name": "best", "floor": true, "branches": ["body"]}]'],
-         "column best: a floor"),
+        (["fit", "--config", ADAPTER, "--model.evaluation.methods.boht.scale", "2"],
+         "there is no 'boht' to change or remove (there are: text, face, body, both, other)"),
+        (["fit", "--config", ADAPTER, "--model.evaluation.methods.mine",
+          '{"class_path": "bolid.methods.Adapter", "init_args": {"conditions": ["bdoy"]}}'],
+         "no condition is called bdoy; there are face, body"),
         (["fit", "--config", ADAPTER, "--data.init_args.batch_sise", "3"],
          "bolid: data.init_args: no such setting 'batch_sise'; did you mean 'batch_size'?"),
         (["fit", "--config", ADAPTER, "--trainer.callbacks",
@@ -306,7 +309,7 @@ def test_predict_validate_and_test_start_from_the_weights_they_are_given(run, ph
     assert run("validate", *words, "--ckpt_path", checkpoint)[0] == 0
     assert run("predict", *words, "--model.init_from", checkpoint)[0] == 0
     drawn = list((tmp_path / "runs/adapter/x/predictions").rglob("*.png"))
-    assert len(drawn) == 5 * 6  # columns times test photos
+    assert len(drawn) == 5 * 6  # methods times test photos
 
 
 def test_a_test_on_photos_of_nobody_is_refused_before_anything_is_loaded(run, tmp_path):
