@@ -9,7 +9,12 @@ from PIL import Image
 from tests.test_configs import ROOT
 
 ERRORS = {"text": 1.2, "all": 0.7, "other": 1.3, "oracle": 0.6, "reconstruction": 0.2, "face": 1.1, "image": 1.0}
-RUNS = {"plain": ("text", "face", "other", "reconstruction"), "all": ("all",), "image": ("image",), "oracle": ("oracle",)}
+RUNS = {
+    "plain": ("text", "face", "other", "reconstruction"),
+    "all": ("all",),
+    "image": ("image",),
+    "oracle": ("oracle",),
+}
 
 
 def numbers(column):

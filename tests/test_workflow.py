@@ -86,7 +86,7 @@ def test_the_ablation_measures_the_ceiling_first_and_takes_other_steps(tmp_path)
     assert {re.search(r"version (\w+)", c)[1] for c in commands[:-1]} == choices
     assert all("body_supervised" in command for command in commands[:2])
     assert all("--trainer.max_steps 1500" in command for command in commands[:-1])
-    ceiling = "--model.init_args.supervised runs/body_ablation_1500/body_supervised/report.json"
+    ceiling = "--model.init_args.probe.supervised runs/body_ablation_1500/body_supervised/report.json"
     assert sum(ceiling in command for command in commands) == len(choices) - 1
     assert commands[-1].startswith("bolid compare --runs runs/body_ablation_1500/")
 
