@@ -88,6 +88,11 @@ def test_help_lists_every_verb_quickly():
         (["predict", "--config", ADAPTER, "--trainer.fast_dev_run", "true"], "predict: which weights?"),
         (["test", "--config", ADAPTER, "--data.rendered.test.people", "0", "--model.init_from", "x.ckpt"],
          "bolid: data.rendered.test.people is 0, so there is nobody to test on"),
+        (["test", "--config", ADAPTER, "--data.rendered.test.people", "1", "--model.init_from", "x.ckpt"],
+         "bolid: data.rendered.test.people is 1, and 2 are needed to show one of them in the place of another"),
+        (["fit", "--config", ADAPTER, "--data.references.min", "9"], "references.min=9 must lie between 0 and"),
+        (["fit", "--config", ADAPTER, "--data.train.flip", "2"], "flip is 2.0; a probability lies between 0 and 1"),
+        (["fit", "--config", ADAPTER, "--data.rendered.train.peple", "3"], "did you mean"),
         (["fit", "--config", ADAPTER, "--trainer.check_val_every_n_epoch", "0.5"], "check_val_every_n_epoch"),
         (["fit", "--config", ADAPTER, "--trainer.val_check_interval", "0.5"], "val_check_interval"),
         (["data", "label", "missing-folder"], "missing-folder"),
@@ -189,23 +194,26 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
         1,
     ]
     status, _, err = run("fit", *words)
-    assert (status, "or set consistency: 0" in err) == (1, True)
-    words += ["--model.init_args.consistency", 0]
+    assert (status, "or set model.loss.consistency: 0" in err) == (1, True)
+    words += ["--model.init_args.loss.consistency", 0]
     assert run("fit", *words)[0] == 0
     left = tmp_path / "runs/body_vae/x"
     test = ["test", *words, "--ckpt_path", left / "checkpoints/last.ckpt"]
-    assert "no such file; only folders of rendered people" in run(*test)[2]
-    assert run(*test, "--model.init_args.people", "null")[0] == 0
+    assert run(*test)[0] == 0
     report = json.loads((left / "report.json").read_text())
     assert report["pictures"] == 6
-    assert {"kl_nats", "varying_dims", "pose_leak", "pose_leak/mean"} <= report.keys()
-    again = ["test", *words, "--model.init_args.people", "null", "--model.init_args.exported", left / "body_vae"]
-    assert run(*again)[0] == 0
+    assert {"kl_nats", "varying_dims"} <= report.keys()
+    page = (left / "report.md").read_text()
+    assert "`shape_r2` left out: true proportions are known of 0 training people and 0 test people" in page
+    assert "`pose_leak` left out: no arm or leg moves" in page  # everyone stands alike
+    assert run("test", *words, "--model.init_args.init_from", left / "body_vae")[0] == 0
     assert json.loads((left / "report.json").read_text()) == pytest.approx(report)
-    status, _, err = run(*test, "--data.test.probe", "false")
-    assert (status, "set data.test.probe: true" in err) == (1, True)
-    status, _, err = run(*test, "--model.init_args.pose", "null")
-    assert (status, "set the task's pose, or data.test.target: person" in err) == (1, True)
+    status, _, err = run("validate", *words, "--model.init_args.init_from", left / "body_vae")
+    assert (status, "holds an encoder without the decoder that validation needs" in err) == (1, True)
+    assert run(*test, "--data.test.probe", "false")[0] == 0
+    assert "`pose_leak` left out: it is fitted on people of the training" in (left / "report.md").read_text()
+    status, _, err = run(*test, "--model.init_args.probe.pose", "null")
+    assert (status, "set model.probe.pose, or data.test.target: person" in err) == (1, True)
     encoder = left / "body_vae"
     words = ["--config", ADAPTER, *small(photos), "--trainer.fast_dev_run", "true"]
     words += ["--model.init_args.conditions.face", "null"]
@@ -318,3 +326,7 @@ def test_a_test_on_photos_of_nobody_is_refused_before_anything_is_loaded(run, tm
     status, _, err = run("test", *words)
     assert status == 1
     assert f"{tmp_path}/photos: nobody in test has 2 or more usable photos; the folders" in err.splitlines()[-1]
+    fabricate(tmp_path / "photos", {"train": 2, "val": 1, "test": 1})
+    status, _, err = run("test", *words)
+    assert (status, "only 1 of test has 2 or more usable photos, and 2 people" in err.splitlines()[-1]) == (1, True)
+    assert "nowhere" in run("test", *words, "--model.evaluation.methods.other", "null")[2].splitlines()[-1]

@@ -2,15 +2,12 @@
 
 import os
 import re
-import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-SNAKEFILE = ROOT / "workflow/Snakefile"
+from tests.plans import ROOT, planned, snakemake
 
 # Stands in for `bolid`: notes its words, leaves what the real one leaves, and dies once in the fit of `held`.
 STUB = """#!/bin/bash
@@ -21,20 +18,6 @@ mkdir -p $run/checkpoints
 [[ $run = */held && ! -e $run/checkpoints/last.ckpt ]] && { echo half > $run/checkpoints/last.ckpt; exit 1; }
 mkdir -p $run/adapter; touch $run/adapter/adapter.json
 """
-
-
-def snakemake(folder, *words, python=sys.executable):
-    command = [python, "-m", "snakemake", "--snakefile", SNAKEFILE, "--directory", folder, *words]
-    environment = os.environ | {"PYTHONPATH": sysconfig.get_path("purelib")}
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=120)
-
-
-def planned(folder, *words):
-    """The commands of a dry run, one a line."""
-    done = snakemake(folder, "--dry-run", "--quiet", "host", "progress", *words)
-    assert done.returncode == 0, done.stderr
-    rules = re.findall(r"^Shell command: (.*)$", done.stdout + done.stderr, re.MULTILINE)
-    return [command for rule in rules for command in rule.split(" && ")]
 
 
 def test_the_table_fits_each_run_before_what_starts_from_it_and_gathers_all(tmp_path):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
 from bolid.losses.contrastive import info_nce
-from bolid.losses.limbs import limb_error
+from bolid.losses.limbs import FEWEST, limb_error, limbs_seen
 from bolid.losses.reconstruction import gaussian_nll, mse_by_scale, weighted_mse
 from bolid.models.body_vae import BodyVAE, Posterior, smaller
 from bolid.models.gaussian import gaussian_weight
@@ -57,13 +58,14 @@ class Decoded(NamedTuple):
         return Decoded(*(values[:count] for values in self))
 
 
-class BodyVAELoss(nn.Module):
+@dataclass
+class BodyVAELoss:
     """−log p(photo, outlines, limbs | c, pose, caption) + β·KL + contrast·InfoNCE + consistency·J, c ~ q(c | others).
 
     J is the divergence of what a photo tells of the person from what the same one in another outfit tells, where each
     may be mirrored.
 
-    Args:
+    Attributes:
         beta: Weight of the KL term once warmed up.
         beta_warmup: Steps over which β rises from zero.
         contrast: Weight of InfoNCE between the references and the held-out photo.
@@ -76,23 +78,16 @@ class BodyVAELoss(nn.Module):
             for, as where that pose is made up (photos of real people).
     """
 
-    def __init__(
-        self,
-        beta: float = 1.0,
-        beta_warmup: int = 500,
-        contrast: float = 10.0,
-        consistency: float = 0.0,
-        picture_dims: float = 500.0,
-        silhouette_dims: float = 250.0,
-        trunk_dims: float = 250.0,
-        limb_dims: float = 1000.0,
-    ):
-        super().__init__()
-        self.beta, self.beta_warmup, self.contrast, self.consistency = beta, beta_warmup, contrast, consistency
-        self.picture_dims, self.silhouette_dims = picture_dims, silhouette_dims
-        self.trunk_dims, self.limb_dims = trunk_dims, limb_dims
+    beta: float = 1.0
+    beta_warmup: int = 500
+    contrast: float = 10.0
+    consistency: float = 0.0
+    picture_dims: float = 500.0
+    silhouette_dims: float = 250.0
+    trunk_dims: float = 250.0
+    limb_dims: float = 1000.0
 
-    def forward(
+    def __call__(
         self,
         model: BodyVAE,
         batch: TrainingBatch,
@@ -150,12 +145,33 @@ class BodyVAELoss(nn.Module):
         other = model.encode(batch.outfit.pictures, batch.outfit.keypoints, batch.outfit.mask)
         return held_out.divergence(other)[shown].mean()
 
+    def scored(self) -> dict[str, tuple[str, Callable[[TrainingBatch], Tensor], str]]:
+        """Term -> its setting, which samples it can score, (B,) bool, and what these have; of the terms in use."""
+        terms: dict[str, tuple[str, Callable[[TrainingBatch], Tensor], str]] = {
+            "silhouette": ("silhouette_dims", silhouette_known, "photos with a silhouette"),
+            "trunk": ("trunk_dims", trunk_known, "photos with a silhouette that show shoulders and hips"),
+            "limbs": ("limb_dims", limbs_known, f"photos that show {FEWEST} limbs"),
+            "consistency": ("consistency", outfit_known, "photos in a second outfit (data.train.second_outfit: true)"),
+        }
+        weights = asdict(self)
+        return {term: found for term, found in terms.items() if weights[found[0]]}
+
     def total(self, terms: dict[str, Tensor], step: float) -> Tensor:
         """The loss in a step: scalar; at infinity β has risen."""
         warm = min(1.0, (step + 1) / max(1, self.beta_warmup))
         same = self.beta * terms["kl"] + self.consistency * terms["consistency"]  # least where all have one code
         decoded = terms["picture"] + terms["silhouette"] + terms["trunk"] + terms["limbs"]
         return decoded + self.contrast * terms["contrast"] + warm * same
+
+
+def limbs_known(batch: TrainingBatch) -> Tensor:
+    """(B,) bool, whether enough limbs are seen to compare their lengths."""
+    return limbs_seen(batch.keypoints_canonical, batch.keypoints)
+
+
+def silhouette_known(batch: TrainingBatch) -> Tensor:
+    """(B,) bool, whether the photo's silhouette is known."""
+    return batch.silhouette_known
 
 
 def trunk_known(batch: TrainingBatch) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 from bolid.core.keypoints import LIMBS
 
 ENDS = [ends for pairs in LIMBS.values() for ends in pairs]
+START, END = (list(side) for side in zip(*ENDS, strict=True))
 KIND = [kind for kind, pairs in enumerate(LIMBS.values()) for _ in pairs]
 FEWEST = 4  # limbs that must be seen: one scale is fitted to them, and fewer would leave nothing to tell
 
@@ -24,11 +25,20 @@ def limb_error(lengths: Tensor, average: Tensor, keypoints: Tensor) -> tuple[Ten
     Returns:
         The error (B,), and whether enough limbs are seen for it to mean something (B,) bool.
     """
-    start, end = (list(side) for side in zip(*ENDS, strict=True))
-    seen = ((average[..., 2] > 0) & (keypoints[..., 2] > 0)).to(lengths.dtype)
-    seen = (seen[:, start] * seen[:, end])[..., None]  # (B, 12, 1)
-    claimed = (average[:, end, :2] - average[:, start, :2]) * lengths[:, KIND, None] * seen
-    true = (keypoints[:, end, :2] - keypoints[:, start, :2]) * seen
+    seen = _seen(average, keypoints).to(lengths.dtype)[..., None]  # (B, 12, 1)
+    claimed = (average[:, END, :2] - average[:, START, :2]) * lengths[:, KIND, None] * seen
+    true = (keypoints[:, END, :2] - keypoints[:, START, :2]) * seen
     scale = (claimed * true).sum((1, 2), keepdim=True) / claimed.square().sum((1, 2), keepdim=True).clamp_min(1e-6)
     error = (true - scale * claimed).square().sum((1, 2)) / true.square().sum((1, 2)).clamp_min(1e-6)
-    return error, seen.sum((1, 2)) >= FEWEST
+    return error, limbs_seen(average, keypoints)
+
+
+def limbs_seen(average: Tensor, keypoints: Tensor) -> Tensor:
+    """Whether enough limbs are seen on both, (B, 17, 3) each: (B,) bool."""
+    return _seen(average, keypoints).sum(1) >= FEWEST
+
+
+def _seen(average: Tensor, keypoints: Tensor) -> Tensor:
+    """(B, 12) bool."""
+    joints = (average[..., 2] > 0) & (keypoints[..., 2] > 0)
+    return joints[:, START] & joints[:, END]

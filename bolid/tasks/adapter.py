@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from bolid.conditions import Condition
 from bolid.core.errors import BolidError
@@ -31,7 +29,7 @@ from bolid.models.backbones import Backbone
 from bolid.models.noise import min_snr_weight, noised, regression_target, uniform
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.base import BaseTask
-from bolid.tasks.coverage import check_coverage, coverage, report_coverage
+from bolid.tasks.coverage import Part
 from bolid.tasks.diffusion import AS_PUBLISHED, DiffusionSpec, Inputs
 from bolid.tasks.once import OncePerPhoto
 
@@ -104,28 +102,26 @@ class AdapterTask(BaseTask):
 
     def warm_start(self) -> None:
         """See `BaseTask.warm_start`; only the photos' manifest says what embedded their faces."""
-        for condition in self.conditions.values():
-            if self.data is not None and condition.reads_faces:
-                found = self.data.face_model
-                condition.check_fingerprint(found, f"what embedded the faces of {self.data.folder}")
-                condition.fingerprint = found or condition.fingerprint
+        if (data := self.data) is not None:
+            for condition in self.conditions.values():
+                if condition.reads_faces:
+                    condition.check_fingerprint(data.face_model, f"what embedded the faces of {data.folder}")
+                    condition.fingerprint = data.face_model or condition.fingerprint
         super().warm_start()
 
     def load_exported(self, folder: Path) -> None:
         """See `BaseTask.load_exported`."""
         self.pipeline.load_weights(folder)
 
-    def on_train_start(self) -> None:
-        """Refuses a fit in which a loss or a condition would be zero in nearly every sample."""
-        loader = self.trainer.train_dataloader
-        if isinstance(loader, DataLoader):
-            parts = {f"losses.{name}": loss.can_score for name, loss in self.losses.items()}
-            parts |= {f"conditions.{name}": partial(knows, condition) for name, condition in self.conditions.items()}
-            needs = dict.fromkeys(parts, "references that show what it reads")
-            needs |= {f"losses.{name}": loss.needs for name, loss in self.losses.items()}
-            shares = coverage(loader.dataset, parts)
-            check_coverage(shares, needs)
-            report_coverage(shares)
+    def parts(self) -> dict[str, Part]:
+        """See `BaseTask.parts`: losses and conditions."""
+        found = {
+            f"losses.{k}": Part(loss.can_score, loss.needs, f"losses.{k}: null") for k, loss in self.losses.items()
+        }
+        for name, condition in self.conditions.items():
+            place, needs = f"conditions.{name}", "references that show what it reads"
+            found[place] = Part(lambda batch, c=condition: c.known(batch.references), needs, f"{place}: null")
+        return found
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""

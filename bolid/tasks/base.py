@@ -15,11 +15,13 @@ import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.checkpoints import FORMAT, VERSION, check_format, read_checkpoint
+from bolid.tasks.coverage import Part, check_coverage
 from bolid.tasks.run import prepare_run
 
 LENGTH = ("total_steps", "_schedule_phases")  # what a schedule's state says of its length
@@ -85,9 +87,19 @@ class BaseTask(LightningModule, ABC):
 
     @property
     def data(self) -> IdentityDataModule | None:
-        """The data module of the run; None where batches come from elsewhere."""
-        found = getattr(self._trainer, "datamodule", None)
+        """Where batches are from; None where they are not from a data module of people."""
+        found = None if self._trainer is None else self._trainer.datamodule
         return found if isinstance(found, IdentityDataModule) else None
+
+    def parts(self) -> dict[str, Part]:
+        """What cannot make use of every training sample, by its place in the configuration."""
+        return {}
+
+    def on_train_start(self) -> None:
+        """Refuses a fit in which a part would be zero in nearly every sample."""
+        loader = self.trainer.train_dataloader
+        if isinstance(loader, DataLoader) and (parts := self.parts()):
+            check_coverage(loader.dataset, parts)
 
     def trained_keys(self) -> set[str]:
         """Names in the state dict of what is trained."""

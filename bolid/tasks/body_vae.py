@@ -21,6 +21,7 @@ from bolid.models.augment import ViewAugment
 from bolid.models.backbones import Backbone
 from bolid.models.body_vae import BodyVAE, Posterior, load_body_vae
 from bolid.tasks.base import BaseTask
+from bolid.tasks.coverage import Part
 
 DECODER = ("text_dim", "decoder_channels")  # settings of what an exported encoder lacks
 
@@ -67,18 +68,12 @@ class BodyVAETask(BaseTask):
         self.loss, self.decoding = loss or BodyVAELoss(), decoding or Decoding()
         self.tested = EncoderTest(probe or ProbeSpec(), seed)
 
-    def on_fit_start(self) -> None:
-        """Refuses a term that the data do not feed.
-
-        Raises:
-            BolidError: If no sample shows another outfit.
-        """
-        super().on_fit_start()
-        if self.loss.consistency and self.data is not None and not self.data.shows_outfits:
-            raise BolidError(
-                "consistency compares photos with the same ones in another outfit, and there are none: render people "
-                "with data.rendered.train.outfits: 2 and data.train.second_outfit: true, or set consistency: 0"
-            )
+    def parts(self) -> dict[str, Part]:
+        """See `BaseTask.parts`: the loss's terms that need more than photos and keypoints."""
+        return {
+            f"loss.{term}": Part(can_use, needs, f"model.loss.{setting}: 0")
+            for term, (setting, can_use, needs) in self.loss.scored().items()
+        }
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -160,7 +155,7 @@ class BodyVAETask(BaseTask):
 
     def on_test_epoch_end(self) -> None:
         """Asks the probes about what all ranks saw, and logs every number as test/<name>."""
-        families = self.data.families("test") if self.data else {}
+        families = {} if self.data is None else self.data.families("test")
         found = self.measure(self.tested.seen(self.model, families))
         self.log_dict({f"test/{name}": value for name, value in found.metrics.items()})
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
@@ -20,11 +20,13 @@ TOGETHER = 32  # at a time: hundreds of large photos would not fit into memory
 LEAST = 0.05  # share below which a fit would pay for nothing
 
 
-def coverage(dataset: Any, parts: Mapping[str, Callable[[TrainingBatch], Tensor]]) -> dict[str, float]:
+def coverage(
+    dataset: Sequence[TrainingBatch], parts: Mapping[str, Callable[[TrainingBatch], Tensor]]
+) -> dict[str, float]:
     """The share of the first training samples of which each part says True.
 
     Args:
-        dataset: Has a length, and a batch at each index: a training data set's samples, or batches.
+        dataset: Of batches, such as a training data set's samples; indexing it must not disturb training.
         parts: Name -> a function of a batch to (B,) bool.
     """
     found: dict[str, list[Tensor]] = {name: [] for name in parts}
@@ -44,27 +46,43 @@ def coverage(dataset: Any, parts: Mapping[str, Callable[[TrainingBatch], Tensor]
     return {name: float(torch.cat(values).float().mean()) if values else 0.0 for name, values in found.items()}
 
 
-@rank_zero_only
-def report_coverage(shares: Mapping[str, float]) -> None:
-    """Logs by name what cannot make use of every sample."""
-    for name, share in shares.items():
-        if share < 1:
-            log.warning("%s can use %.0f %% of the training samples", name, 100 * share)
+class Part(NamedTuple):
+    """A part of a task that cannot make use of every sample.
+
+    Attributes:
+        can_use: A batch -> (B,) bool.
+        needs: What a sample must have, for messages.
+        off: What to set, where no sample has it.
+    """
+
+    can_use: Callable[[TrainingBatch], Tensor]
+    needs: str
+    off: str
 
 
-def check_coverage(shares: Mapping[str, float], needs: Mapping[str, str]) -> None:
-    """Refuses a fit in which a part would be (nearly) always zero.
+def check_coverage(dataset: Sequence[TrainingBatch], parts: Mapping[str, Part]) -> None:
+    """Logs by name what cannot make use of every training sample.
 
     Args:
-        shares: By the part's place in the configuration, such as `losses.shape`.
-        needs: What each part needs of a sample.
+        dataset: See `coverage`.
+        parts: By their places in the configuration, such as `losses.shape`.
 
     Raises:
-        BolidError: If there is one.
+        BolidError: If a part would be (nearly) always zero.
     """
+    shares = coverage(dataset, {place: part.can_use for place, part in parts.items()})
     for place, share in shares.items():
         if share < LEAST:
             raise BolidError(
-                f"{place} can use {100 * share:.0f} % of the training samples: it needs {needs[place]}; give data that "
-                f"have them, or set {place} to null"
+                f"{place} can use {100 * share:.0f} % of the training samples: it needs {parts[place].needs}; give "
+                f"data that have them, or set {parts[place].off}"
             )
+    report_coverage(shares)
+
+
+@rank_zero_only
+def report_coverage(shares: Mapping[str, float]) -> None:
+    """Logs by name what cannot make use of every sample."""
+    for place, share in shares.items():
+        if share < 1:
+            log.warning("%s can use %.0f %% of the training samples", place, 100 * share)

@@ -1,16 +1,20 @@
 """Stage 1 on miniatures: what the terms teach, what must not leak, what is saved."""
 
+import json
 from dataclasses import fields, is_dataclass, replace
 from math import inf
 
 import pytest
 import torch
-from lightning.pytorch import LightningDataModule
 from torch.distributions import Normal, kl_divergence
 from torch.utils.data import DataLoader
 
+from bolid.callbacks import WriteReport
 from bolid.core.errors import BolidError
+from bolid.core.schema import Phrase
 from bolid.data.datamodule import IdentityDataModule
+from bolid.data.manifest import write_manifest
+from bolid.data.specs import ReferenceSpec, SplitSpec
 from bolid.losses.body_vae import BodyVAELoss, Decoded, Decoding
 from bolid.models.augment import ViewAugment
 from bolid.models.backbones import StableDiffusion
@@ -18,6 +22,7 @@ from bolid.models.body_vae import BodyVAE
 from bolid.tasks.body_vae import BodyVAETask
 from tests import miniature
 from tests.commands.quiet import quiet_trainer
+from tests.data.fabricate import fabricate
 
 TERMS = {"picture", "silhouette", "trunk", "limbs", "kl", "contrast", "consistency"}
 
@@ -158,34 +163,37 @@ def test_what_another_outfit_tells_is_compared_where_it_is_shown(task):
     assert terms(task, miniature.batch())["consistency"] == 0
 
 
-class Outfits(IdentityDataModule):
-    """One batch, in which there are other outfits or not."""
+@pytest.mark.parametrize(
+    ("term", "setting", "without"),
+    [
+        ("silhouette", "silhouette_dims", lambda batch: batch.silhouette_known.zero_()),
+        ("trunk", "trunk_dims", lambda batch: batch.keypoints[:, 11].zero_()),
+        ("limbs", "limb_dims", lambda batch: batch.keypoints[:, 5:].zero_()),
+        ("consistency", "consistency", lambda batch: None),
+    ],
+)
+def test_a_term_that_no_sample_feeds_is_refused_before_the_fit(task, tmp_path, term, setting, without):
+    task.loss = BodyVAELoss(silhouette_dims=0, trunk_dims=0, limb_dims=0)
+    setattr(task.loss, setting, 1.0)
+    batch = miniature.batch()
+    batch.keypoints[..., 2] = batch.keypoints_canonical[..., 2] = 1
+    without(batch)
+    loader, before = DataLoader([batch], batch_size=None), task.model.moments.weight.clone()
+    with pytest.raises(BolidError, match=rf"loss\.{term} can use 0 % of .*, or set model\.loss\.{setting}: 0$"):
+        quiet_trainer(tmp_path).fit(task, loader)
+    assert torch.equal(task.model.moments.weight, before)
+    setattr(task.loss, setting, 0.0)
+    quiet_trainer(tmp_path).fit(task, loader)
 
-    shows_outfits = False
 
-    def __init__(self):
-        LightningDataModule.__init__(self)
-
-    def prepare_data(self):
-        pass
-
-    def setup(self, stage=None):
-        pass
-
-    def train_dataloader(self):
-        return DataLoader([miniature.batch()], batch_size=None)
-
-    def val_dataloader(self):
-        return []
-
-
-def test_consistency_asks_for_outfits_to_compare(task, tmp_path):
-    task.loss.consistency = 1.0
-    data = Outfits()
-    with pytest.raises(BolidError, match=r"data\.train\.second_outfit: true"):
-        quiet_trainer(tmp_path).fit(task, datamodule=data)
-    data.shows_outfits = True
-    quiet_trainer(tmp_path).fit(task, datamodule=data)
+def test_what_only_some_samples_feed_is_said_once_with_its_share(task, tmp_path, caplog):
+    task.loss = BodyVAELoss(trunk_dims=0, limb_dims=0)
+    batch = miniature.batch()
+    batch.silhouette_known[1:] = False
+    quiet_trainer(tmp_path, max_steps=2).fit(task, DataLoader([batch] * 2, batch_size=None))
+    assert [r.getMessage() for r in caplog.records if "can use" in r.getMessage()] == [
+        "loss.silhouette can use 25 % of the training samples"
+    ]
 
 
 def test_the_held_out_photo_decides_neither_the_code_nor_what_is_decoded(task, monkeypatch):
@@ -368,3 +376,76 @@ def test_augmented_references_are_exact_in_mixed_precision(task):
     with torch.autocast("cpu", torch.bfloat16):
         same = task.augmented(batch, generator.manual_seed(0))
     torch.testing.assert_close(same.references.pictures, batch.references.pictures, atol=1e-4, rtol=0)
+
+
+def own_photos(folder, people, change=lambda record: None):
+    """A user's folder: drawn people, each record changed, and the data module of a stage-1 test."""
+    records = fabricate(folder, people, faces=False)
+    for record in records:
+        change(record)
+    write_manifest(folder, records)
+    size = miniature.SIZE
+    return IdentityDataModule(folder, 2, size, ReferenceSpec(size, 0), SplitSpec("person"), test=SplitSpec(probe=True))
+
+
+def out_of_sight(record):
+    record.keypoints = record.keypoints * 0
+
+
+@pytest.mark.parametrize(
+    ("people", "change", "left_out", "reason"),
+    [
+        ({"train": 4, "test": 2}, out_of_sight, "pose_leak", "no arm or leg moves in at least 5 photos"),
+        ({"train": 4, "test": 2}, lambda record: None, "clothes_leak", "the shirt is known of 0 training photos"),
+        ({"train": 1, "test": 1}, out_of_sight, "retrieval_top1_4view", "0 of the people tested have more than 4"),
+        ({"train": 4, "test": 2}, lambda record: None, "prior_gain_nats", "there are 12 of 4"),
+        ({"train": 4, "test": 2}, lambda record: None, "shape_r2", "true proportions are known of 0 training people"),
+    ],
+)
+def test_a_test_on_own_photos_ends_in_a_report_whatever_they_lack(task, tmp_path, people, change, left_out, reason):
+    data = own_photos(tmp_path / "photos", people, change)
+    quiet_trainer(tmp_path, callbacks=[WriteReport()]).test(task, datamodule=data, verbose=False)
+    report, page = json.loads((tmp_path / "report.json").read_text()), (tmp_path / "report.md").read_text()
+    assert left_out not in report
+    assert {"kl_nats", "varying_dims"} <= report.keys()
+    (note,) = [line for line in page.splitlines() if f"`{left_out}`" in line and "left out" in line]
+    assert reason in note
+
+
+def test_the_probes_are_explained_by_their_own_words(task, tmp_path):
+    """Stage 2 has a clothes leak, too, which is another thing."""
+
+    def dressed(record):
+        record.attributes = {"clothes": "", "shirt": ("red", "blue")[int(record.identity[1:]) % 2]}
+        record.phrases.append(Phrase("clothes", "in a shirt"))
+
+    data = own_photos(tmp_path / "photos", {"train": 4, "test": 2}, dressed)
+    quiet_trainer(tmp_path, callbacks=[WriteReport()]).test(task, datamodule=data, verbose=False)
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    (words,) = [line for line in lines if line.startswith("- `clothes_leak`")]
+    assert "a linear probe reads the shirt's colour" in words
+    assert words.endswith("lower is better.")
+
+
+def test_an_exported_encoder_is_tested_or_refused_with_the_setting_to_change(task, folder, tmp_path):
+    fit(task, tmp_path)
+    task.export(tmp_path / "encoder")
+    options = {"latent_dim": 8, "size": miniature.SIZE, "text_dim": 16, "channels": (8, 8, 16), "width": 16, "heads": 2}
+
+    def other(**changes):
+        return BodyVAETask(BodyVAE(**options | changes), task.backbone, init_from=tmp_path / "encoder")
+
+    data = own_photos(tmp_path / "photos", {"train": 4, "test": 2})
+    found = []
+    for tested in (task, other(), other(decoder_channels=(16, 8))):
+        quiet_trainer(tmp_path).test(tested, datamodule=data, verbose=False)
+        found.append(tested.report().metrics)
+    assert found[1] == pytest.approx(found[0])
+    assert found[2] == pytest.approx(found[0])
+    with pytest.raises(BolidError, match="weighted True, and this configuration's False: set the model's weighted to"):
+        quiet_trainer(tmp_path).test(other(weighted=False), datamodule=data)
+    fit(other(), tmp_path)  # a warm start of the encoder alone
+    task.started = False
+    task.init_from = tmp_path / "photos"
+    with pytest.raises(BolidError, match=r"photos is missing or holds no config\.json"):
+        quiet_trainer(tmp_path).test(task, datamodule=data)

@@ -11,6 +11,7 @@ PLAIN = ["table/common", "table/plain"]
 ALL = ["losses/few_step", *GO_ON, "table/all"]
 # Strength is learned of bodies that are known well.
 KNOWN = " --data.init_args.references.min 3"
+ALONE = " --model.init_args.evaluation.methods.other null"
 
 FITS = {  # run: options
     "image": configs("adapter", "experiment/image_prompt", "table/common", "table/image"),
@@ -35,14 +36,14 @@ TESTS = {  # run: whose weights, options
     "plain": ("loss_diffusion", configs("adapter", *PLAIN)),
     **{run: ("loss_diffusion", configs("adapter", *PLAIN, f"table/{run}")) for run in ("faces", "one_reference", "unguided")},
     **{run: ("all", configs("adapter", *ALL, f"table/{run}")) for run in ("scales", "prior", "sheet")},
-    **{f"all_{way}": ("all", configs("adapter", *ALL, f"table/{way}")) for way in ("one_reference", "unguided")},
+    **{f"all_{way}": ("all", configs("adapter", *ALL, f"table/{way}") + ALONE) for way in ("one_reference", "unguided")},
 }
+SHOWN = [run for run in TESTS if not run.startswith("loss_")]
+
+
 def adapter(run: str) -> str:
     """The last file of a finished fit."""
     return f"{TABLE}/{run}/adapter/adapter.json"
-
-
-SHOWN = [run for run in TESTS if not run.startswith("loss_")]
 
 
 rule table:
