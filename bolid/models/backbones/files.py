@@ -124,19 +124,16 @@ def load_pipeline(
 def _lack(folder: Path, path: str) -> str:
     """What a folder that cannot be loaded lacks, and the remedy."""
     weights = weights_of(folder)
-    pickled = sorted(f for f in folder.glob("*/*") if f.suffix in PICKLED and f.parent.name not in weights)
-    if pickled and not _is_safety(pickled[0]):
+    whole = {*weights, "safety_checker"}  # which is never loaded
+    pickled = sorted(f for f in folder.glob("*/*") if f.suffix in PICKLED and f.parent.name not in whole)
+    if pickled:
         return (
-            f"holds {pickled[0].relative_to(folder)} and no safetensors: pickled weights can run anything when they are "
-            "read; take the model's safetensors, or, where you trust it, convert it with diffusers' `from_pretrained` "
-            "and `save_pretrained`"
+            f"holds {pickled[0].relative_to(folder)} and no safetensors: pickled weights can run anything when they "
+            "are read; take the model's safetensors, or, where you trust it, convert it with diffusers' "
+            "`from_pretrained` and `save_pretrained`"
         )
     remedy = "copy it anew" if resolve(path).is_dir() else f"complete it with `hf download {path}`"
     return f"lacks files of the model or they are broken: {remedy}"
-
-
-def _is_safety(file: Path) -> bool:
-    return file.parent.name == "safety_checker"  # is never loaded
 
 
 def _load_file(
@@ -172,6 +169,6 @@ def _configs(file: Path) -> Path:
     except (LocalEntryNotFoundError, HFValidationError, OSError) as error:
         raise BolidError(
             f"{file}: a single file holds no configuration and no tokenizer, and those of {family} are not in the "
-            f"hub's cache: `hf download {family} --include '*.json' '*.txt'` where there is a network, or put a diffusers "
-            f"folder of the same family at {beside}"
+            f"hub's cache: `hf download {family} --include '*.json' '*.txt'` where there is a network, or put a "
+            f"diffusers folder of the same family at {beside}"
         ) from error
