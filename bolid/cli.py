@@ -106,8 +106,9 @@ def call(verb: str, argv: list[str]) -> None:
     """Runs a plain function on the command line's arguments, and prints what it returns."""
     from jsonargparse import auto_cli
 
-    from bolid.commands.parser import OneLineParser, gather
+    from bolid.commands.parser import OneLineParser, gather, trust_nothing
 
+    trust_nothing()
     module, _, name = FUNCTIONS[verb][0].partition(":")
     function = getattr(import_module(module), name)
     positional = not verb.startswith(("identity", "compare"))

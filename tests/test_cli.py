@@ -45,7 +45,7 @@ def small(photos, *, logger=True, drawing=True):
         "false",
     ]
     words += ["--trainer.logger.init_args.version", "x"] if logger else []
-    return words + (["--model.init_args.sampling.steps", 1] if drawing else [])
+    return words + (["--model.init_args.evaluation.sampling.steps", 1] if drawing else [])
 
 
 def test_help_lists_every_verb_quickly():
@@ -67,8 +67,11 @@ def test_help_lists_every_verb_quickly():
         (["fit", "--config", ADAPTER, "--model.class_path", "bolid.tasks.Paint"], "Paint"),
         (["fit", "--config", ADAPTER, "--model.init_args.backbone.init_args.path", "nowhere"], "nowhere"),
         (["fit", "--config", ADAPTER, "--model.init_args.text_dropout", "much"], "text_dropout"),
-        (["fit", "--config", ADAPTER, "--model.columns", '[{"name": "best", "floor": true, "branches": ["body"]}]'],
-         "column best: a floor"),
+        (["fit", "--config", ADAPTER, "--model.evaluation.methods.boht.scale", "2"],
+         "there is no 'boht' to change or remove (there are: text, face, body, both, other)"),
+        (["fit", "--config", ADAPTER, "--model.evaluation.methods.mine",
+          '{"class_path": "bolid.methods.Adapter", "init_args": {"conditions": ["bdoy"]}}'],
+         "no condition is called bdoy; there are face, body"),
         (["fit", "--config", ADAPTER, "--data.init_args.batch_sise", "3"],
          "bolid: data.init_args: no such setting 'batch_sise'; did you mean 'batch_size'?"),
         (["fit", "--config", ADAPTER, "--trainer.callbacks",
@@ -85,6 +88,11 @@ def test_help_lists_every_verb_quickly():
         (["predict", "--config", ADAPTER, "--trainer.fast_dev_run", "true"], "predict: which weights?"),
         (["test", "--config", ADAPTER, "--data.rendered.test.people", "0", "--model.init_from", "x.ckpt"],
          "bolid: data.rendered.test.people is 0, so there is nobody to test on"),
+        (["test", "--config", ADAPTER, "--data.rendered.test.people", "1", "--model.init_from", "x.ckpt"],
+         "bolid: data.rendered.test.people is 1, and 2 are needed to show one of them in the place of another"),
+        (["fit", "--config", ADAPTER, "--data.references.min", "9"], "references.min=9 must lie between 0 and"),
+        (["fit", "--config", ADAPTER, "--data.train.flip", "2"], "flip is 2.0; a probability lies between 0 and 1"),
+        (["fit", "--config", ADAPTER, "--data.rendered.train.peple", "3"], "did you mean"),
         (["fit", "--config", ADAPTER, "--trainer.check_val_every_n_epoch", "0.5"], "check_val_every_n_epoch"),
         (["fit", "--config", ADAPTER, "--trainer.val_check_interval", "0.5"], "val_check_interval"),
         (["data", "label", "missing-folder"], "missing-folder"),
@@ -301,7 +309,7 @@ def test_predict_validate_and_test_start_from_the_weights_they_are_given(run, ph
     assert run("validate", *words, "--ckpt_path", checkpoint)[0] == 0
     assert run("predict", *words, "--model.init_from", checkpoint)[0] == 0
     drawn = list((tmp_path / "runs/adapter/x/predictions").rglob("*.png"))
-    assert len(drawn) == 5 * 6  # columns times test photos
+    assert len(drawn) == 5 * 6  # methods times test photos
 
 
 def test_a_test_on_photos_of_nobody_is_refused_before_anything_is_loaded(run, tmp_path):
@@ -318,3 +326,7 @@ def test_a_test_on_photos_of_nobody_is_refused_before_anything_is_loaded(run, tm
     status, _, err = run("test", *words)
     assert status == 1
     assert f"{tmp_path}/photos: nobody in test has 2 or more usable photos; the folders" in err.splitlines()[-1]
+    fabricate(tmp_path / "photos", {"train": 2, "val": 1, "test": 1})
+    status, _, err = run("test", *words)
+    assert (status, "only 1 of test has 2 or more usable photos, and 2 people" in err.splitlines()[-1]) == (1, True)
+    assert "nowhere" in run("test", *words, "--model.evaluation.methods.other", "null")[2].splitlines()[-1]

@@ -11,7 +11,7 @@ from itertools import takewhile
 from types import UnionType
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, set_parsing_settings
 
 from bolid.core.errors import BolidError, causes
 
@@ -20,6 +20,34 @@ UNKNOWN = re.compile(r"(?:[Oo]ption '|unrecognized arguments: --)([\w.]+)")
 EXPECTED = re.compile(r"Expected a ((?:<class '|typing\.Literal).*?)(?:\. Got value|$)", re.MULTILINE)
 CLASS = re.compile(r"<class\s+'(?:[\w.]+\.)?(\w+)'>")
 WRITTEN = {"NoneType": "null", "tuple": "a list such as '[96,64]'", "list": "a list such as '[1,2]'"}
+
+
+# What loads a file by running it, or runs what it is given, and is nobody's condition, loss, metric or callback.
+DENIED = [
+    "ultralytics",
+    "torch.hub",
+    "torch.load",
+    "torch.serialization",
+    "joblib",
+    "cloudpickle",
+    "dill",
+    "numpy.load",
+]
+DENIED += ["pandas", "lightning.pytorch.callbacks.LambdaCallback", "lightning.pytorch.callbacks.lambda_function"]
+
+
+def trust_nothing() -> None:
+    """Has configurations read from local files alone, and objects made only where a class is declared.
+
+    Call it after Lightning's command line is imported, which allows more. A configuration is code all the same: it names
+    modules, and naming one imports it.
+    """
+    set_parsing_settings(
+        config_read_mode_urls_enabled=False,
+        config_read_mode_fsspec_enabled=False,
+        instantiate_subclass_spec_in_any=False,
+        import_path_denylist=DENIED,
+    )
 
 
 class SettingError(BolidError, TypeError):
@@ -100,6 +128,8 @@ def complaint(message: str, error: Exception | None, known: list[str]) -> str:
     """What was wrong: a name that is not among the `known`, a value of another type, or what was found innermost."""
     if unknown := UNKNOWN.search(message):
         return no_such(unknown[1], known)
+    if denied := re.search(r"Importing '([\w.]+)' is not allowed", message):
+        return f"a configuration may not name {denied[1]}, which runs what it is given"
     inner = str([*causes(error)][-1]) if message.startswith("Parser key") and error else message
     if not EXPECTED.search(inner):
         remedy = "give them or a `--config FILE`" if "required" in inner and "config" in known else "see `--help`"

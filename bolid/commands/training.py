@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 from jsonargparse import Namespace
@@ -11,7 +12,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from bolid.commands.named import MergesByName
-from bolid.commands.parser import OneLineErrors
+from bolid.commands.parser import OneLineErrors, trust_nothing
 from bolid.core.errors import BolidError
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.base import BaseTask
@@ -31,6 +32,7 @@ class Command(LightningCLI):
     """
 
     def __init__(self, argv: list[str]):
+        trust_nothing()
         super().__init__(
             BaseTask,
             IdentityDataModule,
@@ -79,7 +81,18 @@ class Command(LightningCLI):
         check_weights(verb, config.ckpt_path, config.model.get("init_args", {}))
         config.trainer.precision = quick_precision(config.trainer.precision, config.trainer.accelerator)
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
-        self.parser.instantiate_classes(only_data)[verb].data.require(verb)
+        self.parser.instantiate_classes(only_data)[verb].data.require(
+            verb, least_people(verb, config.model.get("init_args", {}))
+        )
+
+
+def least_people(verb: str, task: Mapping[str, Any]) -> int:
+    """How many people a verb must show, for all methods that it asks for images."""
+    methods = (task.get("evaluation") or {}).get("methods") or {}
+    kinds: list[Any] = [
+        locate(method.class_path) for method in methods.values() if method and verb in ("test", "predict")
+    ]
+    return max((kind.least_people for kind in kinds), default=1)
 
 
 def check_weights(verb: str, checkpoint: str | None, task: Mapping[str, Any]) -> None:

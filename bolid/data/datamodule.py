@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader
 from bolid.core.errors import BolidError
 from bolid.core.schema import SPLITS, ImageRecord, TrainingBatch
 from bolid.data.dataset import FACE_SIZE, LeaveOneOutDataset
-from bolid.data.manifest import read_manifest, split_of
+from bolid.data.manifest import read_manifest
 from bolid.data.sampler import EpochSampler, ResumableLoader
 from bolid.data.specs import REFERENCES, SAMPLES, ReferenceSpec, SplitSpec, check_size, complete_specs
-from bolid.data.splits import split_records
+from bolid.data.splits import in_folders, split_records
 
 log = logging.getLogger(__name__)
 _NAMED = 20  # skipped photos that are named one by one
@@ -30,7 +30,7 @@ class IdentityDataModule(LightningDataModule):
     """Photos of people from a folder with a manifest; nobody is in two splits.
 
     The folders `train`, `val` and `test` decide who is in which; without them a hash of the identity does (80, 10 and
-    10 %).
+    10 %, two people at least, see `hashed_splits`).
     Photos that are broken, huge or missing are skipped with a warning that names them.
     """
 
@@ -77,21 +77,40 @@ class IdentityDataModule(LightningDataModule):
         records = self.splits["train"]
         return bool(self.specs["train"].second_outfit) and len({r.scene or r.file_name for r in records}) < len(records)
 
-    @property
-    def group_size(self) -> int:
-        """How many samples to train on belong together, see `LeaveOneOutDataset`."""
-        return self._datasets["train", True].group_size
+    def require(self, stage: str, people: int = 1) -> None:
+        """Refuses, by the manifest alone and before anything else is loaded, a stage that lacks people.
 
-    def require(self, stage: str) -> None:
-        """Tells from the manifest alone, before anything else is loaded, whether a stage has people.
+        Args:
+            stage: fit, validate, test or predict.
+            people: How many the stage needs: a control that takes another person's references needs two.
 
         Raises:
-            BolidError: if it has none, or the folder or its manifest is missing or unfit.
+            BolidError: if there are too few, the folder or its manifest is missing or unfit, or batches cannot be made.
         """
-        split = self.stage_splits(stage)[0]
-        photos = Counter(r.identity for r in self.splits[split])
-        if max(photos.values(), default=0) <= self.references.min:
-            raise self._nobody(split)
+        splits = self.stage_splits(stage)
+        for split in splits if stage == "test" else splits[:1]:
+            scenes: dict[str, set[str]] = defaultdict(set)
+            for record in self.splits[split]:
+                scenes[record.identity].add(record.scene or record.file_name)
+            able = sum(len(own) > self.references.min for own in scenes.values())
+            least = people if split == splits[0] else 1
+            if able < least:
+                raise self._too_few(split, able, least)
+        if stage == "fit":
+            self._check_batches(max(Counter(r.group for r in self.splits["train"] if r.group).values(), default=1))
+
+    def _check_batches(self, group_size: int) -> None:
+        samples = self.specs["train"].samples_per_epoch
+        if samples and samples < self.batch_size:
+            raise BolidError(
+                f"data.train.samples_per_epoch={samples} does not fill a batch: set it to data.batch_size="
+                f"{self.batch_size} or more."
+            )
+        if self.batch_size % group_size:
+            raise BolidError(
+                f"{self.folder}: its photos to train on come in groups of {group_size}: set data.batch_size="
+                f"{self.batch_size} to a multiple of that."
+            )
 
     def prepare_data(self) -> None:
         """Makes the working-size copies, on one rank, so that the others find them.
@@ -229,14 +248,19 @@ class IdentityDataModule(LightningDataModule):
     def _people(self, split: str, training: bool = False) -> LeaveOneOutDataset:
         dataset = self._datasets[split, training]
         if not len(dataset):
-            raise self._nobody(split)
+            raise self._too_few(split)
         return dataset
 
-    def _nobody(self, split: str) -> BolidError:
-        need = f"{self.folder}: nobody in {split} has {self.references.min + 1} or more usable photos"
-        if any(split_of(r.file_name) for people in self.splits.values() for r in people):
+    def _too_few(self, split: str, people: int = 0, needed: int = 1) -> BolidError:
+        who = f"only {people} of {split} has" if people else f"nobody in {split} has"
+        need = f"{self.folder}: {who} {self.references.min + 1} or more usable photos"
+        if people:
+            need += f", and {needed} people are needed to show one of them in the place of another"
+        if in_folders([r for records in self.splits.values() for r in records]):
             rule = "the folders train, val and test decide who is in which split"
             return BolidError(f"{need}; {rule}: add people to {self.folder / split} and label anew.")
-        rule = "a hash of the name decides who is in which split (train 80, val 10, test 10 %)"
-        remedy = f"move every person's folder into {self.folder}/train, val or test and label anew, or add people"
-        return BolidError(f"{need}; {rule}: {remedy}.")
+        rule = (
+            "a hash of the name decides who is in which split: of 4 people on two or more test, of 6 on others validate"
+        )
+        remedy = f"add people, or move every person's folder into {self.folder}/train, val or test, and label anew"
+        return BolidError(f"{need}; {rule}; {remedy}.")

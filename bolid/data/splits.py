@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bolid.core.errors import BolidError
@@ -19,11 +20,12 @@ def split_records(records: Sequence[ImageRecord], folder: Path) -> dict[str, lis
             rendered photos are of one scene.
     """
     _check_scenes(records, folder)
-    by_folder = any(split_of(r.file_name) for r in records)
+    by_folder = in_folders(records)
+    hashed = {} if by_folder else hashed_splits(Counter(r.identity for r in records))
     splits: dict[str, list[ImageRecord]] = {split: [] for split in SPLITS}
     home: dict[str, str] = {}
     for record in records:
-        split = split_of(record.file_name) if by_folder else hashed_split(record.identity)
+        split = split_of(record.file_name) if by_folder else hashed[record.identity]
         if split is None:
             raise BolidError(f"{folder}: {record.file_name!r} lies in none of train/, val/ and test/, as others do.")
         if home.setdefault(record.identity, split) != split:
@@ -42,7 +44,43 @@ def _check_scenes(records: Sequence[ImageRecord], folder: Path) -> None:
         )
 
 
+def in_folders(records: Sequence[ImageRecord]) -> bool:
+    """Whether folders decide who is in which split."""
+    return any(split_of(r.file_name) for r in records)
+
+
+def hashed_splits(photos: Mapping[str, int]) -> dict[str, str]:
+    """train, val or test for about 80, 10 and 10 % of the identities, the same on every machine.
+
+    Sorted by a hash of their names, the last ones are for tests and those before them for validation. Of six people or
+    more every split gets two at least; of four or five there are none for validation, and fewer are all for training.
+    Who is in which split depends on others only as long as some split would have fewer than two.
+
+    Args:
+        photos: How many photos there are of each identity; those with one alone do not count as people here, unless
+            there are no others.
+    """
+    counted = [i for i, count in photos.items() if count > 1] or list(photos)
+    order = sorted(counted, key=lambda i: (_hash(i), i), reverse=True)
+    tests = _number(order, 0.9, min(2, len(order) - 2) if len(order) < 6 else len(order) - 4)
+    checks = _number(order[tests:], 0.8, len(order) - tests - 2)
+    found = dict.fromkeys(order, "train") | dict.fromkeys(order[:tests], "test")
+    found |= dict.fromkeys(order[tests : tests + checks], "val")
+    return {identity: found.get(identity) or hashed_split(identity) for identity in photos}
+
+
+def _number(order: Sequence[str], start: float, most: int) -> int:
+    """How many of these are in the split that begins at a hash: two at least, or none where that would be too many."""
+    number = max(2, sum(_hash(identity) >= start for identity in order))
+    return min(number, most) if most >= 2 else 0
+
+
 def hashed_split(identity: str) -> str:
-    """train, val or test for 80, 10 and 10 % of all names, the same on every machine and whoever else is there."""
-    value = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:4], "big") / 2**32
+    """The split of one among very many."""
+    value = _hash(identity)
     return "train" if value < 0.8 else "val" if value < 0.9 else "test"
+
+
+def _hash(identity: str) -> float:
+    """A number in 0..1 that looks random."""
+    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:4], "big") / 2**32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from torch import Tensor
 
@@ -47,6 +47,7 @@ class Method(ABC):
 
     pipeline: BoLIDPipeline
     sampling: Sampling
+    least_people: ClassVar[int] = 1  # whom a test must show for it to work
 
     @property
     def uses(self) -> frozenset[str]:
@@ -61,7 +62,7 @@ class Method(ABC):
         """
         self.pipeline, self.sampling = pipeline, sampling
 
-    def begin(self, samples: Sequence[TrainingBatch]) -> None:
+    def begin(self, samples: Sequence[TrainingBatch]) -> None:  # noqa: B027  most methods can do without
         """Is called when a test begins, with the samples that it will be asked for.
 
         Raises:

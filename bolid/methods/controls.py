@@ -64,6 +64,8 @@ class ShuffledIdentity(Method):
         of: The method.
     """
 
+    least_people = 2
+
     def __init__(self, of: Method):
         self.of = of
         self.seen: dict[str, References] = {}  # identity -> references of the two people seen last

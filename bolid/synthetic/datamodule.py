@@ -44,19 +44,34 @@ class RenderedPeople(IdentityDataModule):
         super().__init__(folder, **kwargs)
         self.rendered = rendered.completed()
         self.people = self.rendered.people()
-        if rendered.pairs and self.batch_size % 2:
-            raise BolidError(f"rendered.pairs: batch_size={self.batch_size} must be even, to hold whole pairs.")
 
-    def require(self, stage: str) -> None:
-        """Photos that are missing will be rendered; all there can lack is people.
+    def require(self, stage: str, people: int = 1) -> None:
+        """Refuses a stage for which too few people or photos are asked for; those that are missing will be rendered.
+
+        Args:
+            stage: fit, validate, test or predict.
+            people: How many the stage needs.
 
         Raises:
-            BolidError: if none were asked for.
+            BolidError: if there are too few, or batches cannot be made.
         """
-        split = self.stage_splits(stage)[0]
-        if not self.people[split].people:
-            name = f"data.rendered.{split}.people"
-            raise BolidError(f"{name} is 0, so there is nobody to {stage} on; set {name}.")
+        splits = self.stage_splits(stage)
+        for split in splits if stage == "test" else splits[:1]:
+            asked, least, name = self.people[split], people if split == splits[0] else 1, f"data.rendered.{split}"
+            if not asked.people:
+                raise BolidError(f"{name}.people is 0, so there is nobody to {stage} on; set {name}.people.")
+            if asked.people < least:
+                raise BolidError(
+                    f"{name}.people is {asked.people}, and {least} are needed to show one of them in the place of "
+                    "another; raise it."
+                )
+            if (asked.photos or 0) <= self.references.min:
+                raise BolidError(
+                    f"{name}.photos={asked.photos} leaves fewer than data.references.min={self.references.min} other "
+                    "photos of a person; raise the one or lower the other."
+                )
+        if stage == "fit":
+            self._check_batches(2 if self.rendered.pairs else 1)
 
     def prepare_data(self) -> None:
         """Renders what the verb lacks, labels faces, makes the working-size copies; on one rank only.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -85,12 +86,14 @@ class AdapterTask(BaseTask):
         for name, loss in self.losses.items():
             if name in RESERVED:
                 raise BolidError(f"losses: {name!r} is the name of another number in the logs; choose another one")
-            if isinstance(loss, ImageLoss) and self.x_gen is None:
+            if not isinstance(loss, ImageLoss):
+                continue
+            if self.x_gen is None:
                 raise BolidError(f"losses.{name} looks at images: set x_gen to OneStep or FewStep")
-            if isinstance(loss, ImageLoss) and loss.needs_pose and not self.x_gen.shares_pose:
+            if loss.needs_pose and not self.x_gen.shares_pose:
                 raise BolidError(
-                    f"losses.{name} compares with the photo, and {type(self.x_gen).__name__} generates other poses: set "
-                    "x_gen to OneStep"
+                    f"losses.{name} compares with the photo, and {type(self.x_gen).__name__} generates other poses: "
+                    "set x_gen to OneStep"
                 )
 
     @property
@@ -118,7 +121,7 @@ class AdapterTask(BaseTask):
         }
         for name, condition in self.conditions.items():
             place, needs = f"conditions.{name}", "references that show what it reads"
-            found[place] = Part(lambda batch, c=condition: c.known(batch.references), needs, f"{place}: null")
+            found[place] = Part(partial(knows, condition), needs, f"{place}: null")
         return found
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
@@ -189,7 +192,7 @@ class AdapterTask(BaseTask):
         denoised: tuple[Tensor, Tensor, Tensor],
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """What losses say of x_gen, each a scalar: the mean over its images, of which those that cannot be scored are 0.
+        """What losses say of x_gen, each a scalar: the mean over its images; those that cannot be scored are 0.
 
         They are the same terms in every batch: ranks add them up.
         """
@@ -263,6 +266,11 @@ class AdapterTask(BaseTask):
     def export(self, folder: Path) -> None:
         """Writes one safetensors file per condition and the card that `BoLIDPipeline.from_pretrained` reads."""
         self.pipeline.save_pretrained(folder)
+
+
+def knows(condition: Condition, batch: TrainingBatch) -> Tensor:
+    """(B,) bool, of which samples the references show what a condition reads."""
+    return condition.known(batch.references)
 
 
 def samples_of(loaders: Any) -> Sequence[TrainingBatch]:

@@ -72,7 +72,7 @@ class BaseTask(LightningModule, ABC):
         steps = self.trainer.max_steps if self.trainer.max_steps > 0 else self.trainer.estimated_stepping_batches
         if not isfinite(steps):
             raise BolidError("the schedule of the learning rate ends with the fit: set trainer.max_steps")
-        if not self.trainer.fast_dev_run:
+        if not getattr(self.trainer, "fast_dev_run", False):
             check_total_steps(make.keywords, int(steps))
         return make(optimizer, total_steps=int(steps))
 
@@ -88,8 +88,8 @@ class BaseTask(LightningModule, ABC):
     @property
     def data(self) -> IdentityDataModule | None:
         """Where batches are from; None where they are not from a data module of people."""
-        trainer: Any = self.trainer
-        found = trainer.datamodule
+        trainer: Any = self._trainer
+        found = None if trainer is None else trainer.datamodule
         return found if isinstance(found, IdentityDataModule) else None
 
     def parts(self) -> dict[str, Part]:

@@ -1,6 +1,7 @@
 import logging
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from bolid.data.caption_dropout import CaptionDropout
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.manifest import write_manifest
 from bolid.data.specs import ReferenceSpec, SplitSpec
-from bolid.data.splits import hashed_split, split_records
+from bolid.data.splits import hashed_split, hashed_splits, split_records
 from tests.data import invariants
 from tests.data.fabricate import fabricate
 from tests.data.test_cache import spoil
@@ -44,6 +45,7 @@ def test_folders_decide_the_splits(folder):
     assert {k: len(v) for k, v in module.splits.items()} == {"train": 9, "val": 6, "test": 6}
     for split in ("train", "val", "test"):
         invariants.check_leave_one_out(module._datasets[split, split == "train"], 20)
+        invariants.check_groups(module._datasets[split, split == "train"], 20)
         assert all(r.file_name.startswith(split) for r in module._datasets[split, split == "train"].records)
 
 
@@ -69,7 +71,7 @@ def test_without_folders_a_hash_decides(tmp_path):
     splits = split_records(records, tmp_path)
     invariants.check_splits_disjoint(splits)
     assert all(splits.values())
-    assert split_records(records[::-2], tmp_path)["val"] == [r for r in records[::-2] if r in splits["val"]]
+    assert split_records(records[::-1], tmp_path)["val"] == [r for r in records[::-1] if r in splits["val"]]
     share = [hashed_split(f"person {k}") for k in range(4000)]
     assert share.count("train") / 4000 == pytest.approx(0.8, abs=0.02)
     assert share.count("val") / 4000 == pytest.approx(0.1, abs=0.02)
@@ -78,6 +80,36 @@ def test_without_folders_a_hash_decides(tmp_path):
         "train",
         "train",
     ]  # pinned: the split must never change
+    assert hashed_splits(dict.fromkeys(map(str, range(400)), 2)) == {str(k): hashed_split(str(k)) for k in range(400)}
+
+
+@pytest.mark.parametrize("people", range(1, 31))
+def test_every_split_of_a_small_set_has_two_people(people):
+    for names in ("p{}", "ann {}", "{}@home", "p{:06}"):
+        found = hashed_splits({names.format(k): 3 for k in range(people)})
+        counts = Counter(found.values())
+        assert sum(counts.values()) == people
+        if people >= 6:
+            assert min(counts[split] for split in ("train", "val", "test")) >= 2
+        else:
+            assert counts == ({"train": people - 2, "test": 2} if people >= 4 else {"train": people})
+
+
+def test_people_move_between_splits_only_while_one_would_be_too_small():
+    photos = {f"ann {k}": 2 for k in range(60)}
+    for count in range(6, 60):
+        few, more = (hashed_splits(dict(list(photos.items())[:n])) for n in (count, count + 1))
+        natural = Counter(map(hashed_split, few))
+        if all(natural[split] >= 2 for split in ("train", "val", "test")):
+            assert few.items() <= more.items()
+        assert sum(few[i] != more[i] for i in few) <= 2
+
+
+def test_people_of_one_photo_are_not_counted_on():
+    photos = {f"ann {k}": 2 for k in range(6)} | {f"bob {k}": 1 for k in range(30)}
+    found = hashed_splits(photos)
+    assert Counter(found[i] for i, count in photos.items() if count == 2) == {"train": 2, "val": 2, "test": 2}
+    assert all(found[i] == hashed_split(i) for i, count in photos.items() if count == 1)
 
 
 def test_nobody_is_in_two_splits(tmp_path, folder):
@@ -89,17 +121,44 @@ def test_nobody_is_in_two_splits(tmp_path, folder):
 
 @pytest.mark.parametrize(("people", "rule", "remedy"), [
     ({"train": 2, "val": 1}, "the folders train, val and test decide", "add people to .*/test and label anew"),
-    ({"": 2}, r"a hash of the name decides .*10 %", "move every person's folder into .*/train, val or test"),
+    ({"": 3}, "a hash of the name decides .*: of 4 people on two or more test", "add people, or move every person's"),
+    ({"": 1}, "a hash of the name decides .*: of 4 people on two or more test", "folder into .*/train, val or test"),
 ])  # fmt: skip
 def test_a_stage_for_which_nobody_is_there_is_told_how_the_split_is_decided(tmp_path, people, rule, remedy):
-    records = fabricate(tmp_path, people, photos=2, size=(12, 8))
-    write_manifest(tmp_path, [r for r in records if hashed_split(r.identity) == "train" or "" not in people])
+    fabricate(tmp_path, people, photos=2, size=(12, 8))
     IdentityDataModule(tmp_path).require("fit")
     for stage in ("test", "predict"):
-        with pytest.raises(BolidError, match=rf"nobody in test has 2 or more usable photos; {rule}.*: {remedy}"):
+        with pytest.raises(BolidError, match=rf"nobody in test has 2 or more usable photos; {rule}.*{remedy}"):
             IdentityDataModule(tmp_path).require(stage)
     with pytest.raises(BolidError, match="nobody in train has 3 or more"):
         IdentityDataModule(tmp_path, references=ReferenceSpec(min=2)).require("fit")
+
+
+def test_nineteen_people_can_be_trained_validated_and_tested_on(tmp_path):
+    fabricate(tmp_path, {"": 19}, photos=2, size=(12, 8))
+    for stage in ("fit", "validate", "test", "predict"):
+        IdentityDataModule(tmp_path).require(stage, people=2)
+
+
+def test_one_person_to_test_on_is_no_two(tmp_path):
+    fabricate(tmp_path, {"train": 2, "val": 1, "test": 1}, photos=2, size=(12, 8))
+    IdentityDataModule(tmp_path).require("test")
+    with pytest.raises(BolidError, match=r"only 1 of test has 2 or more usable photos, and 2 people are needed.*/test"):
+        IdentityDataModule(tmp_path).require("test", people=2)
+    fabricate(tmp_path / "alone", {"test": 2}, photos=2, size=(12, 8))
+    probe = IdentityDataModule(tmp_path / "alone", test=SplitSpec(probe=True))
+    with pytest.raises(BolidError, match="nobody in train"):
+        probe.require("test")
+
+
+def test_batches_that_cannot_be_made_are_refused_at_once(tmp_path):
+    records = fabricate(tmp_path, {"train": 2}, photos=2, size=(12, 8))
+    with pytest.raises(BolidError, match=r"data.train.samples_per_epoch=8 does not fill .* data.batch_size=9 or more"):
+        IdentityDataModule(tmp_path, batch_size=9, train=SplitSpec(samples_per_epoch=8)).require("fit")
+    write_manifest(tmp_path, [replace(r, group=r.file_name[-5]) for r in records])
+    IdentityDataModule(tmp_path, batch_size=4).require("fit")
+    with pytest.raises(BolidError, match=r"groups of 2: set data.batch_size=3 to a multiple"):
+        IdentityDataModule(tmp_path, batch_size=3).require("fit")
 
 
 def test_loaders(folder):
