@@ -41,7 +41,7 @@ def check_leave_one_out(dataset: LeaveOneOutDataset, draws: int = 50) -> None:
 
 
 def check_groups(dataset: LeaveOneOutDataset, draws: int = 50) -> None:
-    """In training, photos of one group and they alone take neighbouring places, each once, and share a batch's group."""
+    """In training, photos of one group take neighbouring places, each once, and have the same number in the batch."""
     group = {r.file_name: r.group for r in dataset.records}
     size = dataset.group_size if dataset.training else 1
     for start in range(0, draws if dataset.training else min(draws, len(dataset)), size):
