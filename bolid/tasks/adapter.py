@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -124,11 +125,11 @@ class AdapterTask(BaseTask):
     def parts(self) -> dict[str, Part]:
         """See `BaseTask.parts`: losses and conditions."""
         found = {
-            f"losses.{k}": Part(loss.can_score, loss.needs, f"losses.{k}: null") for k, loss in self.losses.items()
+            f"losses.{k}": Part(loss.can_score, loss.needs, f"losses.{k} to null") for k, loss in self.losses.items()
         }
         for name, condition in self.conditions.items():
             place, needs = f"conditions.{name}", "references that show what it reads"
-            found[place] = Part(lambda batch, c=condition: c.known(batch.references), needs, f"{place}: null")
+            found[place] = Part(partial(knows, condition), needs, f"{place} to null")
         return found
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
