@@ -14,6 +14,7 @@ from bolid.core.identity_file import IdentityFolder
 from bolid.core.registry import Registry
 from bolid.models.backbones.base import KINDS as BACKBONES
 from bolid.pipelines import BoLIDPipeline
+from bolid.pipelines.trained_on import was_trained_on
 from tests.data.fabricate import fabricate
 from tests.test_cli import ADAPTER, small
 
@@ -105,6 +106,7 @@ def test_they_are_trained_exported_and_generated_with_by_configuration_alone(the
     card = json.loads((adapter / "adapter.json").read_text())
     assert (card["backbone"]["kind"], card["conditions"]["shirt"]["kind"]) == ("Doubled", "colours")
     assert "theirs" not in json.dumps(card)  # cards name no modules
+    assert [was_trained_on(adapter, f"p00000{k}") for k in (0, 5, 6)] == [True, True, False]  # the last is of val
     assert len(load_file(adapter / "shirt.safetensors")["image_proj.norm.weight"]) > 0
 
     forget()
