@@ -287,3 +287,12 @@ def test_pictures_of_another_size_are_scaled(tmp_path, new):
     large = F.interpolate(pictures, scale_factor=2.0)
     for name, read in reader.read(large).items():
         assert torch.equal(read, reader.read(F.interpolate(large, (48, 32), mode="bilinear", antialias=True))[name])
+
+
+def test_a_fit_that_would_teach_nothing_is_refused(new, tmp_path):
+    unknown, silent = batch(), batch()
+    unknown.references.proportions = torch.zeros(PEOPLE_SEEN, 0)
+    asks(silent, ["a face"] * PEOPLE_SEEN)
+    for kind, b, part in (("anthropometer", unknown, "ratios"), ("attributes", silent, "attributes")):
+        with pytest.raises(BolidError, match=f"{part} can use 0 % of the training samples"):
+            trainer(tmp_path).fit(new(kind), DataLoader([b], batch_size=None))
