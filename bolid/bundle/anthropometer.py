@@ -14,8 +14,8 @@ from bolid.core.keypoints import FLIP
 from bolid.core.schema import TrainingBatch
 from bolid.synthetic.measures import RATIOS
 from bolid.synthetic.metrics.body_shape import ReadingAccuracy
+from bolid.synthetic.readers import Anthropometer
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork, Reading
-from bolid.synthetic.readers.readers import Anthropometer
 from bolid.tasks.coverage import Part
 
 

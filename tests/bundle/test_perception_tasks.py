@@ -16,9 +16,9 @@ from bolid.callbacks import WriteReport
 from bolid.core import keypoints
 from bolid.core.errors import BolidError
 from bolid.synthetic.measures import RATIOS
+from bolid.synthetic.readers import Anthropometer, EmbeddedAttributes
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork
 from bolid.synthetic.readers.attributes import AttributeNetwork
-from bolid.synthetic.readers.readers import Anthropometer, EmbeddedAttributes
 from bolid.synthetic.wording import ATTRIBUTES, attributes, shows_figure
 from tests import miniature
 from tests.commands.quiet import quiet_trainer as trainer
