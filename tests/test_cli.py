@@ -129,7 +129,7 @@ def test_configuration_is_printed_whole(run, capsys):
         run("fit", "--config", ADAPTER, "--print_config")
     assert stop.value.code == 0
     printed = yaml.safe_load(capsys.readouterr().out)
-    assert printed["model"]["init_args"]["text_dropout"] == 0.05
+    assert printed["model"]["init_args"]["diffusion"]["text_dropout"] == 0.05
     assert printed["data"]["class_path"].endswith("RenderedPeople")
 
 
@@ -141,7 +141,8 @@ def test_fit_then_test_leave_checkpoint_adapter_report_and_sheet(run, photos, tm
     saved = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
     assert saved
     assert all("_ip." in name or "encoder_hid_proj" in name for name in saved)
-    assert {f.name for f in (folder / "adapter").iterdir()} == {"adapter.json", "face.safetensors", "body.safetensors"}
+    left = {"adapter.json", "face.safetensors", "body.safetensors", "body_encoder"}
+    assert {f.name for f in (folder / "adapter").iterdir()} == left
     assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_steps"] == 2
     assert list((folder / "samples").glob("*.png"))
     assert run("test", *words, "--ckpt_path", folder / "checkpoints/last.ckpt")[0] == 0

@@ -73,7 +73,11 @@ def _make(part: Part, given: Sequence[type[Condition]], where: str) -> Condition
 def save(
     folder: Path, backbone: Backbone, conditions: Mapping[str, Condition], identities: TrainedOn | None = None
 ) -> None:
-    """Writes a complete adapter: weights in the IP-Adapter split, the networks that read photos, and the card."""
+    """Writes a complete adapter: weights in the IP-Adapter split, the networks that read photos, and the card.
+
+    Raises:
+        BolidError: If the body encoder is no longer where it was loaded from.
+    """
     parts = {}
     for number, (name, condition) in enumerate(conditions.items()):
         with atomic_path(folder / f"{name}.safetensors") as part:

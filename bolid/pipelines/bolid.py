@@ -90,15 +90,11 @@ class BoLIDPipeline:
         return card.identities
 
     def save_pretrained(self, folder: str | Path, identities: TrainedOn | None = None) -> None:
-        """Writes all that an adapter is but its base model: it works from any folder.
+        """Writes all that an adapter is but its base model, so that it works from any folder; see `save`.
 
         Args:
-            folder: For `adapter.json`, per condition the IP-Adapter file that stock diffusers loads too, and the
-                networks that read photos.
+            folder: For the card, the networks that read photos, and IP-Adapter files that stock diffusers loads, too.
             identities: Whom it was trained on; by default what is known of that.
-
-        Raises:
-            BolidError: If the body encoder is no longer where it was loaded from.
         """
         save(Path(folder), self.backbone, self.conditions, identities or self.identities)
 
@@ -275,7 +271,8 @@ class BoLIDPipeline:
         check_known({*embeds, *scales}, self.conditions, "generate", "condition")
         unet = self.backbone.unet
         device = self.backbone.pipeline._execution_device  # not the UNet's where it waits in the computer's memory
-        rows = [e.to(device, unet.dtype)[:, None] for e in self._complete(embeds, len(prompts))]  # (B, 1, E)
+        complete = {n: embeds.get(n, torch.zeros(len(prompts), c.embed_dim)) for n, c in self.conditions.items()}
+        rows = [e.to(device, unet.dtype)[:, None] for e in complete.values()]  # (B, 1, E)
         if guidance_scale > 1:  # stock diffusers wants the negatives first
             opposites = [c.opposite(row) for c, row in zip(self.conditions.values(), rows, strict=True)]
             nothing = opposites if negative_body else [torch.zeros_like(row) for row in rows]
@@ -292,13 +289,6 @@ class BoLIDPipeline:
             ).images
         finally:
             set_scales(unet, [1.0] * len(self.conditions))
-
-    def _complete(self, embeds: Mapping[str, Tensor], count: int) -> list[Tensor]:
-        """(B, E) of every condition, zero where it is missing."""
-        return [
-            embeds[name] if name in embeds else torch.zeros(count, condition.embed_dim)
-            for name, condition in self.conditions.items()
-        ]
 
 
 @dataclass

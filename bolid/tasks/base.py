@@ -88,7 +88,8 @@ class BaseTask(LightningModule, ABC):
     @property
     def data(self) -> IdentityDataModule | None:
         """Where batches are from; None where they are not from a data module of people."""
-        found = None if self._trainer is None else self._trainer.datamodule
+        trainer: Any = self._trainer
+        found = None if trainer is None else trainer.datamodule
         return found if isinstance(found, IdentityDataModule) else None
 
     def parts(self) -> dict[str, Part]:
@@ -97,9 +98,9 @@ class BaseTask(LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Refuses a fit in which a part would be zero in nearly every sample."""
-        loader = self.trainer.train_dataloader
+        loader: Any = self.trainer.train_dataloader
         if isinstance(loader, DataLoader) and (parts := self.parts()):
-            check_coverage(loader.dataset, parts)
+            check_coverage(loader.dataset, parts)  # type: ignore[arg-type]
 
     def trained_keys(self) -> set[str]:
         """Names in the state dict of what is trained."""

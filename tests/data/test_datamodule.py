@@ -45,6 +45,7 @@ def test_folders_decide_the_splits(folder):
     assert {k: len(v) for k, v in module.splits.items()} == {"train": 9, "val": 6, "test": 6}
     for split in ("train", "val", "test"):
         invariants.check_leave_one_out(module._datasets[split, split == "train"], 20)
+        invariants.check_groups(module._datasets[split, split == "train"], 20)
         assert all(r.file_name.startswith(split) for r in module._datasets[split, split == "train"].records)
 
 

@@ -47,6 +47,7 @@ def same(a: TrainingBatch, b: TrainingBatch) -> bool:
 def test_invariants(photos, training, target):
     dataset = make(photos, training=training, target=target)
     invariants.check_leave_one_out(dataset)
+    invariants.check_groups(dataset)
     invariants.check_ranges(TrainingBatch.cat([dataset[k] for k in range(8)]))
     invariants.check_flips(lambda p: make(photos, target=target, flip=p))
 
@@ -143,6 +144,8 @@ def test_a_missing_photo_takes_its_group_with_it_and_shifts_no_other(tmp_path):
     assert (dataset.group_size, dataset.left_out, len(dataset)) == (2, 1, 22)
     for place in range(0, 32, 2):  # 32 of 32 are true pairs
         check_pair(dataset, records, place)
+    invariants.check_groups(dataset)
+    invariants.check_leave_one_out(dataset)
     shown = {dataset[place].file_names[0] for place in range(400)}
     assert not shown & {"train/p000000_2.png", "train/p000001_2.png"}
     assert len(shown) == 22
