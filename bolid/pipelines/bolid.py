@@ -273,7 +273,7 @@ class BoLIDPipeline:
         device = self.backbone.pipeline._execution_device  # not the UNet's where it waits in the computer's memory
         complete = {n: embeds.get(n, torch.zeros(len(prompts), c.embed_dim)) for n, c in self.conditions.items()}
         rows = [e.to(device, unet.dtype)[:, None] for e in complete.values()]  # (B, 1, E)
-        if guidance_scale > 1:  # stock diffusers wants the negatives first
+        if guidance_scale > 1 and unet.config.time_cond_proj_dim is None:  # stock diffusers wants the negatives first
             opposites = [c.opposite(row) for c, row in zip(self.conditions.values(), rows, strict=True)]
             nothing = opposites if negative_body else [torch.zeros_like(row) for row in rows]
             rows = [torch.cat(pair) for pair in zip(nothing, rows, strict=True)]
