@@ -8,7 +8,6 @@ from torch.utils.data import DataLoader
 from bolid.evaluation.results import Report, SheetRow
 from bolid.metrics.base import Description
 
-
 FID = {"fid": Description("distance of two sets of features", "lower", smallest=2048)}
 
 
