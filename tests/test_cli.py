@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import yaml
 
 from bolid.cli import FUNCTIONS, TRAINING
 from bolid.core.schema import Phrase
+from bolid.data.manifest import read_manifest, write_manifest
+from bolid.synthetic.wording import ATTRIBUTES
 from tests.data.fabricate import fabricate, fabricate_bodies
 
 ROOT = Path(__file__).parents[1]
@@ -86,9 +89,9 @@ def test_help_lists_every_verb_quickly():
         (["test", "--config", ADAPTER, "--ckpt_path", "no/such.ckpt"], "no/such.ckpt"),
         (["test", "--config", ADAPTER], "Give `--ckpt_path runs/.../checkpoints/last.ckpt`"),
         (["predict", "--config", ADAPTER, "--trainer.fast_dev_run", "true"], "predict: which weights?"),
-        (["test", "--config", ADAPTER, "--data.rendered.test.people", "0", "--model.init_from", "x.ckpt"],
+        (["test", "--config", ADAPTER, "--data.rendered.test.people", "0", "--model.init_from", "."],
          "bolid: data.rendered.test.people is 0, so there is nobody to test on"),
-        (["test", "--config", ADAPTER, "--data.rendered.test.people", "1", "--model.init_from", "x.ckpt"],
+        (["test", "--config", ADAPTER, "--data.rendered.test.people", "1", "--model.init_from", "."],
          "bolid: data.rendered.test.people is 1, and 2 are needed to show one of them in the place of another"),
         (["fit", "--config", ADAPTER, "--data.references.min", "9"], "references.min=9 must lie between 0 and"),
         (["fit", "--config", ADAPTER, "--data.train.flip", "2"], "flip is 2.0; a probability lies between 0 and 1"),
@@ -118,10 +121,10 @@ def test_a_mistake_is_one_clear_line(run, words, told):
 
 
 def test_a_mistake_in_a_configuration_file_is_named(run, tmp_path):
-    (tmp_path / "bad.yaml").write_text("model:\n  init_args:\n    text_dropoutt: 0.1\n")
+    (tmp_path / "bad.yaml").write_text("model:\n  init_args:\n    init_form: x.ckpt\n")
     status, _, err = run("fit", "--config", ADAPTER, "--config", tmp_path / "bad.yaml")
     assert status != 0
-    assert "model.init_args: no such setting 'text_dropoutt'; did you mean 'text_dropout'?" in err.splitlines()[-1]
+    assert "model.init_args: no such setting 'init_form'; did you mean 'init_from'?" in err.splitlines()[-1]
 
 
 def test_configuration_is_printed_whole(run, capsys):
@@ -162,11 +165,30 @@ OVERLAYS = ["backbone/sd15", "backbone/sdxl", "trainer/cuda", "experiment/slides
 OVERLAYS += ["experiment/pose", *(f"losses/{path.stem}" for path in sorted((ROOT / "configs/losses").glob("*.yaml")))]
 
 
+def make_known(photos):
+    """Says of each photo what renderers and annotators may: a whole figure, its attributes, and its pair."""
+    known = {"whole_figure": True, "attributes": {"pose": ATTRIBUTES["pose"][0]}}
+    records = [
+        replace(r, group=r.file_name[-5] if "train" in r.file_name else "", **known) for r in read_manifest(photos)
+    ]
+    write_manifest(photos, records)
+
+
+@pytest.mark.parametrize("loss", ["shape", "prompt", "paired_shape"])
+def test_a_loss_that_own_photos_say_nothing_for_is_refused_before_the_first_step(run, photos, loss):
+    words = ["--config", ADAPTER, "--config", ROOT / f"configs/losses/{loss}.yaml", *small(photos)]
+    status, _, err = run("fit", *words, "--trainer.max_steps", 1)
+    name = loss.removeprefix("paired_")
+    assert status == 1
+    assert f"bolid: losses.{name} can use 0 % of the training samples: it needs " in err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("overlay", [f"{name}.yaml" for name in OVERLAYS])
 def test_every_overlay_runs_with_a_miniature_in_place_of_the_weights(run, photos, tmp_path, overlay):
     from tests import miniature
 
     words = ["--config", ADAPTER, "--config", ROOT / "configs" / overlay, *small(photos)]
+    make_known(photos)
     if "backbone" in overlay:
         save = miniature.save_sdxl if "sdxl" in overlay else miniature.save_sd
         words += [
@@ -176,6 +198,22 @@ def test_every_overlay_runs_with_a_miniature_in_place_of_the_weights(run, photos
             "[96,64]",
         ]
     assert run("fit", *words, "--trainer.fast_dev_run", "true")[0] == 0
+
+
+def test_an_exported_adapter_is_tested_from_wherever_it_lies(run, photos, tmp_path, monkeypatch):
+    words = ["--config", ADAPTER, *small(photos)]
+    assert run("fit", *words, "--trainer.max_steps", 1, "--trainer.limit_val_batches", 0)[0] == 0
+    folder = tmp_path / "runs/adapter/x"
+    assert run("test", *words, "--ckpt_path", folder / "checkpoints/last.ckpt")[0] == 0
+    expected = json.loads((folder / "report.json").read_text())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run("test", *words, "--model.init_from", folder / "adapter")[0] == 0
+    found = json.loads(Path("runs/adapter/x/report.json").read_text())
+    assert found == pytest.approx(expected, rel=1e-4)
+    status, _, err = run("test", *words, "--model.init_from", tmp_path / "nowhere")
+    assert status == 1
+    assert "nowhere" in err.splitlines()[-1]
 
 
 def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, photos, tmp_path):

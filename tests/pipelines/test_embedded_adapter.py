@@ -6,7 +6,7 @@ from bolid.core.identity import Embedding, Identity
 from bolid.models.body_vae import body_vae_fingerprint
 from bolid.pipelines import BoLIDPipeline
 from bolid.synthetic.measures import RATIOS
-from bolid.synthetic.readers.readers import Anthropometer
+from bolid.synthetic.readers import Anthropometer
 
 PROMPT = "a photo of a woman, wearing a red shirt and blue trousers, standing, facing the camera, full length"
 
