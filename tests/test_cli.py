@@ -89,9 +89,9 @@ def test_help_lists_every_verb_quickly():
         (["test", "--config", ADAPTER, "--ckpt_path", "no/such.ckpt"], "no/such.ckpt"),
         (["test", "--config", ADAPTER], "Give `--ckpt_path runs/.../checkpoints/last.ckpt`"),
         (["predict", "--config", ADAPTER, "--trainer.fast_dev_run", "true"], "predict: which weights?"),
-        (["test", "--config", ADAPTER, "--data.rendered.test.people", "0", "--model.init_from", "x.ckpt"],
+        (["test", "--config", ADAPTER, "--data.rendered.test.people", "0", "--model.init_from", "."],
          "bolid: data.rendered.test.people is 0, so there is nobody to test on"),
-        (["test", "--config", ADAPTER, "--data.rendered.test.people", "1", "--model.init_from", "x.ckpt"],
+        (["test", "--config", ADAPTER, "--data.rendered.test.people", "1", "--model.init_from", "."],
          "bolid: data.rendered.test.people is 1, and 2 are needed to show one of them in the place of another"),
         (["fit", "--config", ADAPTER, "--data.references.min", "9"], "references.min=9 must lie between 0 and"),
         (["fit", "--config", ADAPTER, "--data.train.flip", "2"], "flip is 2.0; a probability lies between 0 and 1"),
@@ -121,10 +121,10 @@ def test_a_mistake_is_one_clear_line(run, words, told):
 
 
 def test_a_mistake_in_a_configuration_file_is_named(run, tmp_path):
-    (tmp_path / "bad.yaml").write_text("model:\n  init_args:\n    text_dropoutt: 0.1\n")
+    (tmp_path / "bad.yaml").write_text("model:\n  init_args:\n    init_form: x.ckpt\n")
     status, _, err = run("fit", "--config", ADAPTER, "--config", tmp_path / "bad.yaml")
     assert status != 0
-    assert "model.init_args: no such setting 'text_dropoutt'; did you mean 'text_dropout'?" in err.splitlines()[-1]
+    assert "model.init_args: no such setting 'init_form'; did you mean 'init_from'?" in err.splitlines()[-1]
 
 
 def test_configuration_is_printed_whole(run, capsys):
