@@ -17,7 +17,7 @@ from bolid.core.errors import BolidError
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.base import BaseTask
 from bolid.tasks.checkpoints import find_checkpoint
-from bolid.tasks.precision import quick_precision
+from bolid.tasks.precision import check_precision, is_cpu
 
 
 class Parser(MergesByName, OneLineErrors, LightningArgumentParser):
@@ -79,7 +79,8 @@ class Command(LightningCLI):
         verb = str(self.subcommand)
         config = self.config[verb]
         check_weights(verb, config.ckpt_path, config.model.get("init_args", {}))
-        config.trainer.precision = quick_precision(config.trainer.precision, config.trainer.accelerator)
+        frozen = (config.model.get("init_args", {}).get("backbone") or {}).get("init_args", {}).get("dtype", "float32")
+        check_precision(config.trainer.precision, is_cpu(config.trainer.accelerator), frozen, verb == "fit")
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
         self.parser.instantiate_classes(only_data)[verb].data.require(
             verb, least_people(verb, config.model.get("init_args", {}))
