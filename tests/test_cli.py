@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ import yaml
 
 from bolid.cli import FUNCTIONS, TRAINING
 from bolid.core.schema import Phrase
+from bolid.data.manifest import read_manifest, write_manifest
+from bolid.synthetic.wording import ATTRIBUTES
 from tests.data.fabricate import fabricate, fabricate_bodies
 
 ROOT = Path(__file__).parents[1]
@@ -68,8 +71,11 @@ def test_help_lists_every_verb_quickly():
         (["fit", "--config", ADAPTER, "--model.class_path", "bolid.tasks.Paint"], "Paint"),
         (["fit", "--config", ADAPTER, "--model.init_args.backbone.init_args.path", "nowhere"], "nowhere"),
         (["fit", "--config", ADAPTER, "--model.init_args.text_dropout", "much"], "text_dropout"),
-        (["fit", "--config", ADAPTER, "--model.columns", '[{"name": "best", "floor": true, "branches": ["body"]}]'],
-         "column best: a floor"),
+        (["fit", "--config", ADAPTER, "--model.evaluation.methods.boht.scale", "2"],
+         "there is no 'boht' to change or remove (there are: text, face, body, both, other)"),
+        (["fit", "--config", ADAPTER, "--model.evaluation.methods.mine",
+          '{"class_path": "bolid.methods.Adapter", "init_args": {"conditions": ["bdoy"]}}'],
+         "no condition is called bdoy; there are face, body"),
         (["fit", "--config", ADAPTER, "--data.init_args.batch_sise", "3"],
          "bolid: data.init_args: no such setting 'batch_sise'; did you mean 'batch_size'?"),
         (["fit", "--config", ADAPTER, "--trainer.callbacks",
@@ -84,9 +90,9 @@ def test_help_lists_every_verb_quickly():
         (["test", "--config", ADAPTER, "--ckpt_path", "no/such.ckpt"], "no/such.ckpt"),
         (["test", "--config", ADAPTER], "Give `--ckpt_path runs/.../checkpoints/last.ckpt`"),
         (["predict", "--config", ADAPTER, "--trainer.fast_dev_run", "true"], "predict: which weights?"),
-        (["test", "--config", ADAPTER, "--data.rendered.test.people", "0", "--model.init_from", "x.ckpt"],
+        (["test", "--config", ADAPTER, "--data.rendered.test.people", "0", "--model.init_from", "."],
          "bolid: data.rendered.test.people is 0, so there is nobody to test on"),
-        (["test", "--config", ADAPTER, "--data.rendered.test.people", "1", "--model.init_from", "x.ckpt"],
+        (["test", "--config", ADAPTER, "--data.rendered.test.people", "1", "--model.init_from", "."],
          "bolid: data.rendered.test.people is 1, and 2 are needed to show one of them in the place of another"),
         (["fit", "--config", ADAPTER, "--data.references.min", "9"], "references.min=9 must lie between 0 and"),
         (["fit", "--config", ADAPTER, "--data.train.flip", "2"], "flip is 2.0; a probability lies between 0 and 1"),
@@ -116,10 +122,10 @@ def test_a_mistake_is_one_clear_line(run, words, told):
 
 
 def test_a_mistake_in_a_configuration_file_is_named(run, tmp_path):
-    (tmp_path / "bad.yaml").write_text("model:\n  init_args:\n    text_dropoutt: 0.1\n")
+    (tmp_path / "bad.yaml").write_text("model:\n  init_args:\n    init_form: x.ckpt\n")
     status, _, err = run("fit", "--config", ADAPTER, "--config", tmp_path / "bad.yaml")
     assert status != 0
-    assert "model.init_args: no such setting 'text_dropoutt'; did you mean 'text_dropout'?" in err.splitlines()[-1]
+    assert "model.init_args: no such setting 'init_form'; did you mean 'init_from'?" in err.splitlines()[-1]
 
 
 def test_configuration_is_printed_whole(run, capsys):
@@ -127,7 +133,7 @@ def test_configuration_is_printed_whole(run, capsys):
         run("fit", "--config", ADAPTER, "--print_config")
     assert stop.value.code == 0
     printed = yaml.safe_load(capsys.readouterr().out)
-    assert printed["model"]["init_args"]["text_dropout"] == 0.05
+    assert printed["model"]["init_args"]["diffusion"]["text_dropout"] == 0.05
     assert printed["data"]["class_path"].endswith("RenderedPeople")
 
 
@@ -139,7 +145,8 @@ def test_fit_then_test_leave_checkpoint_adapter_report_and_sheet(run, photos, tm
     saved = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
     assert saved
     assert all("_ip." in name or "encoder_hid_proj" in name for name in saved)
-    assert {f.name for f in (folder / "adapter").iterdir()} == {"adapter.json", "face.safetensors", "body.safetensors"}
+    left = {"adapter.json", "face.safetensors", "body.safetensors", "body_encoder"}
+    assert {f.name for f in (folder / "adapter").iterdir()} == left
     assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_steps"] == 2
     assert list((folder / "samples").glob("*.png"))
     assert run("test", *words, "--ckpt_path", folder / "checkpoints/last.ckpt")[0] == 0
@@ -159,11 +166,30 @@ OVERLAYS = ["backbone/sd15", "backbone/sdxl", "trainer/cuda", "experiment/slides
 OVERLAYS += ["experiment/pose", *(f"losses/{path.stem}" for path in sorted((ROOT / "configs/losses").glob("*.yaml")))]
 
 
+def make_known(photos):
+    """Says of each photo what renderers and annotators may: a whole figure, its attributes, and its pair."""
+    known = {"whole_figure": True, "attributes": {"pose": ATTRIBUTES["pose"][0]}}
+    records = [
+        replace(r, group=r.file_name[-5] if "train" in r.file_name else "", **known) for r in read_manifest(photos)
+    ]
+    write_manifest(photos, records)
+
+
+@pytest.mark.parametrize("loss", ["shape", "prompt", "paired_shape"])
+def test_a_loss_that_own_photos_say_nothing_for_is_refused_before_the_first_step(run, photos, loss):
+    words = ["--config", ADAPTER, "--config", ROOT / f"configs/losses/{loss}.yaml", *small(photos)]
+    status, _, err = run("fit", *words, "--trainer.max_steps", 1)
+    name = loss.removeprefix("paired_")
+    assert status == 1
+    assert f"bolid: losses.{name} can use 0 % of the training samples: it needs " in err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("overlay", [f"{name}.yaml" for name in OVERLAYS])
 def test_every_overlay_runs_with_a_miniature_in_place_of_the_weights(run, photos, tmp_path, overlay):
     from tests import miniature
 
     words = ["--config", ADAPTER, "--config", ROOT / "configs" / overlay, *small(photos)]
+    make_known(photos)
     if "backbone" in overlay:
         save = miniature.save_sdxl if "sdxl" in overlay else miniature.save_sd
         words += [
@@ -173,6 +199,22 @@ def test_every_overlay_runs_with_a_miniature_in_place_of_the_weights(run, photos
             "[96,64]",
         ]
     assert run("fit", *words, "--trainer.fast_dev_run", "true")[0] == 0
+
+
+def test_an_exported_adapter_is_tested_from_wherever_it_lies(run, photos, tmp_path, monkeypatch):
+    words = ["--config", ADAPTER, *small(photos)]
+    assert run("fit", *words, "--trainer.max_steps", 1, "--trainer.limit_val_batches", 0)[0] == 0
+    folder = tmp_path / "runs/adapter/x"
+    assert run("test", *words, "--ckpt_path", folder / "checkpoints/last.ckpt")[0] == 0
+    expected = json.loads((folder / "report.json").read_text())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run("test", *words, "--model.init_from", folder / "adapter")[0] == 0
+    found = json.loads(Path("runs/adapter/x/report.json").read_text())
+    assert found == pytest.approx(expected, rel=1e-4)
+    status, _, err = run("test", *words, "--model.init_from", tmp_path / "nowhere")
+    assert status == 1
+    assert "nowhere" in err.splitlines()[-1]
 
 
 def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, photos, tmp_path):
@@ -347,7 +389,7 @@ def test_predict_validate_and_test_start_from_the_weights_they_are_given(run, ph
     assert run("validate", *words, "--ckpt_path", checkpoint)[0] == 0
     assert run("predict", *words, "--model.init_from", checkpoint)[0] == 0
     drawn = list((tmp_path / "runs/adapter/x/predictions").rglob("*.png"))
-    assert len(drawn) == 5 * 6  # columns times test photos
+    assert len(drawn) == 5 * 6  # methods times test photos
 
 
 def test_a_test_on_photos_of_nobody_is_refused_before_anything_is_loaded(run, tmp_path):

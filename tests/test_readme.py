@@ -72,10 +72,11 @@ def test_the_snippets_draw_a_person_and_so_does_stock_diffusers(demo):
 
 
 def test_inception_measures_beside_the_embedded_networks(demo, tmp_path):
-    weights = yaml.safe_load(Path(INCEPTION).read_text())["model"]["init_args"]["metrics+"][0]["init_args"]["network"]
+    weights = yaml.safe_load(Path(INCEPTION).read_text())["model"]["init_args"]["evaluation"]["metrics"]
+    weights = weights["fid_inception"]["init_args"]["network"]
     miniature.save_inception(Path(weights["init_args"]["weights"]))
     words = ["--config", INCEPTION, "--ckpt_path", f"{RUN}/checkpoints/last.ckpt", "--trainer.limit_test_batches", "1"]
-    words += ["--model.init_args.columns", "[{name: text}]", "--model.init_args.sampling.steps", "1"]
+    words += ["--model.init_args.evaluation.sampling.steps", "1"]
     assert bolid("test", *words) == 0
     report = json.loads((RUN / "report.json").read_text())
     assert 1 <= report["inception_score/inceptionv3/text"] <= 2  # of two pictures

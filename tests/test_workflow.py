@@ -2,15 +2,12 @@
 
 import os
 import re
-import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-SNAKEFILE = ROOT / "workflow/Snakefile"
+from tests.plans import ROOT, planned, snakemake
 
 # Stands in for `bolid`: notes its words, leaves what the real one leaves, and dies once in the fit of `held`.
 STUB = """#!/bin/bash
@@ -21,20 +18,6 @@ mkdir -p $run/checkpoints
 [[ $run = */held && ! -e $run/checkpoints/last.ckpt ]] && { echo half > $run/checkpoints/last.ckpt; exit 1; }
 mkdir -p $run/adapter; touch $run/adapter/adapter.json
 """
-
-
-def snakemake(folder, *words, python=sys.executable):
-    command = [python, "-m", "snakemake", "--snakefile", SNAKEFILE, "--directory", folder, *words]
-    environment = os.environ | {"PYTHONPATH": sysconfig.get_path("purelib")}
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=120)
-
-
-def planned(folder, *words):
-    """The commands of a dry run, one a line."""
-    done = snakemake(folder, "--dry-run", "--quiet", "host", "progress", *words)
-    assert done.returncode == 0, done.stderr
-    rules = re.findall(r"^Shell command: (.*)$", done.stdout + done.stderr, re.MULTILINE)
-    return [command for rule in rules for command in rule.split(" && ")]
 
 
 def test_the_table_fits_each_run_before_what_starts_from_it_and_gathers_all(tmp_path):
@@ -56,7 +39,7 @@ def test_the_table_fits_each_run_before_what_starts_from_it_and_gathers_all(tmp_
 
 def test_losses_are_fitted_from_the_distilled_branch_and_compared(tmp_path):
     commands = planned(tmp_path, "--", "losses")
-    losses = ["diffusion", "id", "id_17", "shape", "opposites", "clip", "prompt", "alignment"]
+    losses = ["diffusion", "id", "id_17", "shape", "paired_shape", "clip", "prompt", "alignment"]
     runs = [re.search(r"version (\w+)", c)[1] for c in commands if c.startswith("bolid fit ")]
     assert runs[:2] == ["oracle", "distilled"]
     assert sorted(runs[2:]) == sorted(f"loss_{loss}" for loss in losses)
@@ -86,7 +69,7 @@ def test_the_ablation_measures_the_ceiling_first_and_takes_other_steps(tmp_path)
     assert {re.search(r"version (\w+)", c)[1] for c in commands[:-1]} == choices
     assert all("body_supervised" in command for command in commands[:2])
     assert all("--trainer.max_steps 1500" in command for command in commands[:-1])
-    ceiling = "--model.init_args.supervised runs/body_ablation_1500/body_supervised/report.json"
+    ceiling = "--model.init_args.probe.supervised runs/body_ablation_1500/body_supervised/report.json"
     assert sum(ceiling in command for command in commands) == len(choices) - 1
     assert commands[-1].startswith("bolid compare --runs runs/body_ablation_1500/")
 

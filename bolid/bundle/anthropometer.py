@@ -12,9 +12,11 @@ from torch.nn import functional as F
 from bolid.bundle.perception import PerceptionTask, RawAndRoundTrip, moved
 from bolid.core.keypoints import FLIP
 from bolid.core.schema import TrainingBatch
+from bolid.synthetic.measures import RATIOS
 from bolid.synthetic.metrics.body_shape import ReadingAccuracy
+from bolid.synthetic.readers import Anthropometer
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork, Reading
-from bolid.synthetic.readers.readers import Anthropometer
+from bolid.tasks.coverage import Part
 
 
 class AnthropometerTask(PerceptionTask):
@@ -41,6 +43,11 @@ class AnthropometerTask(PerceptionTask):
     ):
         super().__init__(network=network, **kwargs)
         self.joints, self.spots, self.outline = joints, spots, outline
+
+    def parts(self) -> dict[str, Part]:
+        """See `BaseTask.parts`."""
+        needs = "photos of whole figures of people whose proportions are known"
+        return {"ratios": Part(teaches_ratios, needs, "data.folder to one of rendered people")}
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -79,7 +86,7 @@ class AnthropometerTask(PerceptionTask):
 
 def teaches_ratios(batch: TrainingBatch) -> Tensor:
     """(B,) bool: photos of a whole figure of a person whose proportions are known."""
-    return batch.whole_figure & batch.references.proportions.isfinite().all(1)
+    return batch.whole_figure & batch.references.shape_known(len(RATIOS))
 
 
 def spot_loss(maps: Tensor, places: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from bolid.synthetic.metrics.adherence import PromptAdherence
 from bolid.synthetic.readers import EmbeddedAttributes
 from bolid.synthetic.readers.attributes import AttributeNetwork
 from bolid.synthetic.wording import ATTRIBUTES
+from bolid.tasks.coverage import Part
 from bolid.vision.readers import UNKNOWN, attribute_labels
 
 
@@ -30,6 +31,12 @@ class AttributesTask(PerceptionTask):
     def __init__(self, network: AttributeNetwork, smoothing: float = 0.02, **kwargs: Any):
         super().__init__(network=network, **kwargs)
         self.smoothing = smoothing
+
+    def parts(self) -> dict[str, Part]:
+        """See `BaseTask.parts`."""
+        return {
+            "attributes": Part(teaches_attributes, "captions that ask for attributes", "data.folder to such photos")
+        }
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -54,3 +61,9 @@ class AttributesTask(PerceptionTask):
     def new_score(self, folder: Path) -> RawAndRoundTrip:
         """Accuracy on held-out photos."""
         return RawAndRoundTrip(PromptAdherence(EmbeddedAttributes(folder)), self.vae)
+
+
+def teaches_attributes(batch: TrainingBatch) -> Tensor:
+    """(B,) bool: photos whose full caption asks for an attribute that the classifier knows."""
+    labels = attribute_labels(ATTRIBUTES, batch.full_asked)
+    return torch.stack(list(labels.values())).ne(UNKNOWN).any(0)

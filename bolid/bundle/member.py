@@ -35,13 +35,13 @@ class MemberTask(BaseTask):
         """The metric of a test, around the member that was exported to `folder`."""
 
     def load_exported(self, folder: Path) -> None:
-        """What a test or validation is to measure.
+        """What a test is to measure.
 
         Raises:
-            BolidError: If a fit is to start from it.
+            BolidError: If anything else is to be done with it.
         """
-        if self.trainer.state.fn == "fit":
-            raise BolidError(f"init_from: {folder} is a folder, and a fit of the bundle's members takes a .ckpt file")
+        if self.trainer.state.fn != "test":
+            raise BolidError(f"init_from: {folder} is an exported network, which only a test takes; give a .ckpt file")
         self.exported = folder
 
     def on_test_start(self) -> None:

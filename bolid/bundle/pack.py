@@ -52,7 +52,8 @@ def pack_bundle(runs: Path = Path("runs"), folder: Path = Path("data/tiny")) -> 
         with atomic_folder(folder / name) as part:
             shutil.copytree(runs / source, part, dirs_exist_ok=True)
             for weights in part.rglob("*.safetensors"):
-                halve(weights)
+                if not weights.parent.name.endswith("_encoder"):  # an adapter's, which knows it by its file's SHA-256
+                    halve(weights)
             for config in part.rglob("config.json"):
                 forget_origin(config)
     write_text(folder / SCORES, json.dumps(scores(runs, folder / SCORES), indent=2) + "\n")

@@ -12,6 +12,8 @@ from bolid.bundle.member import MemberTask
 from bolid.bundle.metrics.pose import PoseMAP50
 from bolid.core.boxes import silhouette_boxes
 from bolid.core.schema import TrainingBatch
+from bolid.losses.body_vae import silhouette_known
+from bolid.tasks.coverage import Part
 from bolid.vision.pose import PoseEstimator, save_pose_model
 from bolid.vision.yolo import import_ultralytics
 
@@ -48,6 +50,10 @@ class PoseTask(MemberTask):
         self.network = new_pose_model(depth, width)
         self.image_size, self.jitter = image_size, jitter
         self.trained_buffers = tuple(f"network.{name}" for name, _ in self.network.named_buffers())  # batch norm's
+
+    def parts(self) -> dict[str, Part]:
+        """See `BaseTask.parts`; boxes are those of silhouettes."""
+        return {"pose": Part(silhouette_known, "photos with a silhouette", "data.folder to such photos")}
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""

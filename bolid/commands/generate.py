@@ -1,18 +1,22 @@
-"""`bolid generate`: pictures of a person from a prompt."""
+"""`bolid generate`: images of a person from a prompt."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bolid.commands.identity import HOME
 from bolid.core.errors import BolidError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bolid.conditions import Condition
     from bolid.core.identity import Identity
+    from bolid.pipelines import BoLIDPipeline
 
 log = logging.getLogger(__name__)
 
@@ -23,88 +27,139 @@ def generate(
     prior: str | None = None,
     temperature: float = 1.0,
     adapter: Path = Path("runs/adapter/demo/adapter"),
+    encoder: str | None = None,
+    backbone: str | None = None,
     out: Path = Path("pictures"),
     count: int = 4,
     seed: int = 0,
     steps: int = 25,
     guidance: float = 3.0,
     negative_prompt: str | None = None,
+    negative_body: bool = False,
     face_scale: float = 1.0,
     body_scale: float = 1.0,
     pose_scale: float = 1.0,
     size: tuple[int, int] | None = None,
     identities: Path = HOME,
-    device: str = "cpu",
     pose: Path | None = None,
     pose_network: Path = Path("data/tiny/pose"),
-    negative_body: bool = False,
+    device: str = "cpu",
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    offload: bool = False,
 ) -> str:
-    """Draws pictures of a person whom `bolid identity create` stored, or of nobody in particular.
+    """Generates images of a person whom `bolid identity create` stored, or of no person in particular.
 
     Args:
-        prompt: What to draw.
-        identity: Name of the person; null for nobody in particular.
-        prior: In place of an identity: folder of the text prior, which imagines a body for every picture.
+        prompt: What the images are to show.
+        identity: Name of the person; null for no identity.
+        prior: In place of an identity: folder of the text prior, which imagines a body for every image.
         temperature: How much these bodies vary: 1 as people do, 0 not at all.
         adapter: Folder that `bolid fit` wrote.
-        out: Folder for the pictures, each named by its seed.
-        count: How many pictures.
-        seed: Of the first picture; the others follow.
+        encoder: Folder of the body encoder, in place of the adapter's own.
+        backbone: Folder or hub id of a base model in place of the one that the adapter was trained on.
+        out: Folder for the images, each named by its seed; a further image of the same seed gets a number.
+        count: How many images.
+        seed: Of the first image; the others follow.
         steps: Denoising steps.
         guidance: 1 is off.
         negative_prompt: What to steer away from.
+        negative_body: Whether guidance steers away from the opposite body, which increases the body's effective
+            guidance; otherwise from no body.
         face_scale: λ of the face condition.
         body_scale: λ of the body condition.
         pose_scale: λ of the pose condition.
         size: Height and width in pixels; null for the backbone's own.
         identities: Where identities are kept.
-        device: cpu, cuda, cuda:1, …
         pose: A photo of a person in the wanted pose, for adapters with a pose condition; null leaves it to the prompt.
             How long their limbs are is taken over too.
         pose_network: Folder of the network that finds the pose there.
-        negative_body: Whether guidance steers away from the opposite body, which increases the body's effective
-            guidance; otherwise from no body.
+        device: cpu, cuda, cuda:1, …
+        dtype: Precision; bfloat16 or float16 halve the memory.
+        offload: Whether each network is on the device only while it runs, for GPUs with little memory.
 
     Returns:
-        A line that says where the pictures are.
+        A line that says where the images are.
 
     Raises:
-        BolidError: If the adapter or the identity is missing, or they do not belong together.
+        BolidError: If the adapter or the identity is missing, they do not belong together, or something cannot be
+            generated.
     """
     from tqdm import trange
 
+    from bolid.core.devices import check_device
     from bolid.core.identity_file import IdentityFolder
-    from bolid.core.safe_io import atomic_path
+    from bolid.core.safe_io import new_path
     from bolid.pipelines import BoLIDPipeline
-    from bolid.pipelines.identify import pose_in
-    from bolid.vision.pose import PoseEstimator
+    from bolid.pipelines.request import check_prompts, check_request
 
+    scales = {"face": face_scale, "body": body_scale, "pose": pose_scale}
+    negative = None if negative_prompt is None else [negative_prompt]
+    check_prompts([prompt])
+    check_prompts([negative_prompt], "negative_prompt")
+    check_subject(identity, prior, temperature)
     if count < 1:
-        raise BolidError(f"nothing to draw: count={count} must be 1 or more")
-    if prior is None and temperature != 1.0:
-        raise BolidError("a temperature is that of a prior's bodies: give --prior, too")
-    if identity is not None and prior is not None:
-        raise BolidError("give either an identity or a prior: the body is somebody's, or imagined")
+        raise BolidError(f"nothing to generate: count={count} must be 1 or more")
+    check_request(size or (None, None), steps, guidance, negative, scales.values(), (seed, seed + count - 1))
+    check_folder(out)
+    if offload and check_device(device) == "cpu":
+        raise BolidError("offload moves networks to a GPU while they run: give its --device, too, such as cuda")
     person = None if identity is None else IdentityFolder(identities).load(identity)
-    pipe = BoLIDPipeline.from_pretrained(adapter).to(device)
+    check_device(device)
+
+    pipe = BoLIDPipeline.from_pretrained(adapter, backbone, encoder, dtype)
+    pipe.enable_model_cpu_offload(device) if offload else pipe.to(device)
     if person is not None:
         check_known(person, pipe.conditions, str(identity))
     imagined = None if prior is None else pipe.imagine(prompt, prior, range(seed, seed + count), temperature)
-    wanted = None
-    if pose is not None:
-        pipe.check_pose()
-        wanted = pose_in(pose, size or pipe.backbone.picture_size, PoseEstimator(pose_network))
-    scales = {"face": face_scale, "body": body_scale, "pose": pose_scale}
+    wanted = None if pose is None else pose_of(pose, size, pose_network, pipe)
     height, width = size or (None, None)
-    for number in trange(seed, seed + count, unit="picture"):
-        who = person if imagined is None else imagined[number - seed]
-        picture: Any = pipe(
-            prompt, who, negative_prompt, height, width, steps, guidance, seed=number,
+    for number in trange(seed, seed + count, unit="image"):
+        subject = person if imagined is None else imagined[number - seed]
+        image: Any = pipe(
+            prompt, subject, negative_prompt, height, width, steps, guidance, seed=number,
             scale={name: scales.get(name, 1.0) for name in pipe.conditions}, pose=wanted, negative_body=negative_body,
         ).images[0]  # fmt: skip
-        with atomic_path(out / f"{number}.png") as part:
-            picture.save(part)
-    return f"{count} pictures of {identity or 'nobody in particular'} in {out}"
+        with new_path(out / f"{number}.png") as part:
+            image.save(part)
+    return f"{count} images of {identity or 'no person in particular'} in {out}"
+
+
+def check_subject(identity: str | None, prior: str | None, temperature: float) -> None:
+    """Refuses a subject that is two, and a temperature of none.
+
+    Raises:
+        BolidError: If it does.
+    """
+    from bolid.pipelines.imagine import check_temperature
+
+    if prior is None and temperature != 1.0:
+        raise BolidError("a temperature is that of a prior's bodies: give --prior, too")
+    if identity is not None and prior is not None:
+        raise BolidError("give either an identity or a prior: the body is a person's, or imagined")
+    check_temperature(temperature)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a place where no file can be written.
+
+    Raises:
+        BolidError: If it is a file, or below one, or may not be written to.
+    """
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise BolidError(f"out: {there} is a file; give a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BolidError(f"out: {there} may not be written to; give another folder")
+
+
+def pose_of(photo: Path, size: tuple[int, int] | None, network: Path, pipe: BoLIDPipeline) -> Tensor:
+    """The pose that a photo shows, see `pose_in`."""
+    from bolid.pipelines.embeds import check_pose
+    from bolid.pipelines.identify import pose_in
+    from bolid.vision.pose import PoseEstimator
+
+    check_pose(pipe.conditions)
+    return pose_in(photo, size or pipe.backbone.picture_size, PoseEstimator(network))
 
 
 def check_known(person: Identity, conditions: Mapping[str, Condition], name: str) -> None:
@@ -117,8 +172,8 @@ def check_known(person: Identity, conditions: Mapping[str, Condition], name: str
     missing = [part for part in wanted if part not in person]
     if wanted and len(missing) == len(wanted):
         raise BolidError(
-            f"{name} holds nothing that this adapter draws by ({', '.join(missing)}): create the identity anew; "
-            "an image condition needs `--clip`"
+            f"{name} holds nothing that this adapter generates by ({', '.join(missing)}): create the identity anew, "
+            "with `--adapter` and its folder"
         )
     for part in missing:
         log.warning("%s holds no %s: that condition of the adapter is off", name, part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ def create_identity(
     photos: Sequence[Path] = (),
     folder: Path | None = None,
     person: str | None = None,
+    adapter: Path | None = None,
     encoder: str = "data/tiny/body_vae",
     pose: Path = Path("data/tiny/pose"),
     face: Path | None = Path("data/tiny/face/face.onnx"),
@@ -36,6 +37,8 @@ def create_identity(
         photos: Photos of that person alone; those that are broken or show nobody are left out with a warning.
         folder: In place of photos: a folder with a manifest, as `bolid data label` and `bolid data render` write.
         person: Whom of that folder.
+        adapter: Folder of the adapter that is to know the person: its own conditions read the photos. Without it,
+            `encoder` and `clip` say what does.
         encoder: Folder of the body encoder that the adapter was trained with.
         pose: Folder of the pose network that finds the person in photos; a manifest has the keypoints.
         face: The face recogniser that the adapter was trained with; null for no face. A manifest has the faces.
@@ -55,11 +58,12 @@ def create_identity(
     home.check_free(name, replace)  # before anything is read
     if (folder is None) == (not photos) or (folder is None) != (person is None):
         raise BolidError("give either `--photos FILE …`, or `--folder FOLDER --person NAME` of a labelled folder")
-    conditions = conditions_for(encoder, clip)
+    conditions = conditions_for(encoder, clip) if adapter is None else conditions_in(adapter)
     if folder is not None and person is not None:
         views, face_model = view_folder(folder, person, crop_sizes(conditions))
     else:
         views, face_model = view_files(photos, pose, face, crop_sizes(conditions))
+    check_faces(conditions, face_model, str(face if folder is None else folder))
     identity = identify(conditions, views, face_model)
     path = home.save(name, identity, replace)
     return f"{path}: {describe(identity)}"
@@ -72,6 +76,22 @@ def conditions_for(encoder: str, clip: str | None) -> dict[str, Condition]:
     body = BodyCondition(encoder).eval()
     found: dict[str, Condition] = {"body": body, "face": FaceCondition()}
     return found if clip is None else found | {"image": ImageCondition(clip, size=body.crop_size)}
+
+
+def conditions_in(adapter: Path) -> dict[str, Condition]:
+    """The conditions of a person that an adapter holds, without its base model."""
+    from bolid.pipelines.adapter import make_conditions
+    from bolid.pipelines.card import read_card
+
+    folder, card = read_card(adapter)
+    return {name: c.eval() for name, c in make_conditions(card, folder).items() if c.personal}
+
+
+def check_faces(conditions: Mapping[str, Condition], face_model: str, where: str) -> None:
+    """Refuses faces that were embedded by another network than the one that conditions were trained with."""
+    for condition in conditions.values():
+        if condition.reads_faces:
+            condition.check_fingerprint(face_model, f"what embeds the faces of {where}")
 
 
 def view_files(

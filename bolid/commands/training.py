@@ -14,9 +14,10 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from bolid.commands.named import MergesByName
 from bolid.commands.parser import OneLineErrors, trust_nothing
 from bolid.core.errors import BolidError
+from bolid.core.paths import resolve
 from bolid.data.datamodule import IdentityDataModule
-from bolid.tasks.base import BaseTask
-from bolid.tasks.checkpoints import find_checkpoint
+from bolid.tasks.base import BaseTask, check_total_steps
+from bolid.tasks.checkpoints import find_checkpoint, read_checkpoint
 from bolid.tasks.precision import check_precision, is_cpu
 
 
@@ -78,13 +79,13 @@ class Command(LightningCLI):
         """Refuses what would fail, or draw with untrained weights, only after minutes of loading and rendering."""
         verb = str(self.subcommand)
         config = self.config[verb]
-        check_weights(verb, config.ckpt_path, config.model.get("init_args", {}))
-        frozen = (config.model.get("init_args", {}).get("backbone") or {}).get("init_args", {}).get("dtype", "float32")
+        task = config.model.get("init_args", {})
+        frozen = (task.get("backbone") or {}).get("init_args", {}).get("dtype", "float32")
         check_precision(config.trainer.precision, is_cpu(config.trainer.accelerator), frozen, verb == "fit")
+        check_weights(verb, config.ckpt_path, task)
+        check_schedule(verb, config.trainer, task)
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
-        self.parser.instantiate_classes(only_data)[verb].data.require(
-            verb, least_people(verb, config.model.get("init_args", {}))
-        )
+        self.parser.instantiate_classes(only_data)[verb].data.require(verb, least_people(verb, task))
 
 
 def least_people(verb: str, task: Mapping[str, Any]) -> int:
@@ -107,10 +108,23 @@ def check_weights(verb: str, checkpoint: str | None, task: Mapping[str, Any]) ->
     Raises:
         BolidError: if there is none.
     """
-    conditions = task.get("conditions")
+    start, conditions = task.get("init_from"), task.get("conditions")
     alone = verb == "test" and conditions is not None and not any(conditions.values())
-    if verb != "fit" and not (checkpoint or task.get("init_from") or alone):
+    if start and not checkpoint and not resolve(start).is_dir():
+        read_checkpoint(resolve(start), "init_from")
+    if verb != "fit" and not (checkpoint or start or alone):
         raise BolidError(
             f"{verb}: which weights? Give `--ckpt_path runs/.../checkpoints/last.ckpt`, a checkpoint that `bolid fit` "
             "wrote, or the task's setting `init_from`"
         )
+
+
+def check_schedule(verb: str, trainer: Mapping[str, Any], task: Mapping[str, Any]) -> None:
+    """A schedule that says how long it is must be as long as the fit.
+
+    Raises:
+        BolidError: if it is not.
+    """
+    settings = (task.get("scheduler") or {}).get("init_args") or {}
+    if verb == "fit" and trainer.get("max_steps", -1) > 0 and not trainer.get("fast_dev_run"):
+        check_total_steps(settings, trainer["max_steps"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,6 +63,18 @@ class Condition(nn.Module, ABC):
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments that inference needs, as JSON can hold them."""
         return {"num_tokens": self.num_tokens, "mult": self.mult, "fingerprint": self.fingerprint}
+
+    def save_networks(self, folder: Path, name: str) -> dict[str, str]:
+        """Writes the networks that travel with an adapter into its folder.
+
+        Args:
+            folder: The adapter's.
+            name: The condition's; folders begin with it.
+
+        Returns:
+            Constructor's argument -> folder inside.
+        """
+        return {}
 
     def check_fingerprint(self, found: str, where: str) -> None:
         """Refuses a network that is not the one this condition was trained with.

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from torch import Tensor
 
 from bolid.conditions.base import Condition
+from bolid.core.errors import BolidError
+from bolid.core.paths import find_folder, portable
+from bolid.core.safe_io import write_bytes
 from bolid.core.schema import References
 from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
 
@@ -39,7 +44,21 @@ class BodyCondition(Condition):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return super().arguments | {"encoder": self.path}
+        return super().arguments | {"encoder": portable(self.path)}
+
+    def save_networks(self, folder: Path, name: str) -> dict[str, str]:
+        """Copies the encoder as it is, since its fingerprint is its file's.
+
+        Raises:
+            BolidError: If it is no longer where it was, or another one.
+        """
+        check = "put it back, and write the adapter anew by resuming the fit from its last checkpoint"
+        found = find_folder(self.path, CONFIG_NAME, check)
+        if not (found / SAFETENSORS_WEIGHTS_NAME).is_file() or body_vae_fingerprint(self.path) != self.fingerprint:
+            raise BolidError(f"{found} is no longer the body encoder that was loaded: {check}")
+        for file in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
+            write_bytes(Path(folder) / f"{name}_encoder" / file, (found / file).read_bytes())
+        return {"encoder": f"{name}_encoder"}
 
     @property
     def embed_dim(self) -> int:

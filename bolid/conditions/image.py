@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bolid.conditions.base import Condition
+from bolid.core.paths import portable
 from bolid.core.schema import References
 from bolid.vision.clip import ClipModel
 
@@ -39,7 +40,7 @@ class ImageCondition(Condition):
         fingerprint: str = "",
     ):
         super().__init__(num_tokens, mult, dropout, fingerprint)
-        self.source = {"clip": clip, "pretrained": pretrained, "size": list(size)}
+        self.source = {"clip": portable(clip), "pretrained": pretrained and portable(pretrained), "size": list(size)}
         self.crop_size = (size[0], size[1])
         self.clip = ClipModel(clip, pretrained)
         found = _fingerprint(self.clip.network)

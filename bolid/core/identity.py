@@ -9,6 +9,8 @@ from torch import Tensor
 
 from bolid.core.errors import BolidError
 
+LARGEST = 1e3  # embeddings are of about unit variance or unit length
+
 
 class Embedding(NamedTuple):
     """What one network reads of a person.
@@ -47,6 +49,22 @@ class Identity(Mapping[str, Embedding]):
     def replace(self, **embeddings: Embedding) -> Identity:
         """The same person with these embeddings in place of those of the same names."""
         return Identity({**self, **embeddings})
+
+
+def check_values(values: Tensor, what: str) -> None:
+    """Refuses numbers that no network gives: not finite, or so large that images would be black.
+
+    Args:
+        values: (E,).
+        what: They are, for the message.
+
+    Raises:
+        BolidError: If there is such a number.
+    """
+    if not values.isfinite().all() or values.abs().max() > LARGEST:
+        raise BolidError(
+            f"{what} holds numbers that are not finite or beyond ±{LARGEST:g}, as no network gives: create it anew"
+        )
 
 
 def mix(first: Identity, second: Identity, share: float = 0.5) -> Identity:

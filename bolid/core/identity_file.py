@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bolid.core.errors import BolidError
-from bolid.core.identity import Embedding, Identity
+from bolid.core.identity import Embedding, Identity, check_values
 from bolid.core.names import NAME, named
 from bolid.core.safe_io import atomic_path, load_safetensors, safetensors_metadata
 
@@ -118,6 +118,8 @@ def load_identity(path: Path) -> Identity:
         name in models and NAME.fullmatch(name) and _is_embedding(v) for name, v in values.items()
     ):
         raise BolidError(f"{path}: a safetensors file, but none that `bolid identity create` wrote")
+    for name, value in values.items():
+        check_values(value, f"{path}: {name}")
     return Identity({name: Embedding(values[name], models[name]) for name in models if name in values})
 
 
@@ -137,4 +139,4 @@ def _models(metadata: Mapping[str, str], path: Path) -> dict[str, str] | None:
 
 
 def _is_embedding(tensor: Tensor) -> bool:
-    return tensor.ndim == 1 and tensor.dtype == torch.float32 and bool(tensor.isfinite().all())
+    return tensor.ndim == 1 and len(tensor) > 0 and tensor.dtype == torch.float32

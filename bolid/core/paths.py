@@ -33,6 +33,16 @@ def resolve(path: str | Path) -> Path:
     return next((place for place in found if place.exists()), found[1])
 
 
+def portable(path: str) -> str:
+    """A path as a card may hold it, so that it means the same from any folder: a file or folder's absolute path.
+
+    The embedded bundle's `data/tiny/…` stays as it is, and so does what is no path here, such as a hub id.
+    """
+    if Path(path).is_relative_to(BUNDLE) or not Path(path).exists():
+        return path
+    return str(Path(path).absolute())
+
+
 def find_folder(path: str | Path, member: str, remedy: str) -> Path:
     """The folder at `path`, which must hold the file `member`.
 

@@ -7,7 +7,8 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -45,6 +46,28 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_path(path: Path) -> Iterator[Path]:
+    """As `atomic_path`, but what is there stays: the new file's name gets the next free number, as in `0-2.png`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, _reserved(path))
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _reserved(path: Path) -> Path:
+    """A new empty file of that name or the next free number, whoever else writes there."""
+    names = chain([path], (path.with_stem(f"{path.stem}-{number}") for number in count(2)))
+    for free in names:
+        with suppress(FileExistsError):
+            free.touch(exist_ok=False)
+            return free
+    raise AssertionError("numbers do not end")
 
 
 @contextmanager

@@ -142,6 +142,11 @@ class References(Views):
     captions: list[list[str]]
     attributes: list[list[dict[str, str]]]
 
+    def shape_known(self, count: int) -> Tensor:
+        """Of which people this many proportions are known: (B,) bool."""
+        known = self.proportions.isfinite().all(1)
+        return known if self.proportions.shape[1] == count else torch.zeros_like(known)
+
 
 @dataclass
 class TrainingBatch:

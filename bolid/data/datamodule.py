@@ -77,11 +77,6 @@ class IdentityDataModule(LightningDataModule):
         records = self.splits["train"]
         return bool(self.specs["train"].second_outfit) and len({r.scene or r.file_name for r in records}) < len(records)
 
-    @property
-    def group_size(self) -> int:
-        """How many samples to train on belong together, see `LeaveOneOutDataset`."""
-        return self._datasets["train", True].group_size
-
     def require(self, stage: str, people: int = 1) -> None:
         """Refuses, by the manifest alone and before anything else is loaded, a stage that lacks people.
 

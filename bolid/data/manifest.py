@@ -75,7 +75,7 @@ def write_manifest(folder: Path, records: Sequence[ImageRecord]) -> None:
         BolidError: if a path leaves the folder, a photo stands twice, or an array has the wrong shape.
     """
     folder = Path(folder)
-    _check_unique(folder, records)
+    _check_rows(folder, records)
     for split in (None, *SPLITS):
         path = folder / (split or "") / MANIFEST
         here = [r for r in records if split_of(r.file_name) == split]
@@ -101,11 +101,11 @@ def read_manifest(folder: Path) -> list[ImageRecord]:
     records = [r for split, path in paths if path.is_file() for r in _read_table(path, split)]
     if not any(path.is_file() for _, path in paths):
         raise BolidError(f"{folder}: no {MANIFEST} here; make one with `bolid data label {folder}`, or mend the path.")
-    _check_unique(folder, records)
+    _check_rows(folder, records)
     return records
 
 
-def _check_unique(folder: Path, records: Sequence[ImageRecord]) -> None:
+def _check_rows(folder: Path, records: Sequence[ImageRecord]) -> None:
     seen: set[str] = set()
     for record in records:
         check_relative(record.file_name, f"manifest of {folder}")
@@ -114,6 +114,8 @@ def _check_unique(folder: Path, records: Sequence[ImageRecord]) -> None:
         if record.file_name in seen:
             raise BolidError(f"manifest of {folder}: {record.file_name!r} stands there twice.")
         seen.add(record.file_name)
+    if len({len(r.proportions) for r in records if r.proportions is not None}) > 1:
+        raise BolidError(f"manifest of {folder}: its rows hold different numbers of proportions.")
 
 
 def _to_table(folder: Path, records: Sequence[ImageRecord], split: str | None) -> pa.Table:
@@ -177,7 +179,7 @@ def _check_version(path: Path, metadata: Mapping[bytes, bytes]) -> None:
 
 def _shape(name: str, lengths: Iterable[int]) -> tuple[int, ...]:
     """A column's shape; where any length will do, the first one's, which the others must have."""
-    return tuple(length or next(iter(lengths), 1) for length in _SHAPES[name])
+    return tuple(length or max(1, next(iter(lengths), 1)) for length in _SHAPES[name])
 
 
 def _column(path: Path, table: pa.Table, name: str) -> list:
@@ -213,6 +215,13 @@ def _phrases(path: Path, table: pa.Table) -> list[list[Phrase]]:
     return phrases
 
 
+def _attributes(path: Path, pairs: list[dict[str, str | None] | None]) -> dict[str, str]:
+    found = {p["name"]: p["value"] for p in pairs if p and p["name"] and p["value"]}
+    if len(found) < len(pairs):
+        raise BolidError(f"{path}: attributes {pairs} need names, each once, and values.")
+    return found  # type: ignore[return-value]
+
+
 def _to_record(path: Path, row: dict[str, object], split: str | None) -> ImageRecord:
     empty = [c for c in _REQUIRED if row[c] is None]
     if empty:
@@ -220,7 +229,7 @@ def _to_record(path: Path, row: dict[str, object], split: str | None) -> ImageRe
     check_relative(str(row["file_name"]), str(path))
     defaults = {c: "" for c in _STRINGS if c != "silhouette"} | {"renderer": 0}
     row = row | {c: row.get(c) or default for c, default in defaults.items()}
-    row["attributes"] = {a["name"]: a["value"] for a in row.get("attributes") or ()}  # type: ignore[attr-defined]
+    row["attributes"] = _attributes(path, row.get("attributes") or [])  # type: ignore[arg-type]
     if row.get("proportions") is not None:
         row["proportions"] = np.array(row["proportions"], np.float32)
     record = ImageRecord(**row)  # type: ignore[arg-type]

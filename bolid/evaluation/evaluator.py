@@ -9,6 +9,7 @@ from zlib import crc32
 import torch
 from torch import Tensor, nn
 
+from bolid.core.errors import BolidError
 from bolid.core.names import named
 from bolid.core.ranks import gather
 from bolid.core.schema import TrainingBatch
@@ -42,6 +43,8 @@ class Evaluator(nn.Module):
         super().__init__()
         self.methods: dict[str, Method] = named(evaluation.methods, "methods") or {"text": TextOnly()}
         metrics: dict[str, ImageMetric] = named(evaluation.metrics, "metrics")
+        if taken := sorted({"low", "high"} & self.methods.keys()):
+            raise BolidError(f"methods: {taken[0]!r} is part of other numbers' names; choose another one")
         self.sampling, self.seed = evaluation.sampling, seed
         if self.sampling.scheduler is not None:
             pipeline.backbone.draw_with(self.sampling.scheduler)

@@ -58,6 +58,9 @@ def how_to_read(report: Report) -> list[str]:
     names = list(dict.fromkeys(name.split("/")[0] for name in report.metrics))
     described = {name: report.descriptions[name] for name in names if name in report.descriptions}
     lines = [f"- `{name}`: {description}." for name, description in described.items()]
+    for name, description in described.items():
+        if not any(isfinite(value) for key, value in report.metrics.items() if key.split("/")[0] == name):
+            lines.append(f"- `{name}` could not be measured: no sample has {description.needs or 'what it needs'}.")
     few = [f"`{name}`" for name, description in described.items() if report.pictures < description.smallest]
     if few:
         lines.append(

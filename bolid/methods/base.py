@@ -62,7 +62,7 @@ class Method(ABC):
         """
         self.pipeline, self.sampling = pipeline, sampling
 
-    def begin(self, samples: Sequence[TrainingBatch]) -> None:
+    def begin(self, samples: Sequence[TrainingBatch]) -> None:  # noqa: B027  most methods can do without
         """Is called when a test begins, with the samples that it will be asked for.
 
         Raises:

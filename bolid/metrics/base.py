@@ -27,12 +27,14 @@ class Description:
         better: Which way is better; empty where neither is.
         unit: Of the number; empty for none.
         smallest: Images below which it must not be compared with published values; 0 where any number will do.
+        needs: What a sample must have to count; empty where every one does.
     """
 
     text: str
     better: Literal["higher", "lower", ""] = ""
     unit: str = ""
     smallest: int = 0
+    needs: str = ""
 
     def __str__(self) -> str:
         way = f"{self.better} is better" if self.better else ""

@@ -16,6 +16,8 @@ from bolid.metrics.interval import PersonScores
 from bolid.vision.face import MIN_FACE, FaceEmbedder
 from bolid.vision.pose import PoseEstimator
 
+NEEDS = "references with a known face"
+
 
 class FaceSimilarity(ImageMetric):
     """Mean cosine of the face in the picture and the mean of the references', -1..1, where both are known.
@@ -30,8 +32,8 @@ class FaceSimilarity(ImageMetric):
     """
 
     describes = {
-        "face_similarity": Description("-1 to 1, of the faces that are known", "higher"),
-        "face_found": Description("share of images whose face could be embedded, 0 to 1", "higher"),
+        "face_similarity": Description("-1 to 1, of the faces that are known", "higher", needs=NEEDS),
+        "face_found": Description("share of images whose face could be embedded, 0 to 1", "higher", needs=NEEDS),
     }
     higher_is_better = True
     cosines: list[Tensor]

@@ -15,6 +15,7 @@ from bolid.vision.yolo import import_ultralytics
 
 BODY = slice(5, 17)  # shoulders to ankles, COCO's numbers
 FILLED = 0.53  # share of a box that COCO takes for the person's area
+NEEDS = "known body points"
 
 
 class PoseError(ImageMetric):
@@ -28,8 +29,8 @@ class PoseError(ImageMetric):
     """
 
     describes = {
-        "pose_error": Description("mean distance of 12 body points, in heights of the person", "lower"),
-        "oks": Description("object keypoint similarity, 0 to 1", "higher"),
+        "pose_error": Description("mean distance of 12 body points, in heights of the person", "lower", needs=NEEDS),
+        "oks": Description("object keypoint similarity, 0 to 1", "higher", needs=NEEDS),
     }
     higher_is_better = None
     distances: list[Tensor]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, SchedulerMixin
@@ -59,13 +60,13 @@ def noised(
         latents: (B, C, h, w).
         groups: (B,) group ids; samples of one group get the same noise and timestep.
         generator: On the latents' device.
-        shift: Above 1, moves a share u of the timesteps to s·u / (1 + (s - 1)·u), towards pure noise (Esser et al. 2024,
-            equation 23), where the caption and the conditions alone decide what the image shows.
+        shift: Above 1, moves a share u of the timesteps to s·u / (1 + (s - 1)·u), towards pure noise (Esser et al.
+            2024, equation 23), where the caption and the conditions alone decide what the image shows.
         offset: Standard deviation of noise that is the same all over a channel, so that the mean brightness of images
             is learned too.
     """
     steps = scheduler.config.num_train_timesteps
-    where = {"generator": generator, "device": latents.device}
+    where: dict[str, Any] = {"generator": generator, "device": latents.device}
 
     def noise_of(count: int) -> Tensor:
         shape = (count, *latents.shape[1:])
@@ -99,7 +100,7 @@ def one_per_group(sample: Callable[[int], Tensor], groups: Tensor) -> Tensor:
 
 
 def few_step_scheduler(scheduler: SchedulerMixin, steps: int, device: torch.device | str = "cpu") -> DDIMScheduler:
-    """DDIM in N steps for a model's noise schedule, from pure noise to clean latents whatever its scheduler's file says.
+    """DDIM in N steps by a model's noise schedule, from pure noise to clean latents whatever its scheduler's file says.
 
     Timesteps are trailing, 999, 749, 499, 249 for four: the first belongs to pure noise. Published files count from the
     other end (leading, offset 1: 751, 501, 251, 1), keep some noise at the last step, or clip what lies outside -1..1,

@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
+
 from bolid.conditions import Condition
 from bolid.conditions.base import KINDS as CONDITIONS
 from bolid.core.errors import BolidError
-from bolid.models.attention import install_conditions
+from bolid.core.paths import portable
+from bolid.core.safe_io import atomic_path, load_safetensors
+from bolid.models.attention import adapter_weights, install_conditions, load_adapter_weights
 from bolid.models.backbones import Backbone, Dtype
 from bolid.models.backbones.base import KINDS as BACKBONES
 from bolid.pipelines.card import CARD, Card, Part
+from bolid.pipelines.trained_on import TrainedOn
 
 
 def build(
@@ -29,7 +34,11 @@ def build(
     """
     conditions = make_conditions(card, folder, encoder, given)
     family = BACKBONES.find(card.backbone.kind)
-    base = family(backbone or card.backbone.arguments["path"], dtype=dtype)
+    try:
+        base = family(backbone or card.backbone.arguments["path"], dtype=dtype)
+    except BolidError as error:
+        where = "" if backbone else f"{folder / CARD}: "
+        raise BolidError(f"{where}{error}; the base model can be given, too (`--backbone`)") from error
     install_conditions(base.unet, [c.projector(base.text_dim) for c in conditions.values()])
     return base, conditions
 
@@ -42,13 +51,12 @@ def make_conditions(
     Raises:
         BolidError: If one is of an unknown kind, its arguments do not fit, or there is no body condition for `encoder`.
     """
-    bodies = [name for name, part in card.conditions.items() if part.kind == "body"]
-    if encoder is not None and not bodies:
-        raise BolidError(f"encoder: {folder} has no body condition, only {', '.join(card.conditions) or 'none'}")
-    parts = {
-        name: Part(part.kind, part.arguments | {"encoder": encoder}) if encoder and name in bodies else part
-        for name, part in card.conditions.items()
-    }
+    parts = dict(card.conditions)
+    if encoder is not None:
+        bodies = {name: part for name, part in parts.items() if part.kind == "body"}
+        if not bodies:
+            raise BolidError(f"encoder: {folder} has no body condition, only {', '.join(parts) or 'none'}")
+        parts |= {name: Part(part.kind, part.arguments | {"encoder": encoder}) for name, part in bodies.items()}
     return {name: _make(part, given, f"{folder / CARD}: {name}") for name, part in parts.items()}
 
 
@@ -62,10 +70,36 @@ def _make(part: Part, given: Sequence[type[Condition]], where: str) -> Condition
         raise BolidError(f"{where}: its arguments do not fit ({error}); copy or export the adapter anew") from error
 
 
-def card_of(backbone: Backbone, conditions: Mapping[str, Condition]) -> Card:
-    """The card of networks."""
-    parts = {name: Part(c.kind, c.arguments) for name, c in conditions.items()}
-    return Card(Part(backbone.kind, {"path": backbone.path}), parts)
+def save(
+    folder: Path, backbone: Backbone, conditions: Mapping[str, Condition], identities: TrainedOn | None = None
+) -> None:
+    """Writes a complete adapter: weights in the IP-Adapter split, the networks that read photos, and the card.
+
+    Raises:
+        BolidError: If the body encoder is no longer where it was loaded from.
+    """
+    parts = {}
+    for number, (name, condition) in enumerate(conditions.items()):
+        with atomic_path(folder / f"{name}.safetensors") as part:
+            save_file(adapter_weights(backbone.unet, number), part, metadata={"format": "pt"})
+        inside = condition.save_networks(folder, name)
+        outside = {key: value for key, value in condition.arguments.items() if key not in inside}
+        parts[name] = Part(condition.kind, outside, inside)
+    Card(Part(backbone.kind, {"path": portable(backbone.path)}), parts, identities).write(folder)
+
+
+def load_weights(folder: Path, backbone: Backbone, conditions: Mapping[str, Condition]) -> None:
+    """Puts an adapter's weights into the installed conditions.
+
+    Raises:
+        BolidError: If a file is missing, broken, holds numbers that are none, or does not fit.
+    """
+    for number, name in enumerate(conditions):
+        file = folder / f"{name}.safetensors"
+        weights = load_safetensors(file)
+        if broken := sorted(key for key, value in weights.items() if not value.isfinite().all()):
+            raise BolidError(f"{file}: {broken[0]} holds numbers that are not finite; copy or train the adapter anew")
+        load_adapter_weights(backbone.unet, number, weights)
 
 
 def check_card(card: Card, conditions: Mapping[str, Condition], where: str) -> None:

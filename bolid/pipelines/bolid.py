@@ -10,22 +10,22 @@ from typing import Any
 import torch
 from diffusers.utils import BaseOutput
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 
 from bolid.conditions import Condition
 from bolid.core.errors import BolidError
-from bolid.core.identity import Embedding, Identity
+from bolid.core.identity import Identity
 from bolid.core.names import check_known, named
 from bolid.core.pictures import to_image
-from bolid.core.safe_io import atomic_path, load_safetensors
-from bolid.core.schema import with_tensors
-from bolid.models.attention import adapter_weights, load_adapter_weights, set_scales
+from bolid.models.attention import set_scales
 from bolid.models.backbones import Backbone, Dtype
-from bolid.models.body_prior import load_body_prior
-from bolid.pipelines.adapter import build, card_of, check_card
+from bolid.pipelines.adapter import build, check_card, load_weights, save
 from bolid.pipelines.card import read_card
-from bolid.pipelines.identify import crop_sizes, identify, pose_alone, view_photos
+from bolid.pipelines.embeds import embed_people
+from bolid.pipelines.identify import crop_sizes, identify, view_photos
+from bolid.pipelines.imagine import imagine
+from bolid.pipelines.request import check_prompts, check_request
+from bolid.pipelines.trained_on import TrainedOn
 from bolid.vision.face import FaceEmbedder
 from bolid.vision.pose import PoseEstimator
 
@@ -36,10 +36,14 @@ class BoLIDPipeline:
     Args:
         backbone: A frozen backbone with the conditions installed (see `install_conditions`).
         conditions: The installed conditions by name, in the order of their installation.
+
+    Attributes:
+        identities: Whom it was trained on, as hashes; None where that is not known.
     """
 
     def __init__(self, backbone: Backbone, conditions: Mapping[str, Condition]):
         self.backbone, self.conditions = backbone, named(conditions, "conditions")
+        self.identities: TrainedOn | None = None
 
     @classmethod
     def from_pretrained(
@@ -53,7 +57,7 @@ class BoLIDPipeline:
         """Loads what a fit of the adapter wrote.
 
         Args:
-            folder: Holds `adapter.json` and one `.safetensors` per condition.
+            folder: Holds `adapter.json`, one `.safetensors` per condition and the body encoder.
             backbone: Folder or hub id in place of the one it was trained on (same family and sizes).
             encoder: Folder of the body encoder in place of the card's; its weights must be the same.
             dtype: Precision of everything.
@@ -64,29 +68,35 @@ class BoLIDPipeline:
         """
         folder, card = read_card(folder)
         pipe = cls(*build(card, folder, backbone, encoder, dtype, conditions))
-        pipe.load_weights(folder)
+        load_weights(folder, pipe.backbone, pipe.conditions)
+        pipe.identities = card.identities
         if pipe.backbone.unet.dtype != torch.float32:  # the conditions' own weights are float32
             pipe.backbone.unet.to(pipe.backbone.unet.dtype)
         pipe.backbone.requires_grad_(False).eval()
         return pipe
 
-    def load_weights(self, folder: str | Path) -> None:
+    def load_weights(self, folder: str | Path) -> TrainedOn | None:
         """Takes the weights of an exported adapter, whose conditions must be those that are installed here.
+
+        Returns:
+            Whom that adapter was trained on, if it says so.
 
         Raises:
             BolidError: If names, kinds, sizes or encoders differ, or a file is missing or broken.
         """
         folder, card = read_card(folder)
         check_card(card, self.conditions, str(folder))
-        for number, name in enumerate(self.conditions):
-            load_adapter_weights(self.backbone.unet, number, load_safetensors(folder / f"{name}.safetensors"))
+        load_weights(folder, self.backbone, self.conditions)
+        return card.identities
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes `adapter.json` and, per condition, the IP-Adapter file that stock diffusers loads too."""
-        for number, name in enumerate(self.conditions):
-            with atomic_path(Path(folder) / f"{name}.safetensors") as part:
-                save_file(adapter_weights(self.backbone.unet, number), part, metadata={"format": "pt"})
-        card_of(self.backbone, self.conditions).write(Path(folder))
+    def save_pretrained(self, folder: str | Path, identities: TrainedOn | None = None) -> None:
+        """Writes all that an adapter is but its base model, so that it works from any folder; see `save`.
+
+        Args:
+            folder: For the card, the networks that read photos, and IP-Adapter files that stock diffusers loads, too.
+            identities: Whom it was trained on; by default what is known of that.
+        """
+        save(Path(folder), self.backbone, self.conditions, identities or self.identities)
 
     def identity(
         self,
@@ -118,7 +128,6 @@ class BoLIDPipeline:
                 condition.check_fingerprint(embedder.fingerprint, path)
         return embedder
 
-    @torch.no_grad()
     def imagine(
         self,
         prompt: str | Sequence[str],
@@ -138,24 +147,18 @@ class BoLIDPipeline:
             BolidError: If the adapter has no body condition, the temperature is negative, or the prior is missing or of
                 another encoder or backbone.
         """
-        if temperature < 0:
-            raise BolidError(f"temperature={temperature} must be 0 or more")
-        name = next((name for name, c in self.conditions.items() if c.kind == "body"), None)
-        if name is None:
-            raise BolidError("this adapter has no body condition, so an imagined body would not show")
-        model = self.conditions[name].fingerprint
-        found = load_body_prior(prior, model, self.backbone.text_model)
         prompts = [prompt] * len(seeds) if isinstance(prompt, str) else list(prompt)
-        captions = zip(self.backbone.text_features(prompts).float().cpu(), seeds, strict=True)
-        chance = torch.Generator()
-        codes = [found.sample(features[None], chance.manual_seed(seed), temperature)[0] for features, seed in captions]
-        return [Identity({name: Embedding(code, model)}) for code in codes]
+        return imagine(self.backbone, self.conditions, prompts, prior, seeds, temperature)
 
     def to(self, device: str | torch.device) -> BoLIDPipeline:
         """Moves every network to `device`."""
         for module in (self.backbone, *self.conditions.values()):
             module.to(device)
         return self
+
+    def enable_model_cpu_offload(self, device: str | torch.device = "cuda") -> None:
+        """Keeps networks in the computer's memory, and moves each to `device` while it runs, as diffusers does."""
+        self.backbone.pipeline.enable_model_cpu_offload(device=device)
 
     @torch.no_grad()
     def __call__(
@@ -191,6 +194,9 @@ class BoLIDPipeline:
             pose: In which pose, if the adapter has a pose condition: (17, 3) COCO keypoints, x and y as shares of the
                 image's width and height, and confidence, 0 for unknown.
             negative_body: See `generate`.
+
+        Raises:
+            BolidError: If something cannot be generated (see `check_request`), or the images are no numbers.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         one = identity is None or isinstance(identity, Identity)
@@ -198,19 +204,29 @@ class BoLIDPipeline:
         if len(people) != len(prompts):
             raise BolidError(f"{len(people)} identities for {len(prompts)} prompts: give one, or one per prompt")
         rows = [i for i in range(len(prompts)) for _ in range(num_images_per_prompt)]
-        scales = self._scales(scale)
+        scales, seeds = self._scales(scale), [seed + i for i in range(len(rows))]
+        negative = None if negative_prompt is None else [negative_prompt] * len(rows)
+        check_prompts(prompts)
+        check_prompts([negative_prompt], "negative_prompt")
+        size, steps = (height, width), num_inference_steps
+        check_request(size, steps, guidance_scale, negative, scales.values(), seeds)
         images = self.generate(
             [prompts[i] for i in rows],
             self.embeds([people[i] for i in rows], pose),
             {} if identity is None and pose is None else scales,
-            [seed + i for i in range(len(rows))],
+            seeds,
             guidance_scale=guidance_scale,
             negative_body=negative_body,
-            num_inference_steps=num_inference_steps,
-            negative_prompt=None if negative_prompt is None else [negative_prompt] * len(rows),
+            num_inference_steps=steps,
+            negative_prompt=negative,
             height=height,
             width=width,
         )
+        if not images.isfinite().all():  # they would be black
+            raise BolidError(
+                f"the images are no numbers: the weights of {self.backbone.path} or of the adapter are broken, or "
+                f"{self.backbone.vae.dtype} is too small for them: use float32 or bfloat16"
+            )
         return ImageOutput(images=images if output_type == "pt" else [to_image(image) for image in images])
 
     def _scales(self, scale: float | Mapping[str, float]) -> dict[str, float]:
@@ -220,43 +236,8 @@ class BoLIDPipeline:
         return {name: float(scale.get(name, 1.0)) for name in self.conditions}
 
     def embeds(self, identities: Sequence[Identity | None], pose: Tensor | None = None) -> dict[str, Tensor]:
-        """By condition the embeddings (B, E) of people who are all in one pose (17, 3), zero where unknown.
-
-        Raises:
-            BolidError: If one was read by another network than the condition was trained with, or has another size, or
-                no condition takes a pose.
-        """
-        if pose is not None:
-            self.check_pose(pose)
-        asked = with_tensors(pose_alone(pose, len(identities)), lambda tensor: tensor.to(self.backbone.unet.device))
-        return {
-            name: torch.stack([self._embedding(name, person) for person in identities])
-            if condition.personal
-            else condition.embed(asked)
-            for name, condition in self.conditions.items()
-        }
-
-    def check_pose(self, pose: Tensor | None = None) -> None:
-        """Refuses a pose where no condition takes one, or of another shape than (17, 3).
-
-        Raises:
-            BolidError: If it is refused.
-        """
-        if all(condition.personal for condition in self.conditions.values()):
-            raise BolidError("this adapter takes no pose: train one with configs/experiment/pose.yaml")
-        if pose is not None and pose.shape != (17, 3):
-            raise BolidError(f"a pose is 17 keypoints of x, y and confidence, not {' x '.join(map(str, pose.shape))}")
-
-    def _embedding(self, name: str, person: Identity | None) -> Tensor:
-        condition = self.conditions[name]
-        if person is None or name not in person:
-            return torch.zeros(condition.embed_dim)
-        values, model = person[name]
-        condition.check_fingerprint(model, f"what read the identity's {name}")
-        if values.shape != (condition.embed_dim,):
-            shape = " x ".join(map(str, values.shape))
-            raise BolidError(f"the identity's {name} has {shape} numbers, the condition takes {condition.embed_dim}")
-        return values.float().cpu()
+        """By condition the embeddings (B, E) of people who are all in one pose (17, 3); see `embed_people`."""
+        return embed_people(self.conditions, identities, pose, self.backbone.unet.device)
 
     @torch.no_grad()
     def generate(
@@ -289,12 +270,12 @@ class BoLIDPipeline:
         """
         check_known({*embeds, *scales}, self.conditions, "generate", "condition")
         unet = self.backbone.unet
-        rows = [e.to(unet.device, unet.dtype)[:, None] for e in self._complete(embeds, len(prompts))]  # (B, 1, E)
-        if guidance_scale > 1:  # stock diffusers wants the negatives first
-            nothing = [
-                c.opposite(r) if negative_body else torch.zeros_like(r)
-                for c, r in zip(self.conditions.values(), rows, strict=True)
-            ]
+        device = self.backbone.pipeline._execution_device  # not the UNet's where it waits in the computer's memory
+        complete = {n: embeds.get(n, torch.zeros(len(prompts), c.embed_dim)) for n, c in self.conditions.items()}
+        rows = [e.to(device, unet.dtype)[:, None] for e in complete.values()]  # (B, 1, E)
+        if guidance_scale > 1 and unet.config.time_cond_proj_dim is None:  # stock diffusers wants the negatives first
+            opposites = [c.opposite(row) for c, row in zip(self.conditions.values(), rows, strict=True)]
+            nothing = opposites if negative_body else [torch.zeros_like(row) for row in rows]
             rows = [torch.cat(pair) for pair in zip(nothing, rows, strict=True)]
         set_scales(unet, [scales.get(name, 0.0) for name in self.conditions])
         try:
@@ -309,13 +290,6 @@ class BoLIDPipeline:
                 ).images
         finally:
             set_scales(unet, [1.0] * len(self.conditions))
-
-    def _complete(self, embeds: Mapping[str, Tensor], count: int) -> list[Tensor]:
-        """(B, E) of every condition, zero where it is missing."""
-        return [
-            embeds[name] if name in embeds else torch.zeros(count, condition.embed_dim)
-            for name, condition in self.conditions.items()
-        ]
 
 
 @dataclass

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bolid.core.errors import BolidError
 from bolid.core.names import named
 from bolid.core.paths import find_folder
-from bolid.core.safe_io import write_text
+from bolid.core.safe_io import resolve_inside, write_text
+from bolid.pipelines.trained_on import TrainedOn
 
 CARD = "adapter.json"
 FORMAT = "bolid-adapter-2"
@@ -23,10 +24,12 @@ class Part:
     Attributes:
         kind: Of its class; cards never name a module.
         arguments: Of its constructor.
+        networks: Further arguments: folders inside the adapter's.
     """
 
     kind: str
     arguments: dict[str, Any]
+    networks: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,14 @@ class Card:
     """What `adapter.json` says.
 
     Attributes:
-        backbone: Its only argument is the `path`: a folder or hub id.
+        backbone: Its only argument is the `path`: a folder, a hub id, or the embedded bundle's `data/tiny/…`.
         conditions: By name, in the order of their weights in the UNet.
+        identities: Whom it was trained on, if that is known.
     """
 
     backbone: Part
     conditions: dict[str, Part]
+    identities: TrainedOn | None = None
 
     def write(self, folder: Path) -> None:
         """Writes the card into an adapter's folder."""
@@ -59,21 +64,27 @@ def read_card(folder: str | Path) -> tuple[Path, Card]:
         card = card if "format" in card else migrated(card)
         if card["format"] != FORMAT:
             raise BolidError(f"{path} is of format {card['format']!r}, and this version reads {FORMAT!r}: update BoLID")
-        conditions = {name: part(value) for name, value in card["conditions"].items()}
-        backbone = part(card["backbone"])
+        conditions = {name: part(value, found) for name, value in card["conditions"].items()}
+        backbone, identities = part(card["backbone"], found), TrainedOn.read(card.get("identities"))
         if not isinstance(backbone.arguments["path"], str):
             raise TypeError("the backbone's path is no text")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BolidError(f"{path} is no adapter's card ({error!r}): copy or export the adapter anew") from error
-    return found, Card(backbone, named(conditions, str(path)))
+    return found, Card(backbone, named(conditions, str(path)), identities)
 
 
-def part(value: Any) -> Part:
-    """A network of a card, its types checked."""
-    kind, arguments = value["kind"], value["arguments"]
-    if not isinstance(kind, str) or not isinstance(arguments, dict):
+def part(value: Any, folder: Path) -> Part:
+    """A network of a card, its types checked; what is inside the adapter's folder becomes an argument like others.
+
+    Raises:
+        TypeError: If a type is wrong.
+        BolidError: If a network is said to be in a folder outside.
+    """
+    kind, arguments, networks = value["kind"], value["arguments"], value.get("networks", {})
+    texts = [kind, *networks, *networks.values()]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(arguments, dict):
         raise TypeError(f"{value!r:.60} names no network")
-    return Part(kind, arguments)
+    return Part(kind, arguments | {name: str(resolve_inside(folder, inside)) for name, inside in networks.items()})
 
 
 def migrated(card: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bolid.models.body_vae import Posterior
 from bolid.synthetic.measures import RATIOS
 from bolid.synthetic.metrics.shape_probe import RatiosProbe
 from bolid.tasks.body_vae import BodyVAETask
+from bolid.tasks.coverage import Part
 
 
 class SupervisedBodyTask(BodyVAETask):
@@ -46,13 +47,21 @@ class SupervisedBodyTask(BodyVAETask):
         self.tested.report = replace(report, metrics=metrics)
         return self.tested.report
 
+    def parts(self) -> dict[str, Part]:
+        """See `BaseTask.parts`."""
+        return {"shape": Part(taught, "people whose proportions are known", "data.folder to one of rendered people")}
+
     def terms(self, batch: TrainingBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
         """The one term, a scalar in within-gender variances; 0 where no one's proportions are known."""
-        truth = batch.references.proportions
-        known = truth.isfinite().all(1)
+        truth, known = batch.references.proportions, taught(batch)
         read = self.shape(posterior.mean).float()
         return {"shape": F.mse_loss(read[known], truth[known]) if known.any() else 0.0 * read.sum()}
 
     def total(self, terms: dict[str, Tensor], step: float) -> Tensor:
         """The loss: scalar."""
         return terms["shape"]
+
+
+def taught(batch: TrainingBatch) -> Tensor:
+    """(B,) bool: people whose proportions are known."""
+    return batch.references.shape_known(len(RATIOS))

@@ -30,10 +30,7 @@ class TrueBodyCondition(Condition):
 
     def known(self, references: References) -> Tensor:
         """(B,) bool, of which people the proportions are known."""
-        found = references.proportions
-        if found.shape[1:] != (len(RATIOS),):
-            return torch.zeros(len(found), dtype=torch.bool, device=found.device)
-        return found.isfinite().all(1)
+        return references.shape_known(len(RATIOS))
 
     def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
         """The people's deviations from the average body, then a 1: (B, 8).
@@ -41,10 +38,9 @@ class TrueBodyCondition(Condition):
         Raises:
             BolidError: If the proportions of one of them are not known.
         """
-        known = references.proportions
-        if known.shape[1:] != (len(RATIOS),) or not known.isfinite().all():
-            raise BolidError("true_body needs everybody's true proportions, which only rendered people have")
-        return F.pad(known, (0, 1), value=1.0)
+        if not self.known(references).all():
+            raise BolidError("true_body needs everyone's true proportions, which only rendered people have")
+        return F.pad(references.proportions, (0, 1), value=1.0)
 
     def opposite(self, embeds: Tensor) -> Tensor:
         """The opposite deviations, as in `BodyCondition.opposite`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -28,6 +29,7 @@ from bolid.models.attention import install_conditions
 from bolid.models.backbones import Backbone
 from bolid.models.noise import min_snr_weight, noised, regression_target, uniform
 from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.pipelines.trained_on import TrainedOn
 from bolid.tasks.base import BaseTask
 from bolid.tasks.coverage import Part
 from bolid.tasks.diffusion import AS_PUBLISHED, DiffusionSpec, Inputs
@@ -79,18 +81,21 @@ class AdapterTask(BaseTask):
             )
         install_conditions(backbone.unet, [c.projector(backbone.text_dim) for c in self.conditions.values()])
         self.diffusion, self.latents = diffusion, OncePerPhoto() if diffusion.cache_latents else None
+        self.trained_on: TrainedOn | None = None
         self.evaluator, self.first = Evaluator(evaluation, self.pipeline, seed), FirstPhotos()
 
     def _check_losses(self) -> None:
         for name, loss in self.losses.items():
             if name in RESERVED:
                 raise BolidError(f"losses: {name!r} is the name of another number in the logs; choose another one")
-            if isinstance(loss, ImageLoss) and self.x_gen is None:
+            if not isinstance(loss, ImageLoss):
+                continue
+            if self.x_gen is None:
                 raise BolidError(f"losses.{name} looks at images: set x_gen to OneStep or FewStep")
-            if isinstance(loss, ImageLoss) and loss.needs_pose and not self.x_gen.shares_pose:
+            if loss.needs_pose and not self.x_gen.shares_pose:
                 raise BolidError(
-                    f"losses.{name} compares with the photo, and {type(self.x_gen).__name__} generates other poses: set "
-                    "x_gen to OneStep"
+                    f"losses.{name} compares with the photo, and {type(self.x_gen).__name__} generates other poses: "
+                    "set x_gen to OneStep"
                 )
 
     @property
@@ -114,16 +119,22 @@ class AdapterTask(BaseTask):
 
     def load_exported(self, folder: Path) -> None:
         """See `BaseTask.load_exported`."""
-        self.pipeline.load_weights(folder)
+        self.trained_on = self.pipeline.load_weights(folder)
+
+    def on_train_start(self) -> None:
+        """See `BaseTask.on_train_start`; whom it is trained on is remembered for the card."""
+        super().on_train_start()
+        if self.data is not None:
+            self.trained_on = TrainedOn.of({r.identity for r in self.data.splits["train"]}, self.trained_on)
 
     def parts(self) -> dict[str, Part]:
         """See `BaseTask.parts`: losses and conditions."""
         found = {
-            f"losses.{k}": Part(loss.can_score, loss.needs, f"losses.{k}: null") for k, loss in self.losses.items()
+            f"losses.{k}": Part(loss.can_score, loss.needs, f"losses.{k} to null") for k, loss in self.losses.items()
         }
         for name, condition in self.conditions.items():
             place, needs = f"conditions.{name}", "references that show what it reads"
-            found[place] = Part(lambda batch, c=condition: c.known(batch.references), needs, f"{place}: null")
+            found[place] = Part(partial(knows, condition), needs, f"{place} to null")
         return found
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
@@ -194,7 +205,7 @@ class AdapterTask(BaseTask):
         denoised: tuple[Tensor, Tensor, Tensor],
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """What losses say of x_gen, each a scalar: the mean over its images, of which those that cannot be scored are 0.
+        """What losses say of x_gen, each a scalar: the mean over its images; those that cannot be scored are 0.
 
         They are the same terms in every batch: ranks add them up.
         """
@@ -266,8 +277,13 @@ class AdapterTask(BaseTask):
         return self.evaluator.rows(batch)
 
     def export(self, folder: Path) -> None:
-        """Writes one safetensors file per condition and the card that `BoLIDPipeline.from_pretrained` reads."""
-        self.pipeline.save_pretrained(folder)
+        """Writes the complete adapter that `BoLIDPipeline.from_pretrained` reads, and whom it was trained on."""
+        self.pipeline.save_pretrained(folder, self.trained_on)
+
+
+def knows(condition: Condition, batch: TrainingBatch) -> Tensor:
+    """(B,) bool, of which samples the references show what a condition reads."""
+    return condition.known(batch.references)
 
 
 def samples_of(loaders: Any) -> Sequence[TrainingBatch]:

@@ -77,7 +77,7 @@ class BaseTask(LightningModule, ABC):
         steps = self.trainer.max_steps if self.trainer.max_steps > 0 else self.trainer.estimated_stepping_batches
         if not isfinite(steps):
             raise BolidError("the schedule of the learning rate ends with the fit: set trainer.max_steps")
-        if not self.trainer.fast_dev_run:
+        if not getattr(self.trainer, "fast_dev_run", False):
             check_total_steps(make.keywords, int(steps))
         return make(optimizer, total_steps=int(steps))
 
@@ -93,7 +93,8 @@ class BaseTask(LightningModule, ABC):
     @property
     def data(self) -> IdentityDataModule | None:
         """Where batches are from; None where they are not from a data module of people."""
-        found = self.trainer.datamodule
+        trainer: Any = self._trainer
+        found = None if trainer is None else trainer.datamodule
         return found if isinstance(found, IdentityDataModule) else None
 
     def parts(self) -> dict[str, Part]:
@@ -102,9 +103,9 @@ class BaseTask(LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Refuses a fit in which a part would be zero in nearly every sample."""
-        loader = self.trainer.train_dataloader
+        loader: Any = self.trainer.train_dataloader
         if isinstance(loader, DataLoader) and (parts := self.parts()):
-            check_coverage(loader.dataset, parts)
+            check_coverage(loader.dataset, parts)  # type: ignore[arg-type]
 
     def trained_keys(self) -> set[str]:
         """Names in the state dict of what is trained."""

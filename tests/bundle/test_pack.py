@@ -44,6 +44,15 @@ def test_members_are_copied_and_halved(runs, tmp_path):
     assert original["weight"].dtype == torch.float32
 
 
+def test_an_adapters_encoder_stays_as_its_card_knows_it(runs, tmp_path):
+    encoder = runs / "table/all/adapter/body_encoder"
+    encoder.mkdir()
+    save_file({"weight": torch.ones(3)}, encoder / "model.safetensors")
+    pack_bundle(runs, tmp_path / "tiny")
+    packed = tmp_path / "tiny/adapter/body_encoder/model.safetensors"
+    assert packed.read_bytes() == (encoder / "model.safetensors").read_bytes()
+
+
 def test_members_that_were_not_trained_stay(runs, tmp_path):
     pack_bundle(runs, tmp_path / "tiny")
     (tmp_path / "tiny/scores.json").write_text('{"face/auc": 0.5, "pose/map50": 0.5}')

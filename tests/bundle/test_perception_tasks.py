@@ -16,9 +16,9 @@ from bolid.callbacks import WriteReport
 from bolid.core import keypoints
 from bolid.core.errors import BolidError
 from bolid.synthetic.measures import RATIOS
+from bolid.synthetic.readers import Anthropometer, EmbeddedAttributes
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork
 from bolid.synthetic.readers.attributes import AttributeNetwork
-from bolid.synthetic.readers.readers import Anthropometer, EmbeddedAttributes
 from bolid.synthetic.wording import ATTRIBUTES, attributes, shows_figure
 from tests import miniature
 from tests.commands.quiet import quiet_trainer as trainer
@@ -287,3 +287,12 @@ def test_pictures_of_another_size_are_scaled(tmp_path, new):
     large = F.interpolate(pictures, scale_factor=2.0)
     for name, read in reader.read(large).items():
         assert torch.equal(read, reader.read(F.interpolate(large, (48, 32), mode="bilinear", antialias=True))[name])
+
+
+def test_a_fit_that_would_teach_nothing_is_refused(new, tmp_path):
+    unknown, silent = batch(), batch()
+    unknown.references.proportions = torch.zeros(PEOPLE_SEEN, 0)
+    asks(silent, ["a face"] * PEOPLE_SEEN)
+    for kind, b, part in (("anthropometer", unknown, "ratios"), ("attributes", silent, "attributes")):
+        with pytest.raises(BolidError, match=f"{part} can use 0 % of the training samples"):
+            trainer(tmp_path).fit(new(kind), DataLoader([b], batch_size=None))

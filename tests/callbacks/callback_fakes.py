@@ -6,6 +6,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bolid.evaluation.results import Report, SheetRow
+from bolid.metrics.base import Description
+
+FID = {"fid": Description("distance of two sets of features", "lower", smallest=2048)}
 
 
 class Line(LightningModule):
@@ -41,7 +44,7 @@ class Line(LightningModule):
         return [SheetRow([torch.rand(3, 24, 16)], {"both": torch.rand(3, 24, 16)}, "a photo of a person")]
 
     def report(self):
-        return Report({"fid/clip/both": 1.0}, pictures=4, seed=0, rows=self.sample_grid())
+        return Report({"fid/clip/both": 1.0}, pictures=4, seed=0, rows=self.sample_grid(), descriptions=FID)
 
 
 def loader(steps=4, pause=0.0):

@@ -18,6 +18,7 @@ from bolid.models.body_vae import load_body_vae
 from bolid.models.crop import crop_to_person
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.pipelines.card import read_card
+from tests import miniature
 from tests.data.fabricate import fabricate
 from tests.pipelines.test_bolid_pipeline import new_pipeline
 
@@ -123,13 +124,82 @@ def test_a_stored_person_is_drawn_as_the_pipeline_draws_them(run, adapter):
     words = ["generate", "a photo of a person", "--adapter", adapter, "--identity", "ann", "--seed", 5, *SHORT]
     status, out, _ = run(*words, "--count", 2, "--body_scale", 0.5)
     assert status == 0
-    assert out == "2 pictures of ann in pictures\n"
+    assert out == "2 images of ann in pictures\n"
     assert sorted(p.name for p in Path("pictures").iterdir()) == ["5.png", "6.png"]
     pipe = BoLIDPipeline.from_pretrained(adapter)
     drawn = pipe("a photo of a person", ann, None, 48, 32, 2, seed=6, scale={"body": 0.5}).images[0]
     np.testing.assert_array_equal(np.asarray(Image.open("pictures/6.png")), np.asarray(drawn))
     assert run("generate", "a photo of a person", "--adapter", adapter, *SHORT, "--out", "nobody")[0] == 0
     assert len(list(Path("nobody").iterdir())) == 4
+
+
+def test_images_are_never_overwritten(run, adapter):
+    words = ["generate", "a photo", "--adapter", adapter, "--count", 1, *SHORT]
+    for number in range(3):
+        assert run(*words, "--guidance", 1 + number)[0] == 0
+    images = {p.name: p.read_bytes() for p in Path("pictures").iterdir()}
+    assert images.keys() == {"0.png", "0-2.png", "0-3.png"}
+    assert len(set(images.values())) == 3
+
+
+MISTAKES = [
+    (["--size", 100, 70], "height=100 must be a multiple of 8, such as 96 or 104"),
+    (["--size", 96, 0], "width=0 must be a multiple of 8"),
+    (["--steps", 0], "steps=0 must be 1 to 1000"),
+    (["--steps", 1001], "steps=1001 must be 1 to 1000"),
+    (["--guidance", 1, "--negative_prompt", "blue"], "a negative prompt has no effect with guidance=1.0: raise it"),
+    (["--guidance", ".nan"], "guidance=nan must be a number of 0 or more"),
+    (["--body_scale", ".nan"], "scale=nan must be a finite number"),
+    (["--count", 0], "count=0 must be 1 or more"),
+    (["--seed", -1], "seed=-1 must be 0 or more"),
+    (["--negative_prompt", "\udcff"], "negative_prompt: '\\udcff' is no readable text"),
+    (["--device", "cuda:9"], "device='cuda:9' cannot be used"),
+    (["--device", "tpu"], "device='tpu' cannot be used"),
+    (["--device", "meta"], "device='meta' cannot be used (it holds no numbers); here are cpu"),
+    (["--offload", "true"], "offload moves networks to a GPU while they run: give its --device"),
+    (["--out", "file"], "out: "),
+    (["--out", "file/below"], "file is a file; give a folder"),
+    (["--dtype", "int8"], "dtype"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "told"), MISTAKES, ids=lambda value: str(value)[:40])
+def test_what_cannot_be_generated_is_one_line_before_anything_is_loaded(run, monkeypatch, wrong, told):
+    Path("file").touch()
+    monkeypatch.setattr(BoLIDPipeline, "from_pretrained", None)
+    status, _, err = run("generate", "a photo", *wrong)
+    assert (status, err.count("\n")) == (1, 1)
+    assert told in err
+
+
+def test_a_prompt_that_is_no_text_is_one_line(run):
+    assert "prompt: 'a \\ud800' is no readable text" in run("generate", "a \ud800")[2]
+
+
+def test_base_model_encoder_and_precision_can_be_given(run, adapter, tmp_path):
+    other = miniature.save_sd(tmp_path / "other", seed=9)
+    (adapter / "body_encoder").rename(tmp_path / "encoder")
+    words = ["generate", "a photo", "--adapter", adapter, "--count", 1, *SHORT]
+    assert "body_encoder is missing" in run(*words)[2]
+    words += ["--encoder", tmp_path / "encoder", "--out"]
+    assert run(*words, "own")[0] == run(*words, "other", "--backbone", other)[0] == 0
+    assert run(*words, "half", "--dtype", "bfloat16")[0] == 0
+    own, theirs, half = (np.asarray(Image.open(f"{name}/0.png"), int) for name in ("own", "other", "half"))
+    assert np.abs(own - theirs).mean() > 5
+    assert 0 < np.abs(own - half).mean() < 5
+
+
+def test_an_identity_is_read_as_an_adapter_reads_it(people, run, adapter, tmp_path):
+    fabricate(tmp_path / "more", {"train": 1}, size=(96, 64))
+    words = ["identity", "create", "--folder", "more", "--person", "p000000", "--adapter", adapter, "--name"]
+    assert run(*words, "zoe")[0] == 0
+    assert HOME.load("zoe").keys() == {"face", "body"}
+    assert HOME.load("zoe")["body"].model == read_card(adapter)[1].conditions["body"].arguments["fingerprint"]
+    assert run("generate", "a photo", "--adapter", adapter, "--identity", "zoe", "--count", 1, *SHORT)[0] == 0
+    card = (adapter / "adapter.json").read_text()
+    (adapter / "adapter.json").write_text(card.replace('"fingerprint": ""', f'"fingerprint": "{"e" * 64}"'))
+    status, _, err = run(*words, "yan")
+    assert (status, "what embeds the faces of more is not the network" in err) == (1, True)
 
 
 def test_another_encoders_identity_is_refused_with_the_reason(run, adapter):
@@ -149,12 +219,12 @@ def test_a_code_of_another_size_is_refused(run, adapter):
 
 def test_what_an_adapter_wants_to_know_must_be_known(run, adapter, caplog):
     HOME.save("faceless", person(adapter, body=torch.ones(8)))
-    HOME.save("looks", Identity({"image": Embedding(torch.ones(4), "")}))
+    HOME.save("looks", Identity({"image": Embedding(torch.ones(4), "i" * 64)}))
     words = ["generate", "a photo", "--adapter", adapter, "--count", 1, *SHORT, "--identity"]
     assert run(*words, "faceless")[0] == 0
     assert "faceless holds no face: that condition of the adapter is off" in caplog.text
     status, _, err = run(*words, "looks")
-    assert (status, "looks holds nothing that this adapter draws by (face, body)" in err) == (1, True)
+    assert (status, "looks holds nothing that this adapter generates by (face, body)" in err) == (1, True)
 
 
 def test_an_identity_for_an_image_condition_holds_the_clip_embedding(people, run, bundle):

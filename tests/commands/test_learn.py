@@ -52,7 +52,7 @@ def test_every_picture_has_a_body_of_its_own(prior, adapter, run):
     status, out, _ = run(
         "generate", "a photo of a woman", "--adapter", "adapter", "--prior", prior, "--count", 2, *SHORT
     )
-    assert (status, out) == (0, "2 pictures of nobody in particular in pictures\n")
+    assert (status, out) == (0, "2 images of no person in particular in pictures\n")
     people = adapter.imagine("a photo of a woman", str(prior), (0, 1))
     assert not torch.equal(people[0]["body"].values, people[1]["body"].values)
     drawn = adapter("a photo of a woman", people[1], None, 48, 32, 2, seed=1).images[0]
@@ -83,6 +83,11 @@ def test_an_adapter_without_a_body_condition_imagines_nobody(prior, bundle):
     pipe = BoLIDPipeline(StableDiffusion(str(bundle / "stable-diffusion")), {})
     with pytest.raises(BolidError, match="no body condition, so an imagined body would not show"):
         pipe.imagine("a photo", str(prior))
+
+
+@pytest.mark.parametrize("verb", ["prior", "directions"])
+def test_a_device_that_is_not_there_is_named_first(run, verb):
+    assert "device='cuda:9' cannot be used" in run("identity", verb, "--folder", "none", "--device", "cuda:9")[2]
 
 
 def test_too_few_photos_are_one_clear_line(run, tmp_path):

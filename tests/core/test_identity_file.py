@@ -82,12 +82,19 @@ GOOD = {"format": FORMAT, "models": '{"body": "", "face": "", "../x": ""}'}
         ({"body": torch.ones(8), "more": torch.ones(1)}, GOOD),
         ({"body": torch.ones(1, 8)}, GOOD),
         ({"face": torch.ones(512, dtype=torch.int32)}, GOOD),
-        ({"body": torch.tensor([1.0, float("nan")])}, GOOD),
+        ({"body": torch.ones(0)}, GOOD),
     ],
 )
 def test_another_file_is_refused(tmp_path, tensors, metadata):
     save_file(tensors, tmp_path / "x.safetensors", metadata)
     with pytest.raises(BolidError, match="none that `bolid identity create` wrote"):
+        load_identity(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("-inf"), 3e38])
+def test_numbers_that_no_network_gives_are_refused(tmp_path, number):
+    save_file({"body": torch.tensor([1.0, number])}, tmp_path / "x.safetensors", GOOD)
+    with pytest.raises(BolidError, match=r"x\.safetensors: body holds numbers that are not finite or beyond"):
         load_identity(tmp_path / "x.safetensors")
 
 

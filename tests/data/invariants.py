@@ -24,11 +24,13 @@ def check_splits_disjoint(splits: Mapping[str, Sequence[ImageRecord]]) -> None:
 def check_leave_one_out(dataset: LeaveOneOutDataset, draws: int = 50) -> None:
     """The target is never among its references, which are different photos of the same person."""
     who = {r.file_name: r.identity for r in dataset.records}
+    scene = {r.file_name: r.scene or r.file_name for r in dataset.records}
     for index in range(draws if dataset.training else min(draws, len(dataset))):
         sample = dataset[Draw(3 if dataset.training else 0, index)]
         names = sample.references.names[0]
         assert sample.file_names[0] not in names
         assert len(set(names)) == len(names) == int(sample.references.mask.sum())
+        assert scene[sample.file_names[0]] not in {scene[n] for n in names}
         assert {who[n] for n in names} <= {sample.identities[0]} == {who[sample.file_names[0]]}
         assert not sample.references.pictures[~sample.references.mask].any()
         assert not sample.references.keypoints[~sample.references.mask].any()
@@ -36,6 +38,18 @@ def check_leave_one_out(dataset: LeaveOneOutDataset, draws: int = 50) -> None:
         assert not sample.references.faces[~sample.references.face_mask].any()
         lengths = sample.references.faces[sample.references.face_mask].norm(dim=-1)
         torch.testing.assert_close(lengths, torch.ones_like(lengths))
+
+
+def check_groups(dataset: LeaveOneOutDataset, draws: int = 50) -> None:
+    """In training, photos of one group take neighbouring places, each once, and have the same number in the batch."""
+    group = {r.file_name: r.group for r in dataset.records}
+    size = dataset.group_size if dataset.training else 1
+    for start in range(0, draws if dataset.training else min(draws, len(dataset)), size):
+        samples = [dataset[Draw(3 if dataset.training else 0, start + k)] for k in range(size)]
+        names = {sample.file_names[0] for sample in samples}
+        assert len(names) == size
+        assert size == 1 or (len({group[n] for n in names}) == 1 and all(group[n] for n in names))
+        assert {sample.groups.item() for sample in samples} == {start // size}
 
 
 def check_ranges(sample: TrainingBatch) -> None:

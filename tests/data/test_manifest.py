@@ -162,12 +162,21 @@ def test_a_foreign_manifest_needs_four_columns_only(tmp_path):
         ({"file_name": None}, "file_name"),
         ({"phrases": [{"kind": "mood", "text": "sad"}]}, "kind"),
         ({"box": "0 0 8 8"}, "manifest"),
+        ({"attributes": [{"name": None, "value": "x"}]}, "attributes"),
+        ({"attributes": [{"name": "pose", "value": "x"}, {"name": "pose", "value": "y"}]}, "each once"),
+        ({"face_embedding": []}, "shape"),
     ],
 )
 def test_malformed_rows_are_told_apart(tmp_path, change, message):
     pq.write_table(pa.Table.from_pylist([minimal_rows()[0] | change]), tmp_path / MANIFEST)
     with pytest.raises(BolidError, match=message):
         read_manifest(tmp_path)
+
+
+def test_proportions_are_of_one_kind(tmp_path, records):
+    few, many = (np.zeros(count, np.float32) for count in (6, 7))
+    with pytest.raises(BolidError, match="different numbers of proportions"):
+        write_manifest(tmp_path, [replace(records[0], proportions=few), replace(records[1], proportions=many)])
 
 
 def test_what_is_missing_is_said(tmp_path):

@@ -3,7 +3,7 @@ import json
 import torch
 from PIL import Image
 
-from bolid.evaluation.report import different_people, flat, table, write_report
+from bolid.evaluation.report import different_people, flat, how_to_read, table, write_report
 from bolid.evaluation.results import Report, SheetRow
 from bolid.metrics.base import Description
 
@@ -80,3 +80,10 @@ def test_rows_are_spread_over_all():
     rows = [row(i) for i in range(10)]
     assert [r.caption for r in different_people(rows, 5)] == ["0", "2", "4", "6", "8"]
     assert different_people(rows, 20) == rows
+
+
+def test_what_no_sample_could_be_scored_by_is_named_with_what_it_needs():
+    described = {"shape": Description("of bodies", "lower", needs="a whole figure"), "fid": Description("from 0")}
+    nothing = {"shape/text": float("nan"), "shape/both": float("nan"), "fid/text": 1.0, "fid/both": float("nan")}
+    lines = how_to_read(Report(nothing, 4, 0, descriptions=described))
+    assert lines[2:] == ["- `shape` could not be measured: no sample has a whole figure."]

@@ -50,7 +50,7 @@ def test_without_references_one_picture_a_person_stands_beside_the_next():
 def test_without_references_there_is_no_column_for_them():
     row = SheetRow([], {"text": plain(0, 1.0, 0), "both": plain(0, 0, 1.0)}, "x")
     assert draw_sheet([row]).width == 2 * 192 + 10 + 2 * 24
-    assert draw_sheet([row, SheetRow([plain(1.0, 0, 0)], row.columns)]).width == 3 * 192 + 2 * 10 + 2 * 24
+    assert draw_sheet([row, SheetRow([plain(1.0, 0, 0)], row.images)]).width == 3 * 192 + 2 * 10 + 2 * 24
 
 
 def test_large_pictures_stay_as_they_are():

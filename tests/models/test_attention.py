@@ -116,7 +116,7 @@ def test_stock_diffusers_draws_the_same_from_the_saved_files(
 
 
 def test_saved_pipeline_loads_and_draws_the_same(pipeline, tmp_path):
-    person = Identity({name: Embedding(e[0], "") for name, e in people().items()})
+    person = Identity({name: Embedding(e[0], pipeline.conditions[name].fingerprint) for name, e in people().items()})
     before = pipeline(PROMPTS[0], person, num_inference_steps=2, num_images_per_prompt=2, seed=7).images
     pipeline.save_pretrained(tmp_path)
     after = BoLIDPipeline.from_pretrained(tmp_path)(

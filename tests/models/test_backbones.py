@@ -6,14 +6,18 @@ import time
 
 import pytest
 import torch
-from diffusers import StableDiffusionXLPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.loaders.single_file_utils import CHECKPOINT_KEY_NAMES
+from huggingface_hub.errors import LocalEntryNotFoundError
 from huggingface_hub.utils import filter_repo_objects
+from safetensors.torch import save_file
 
 from bolid.conditions import FaceCondition
 from bolid.core.errors import BolidError
+from bolid.core.safe_io import sha256
 from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
-from bolid.models.backbones.base import WANTED
+from bolid.models.backbones.files import HALF, WANTED, variant_of, weights_of
 from tests import miniature
 
 
@@ -177,3 +181,126 @@ def test_of_a_hub_only_what_is_loaded_is_fetched():
         "text_encoder/flax_model.msgpack",
     ]
     assert list(filter_repo_objects(wanted + unwanted, allow_patterns=WANTED)) == wanted
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_a_folder_of_half_precision_alone_is_loaded_as_what_it_is(tmp_path, family):
+    save, kind = {"sd": (miniature.save_sd, StableDiffusion), "sdxl": (miniature.save_sdxl, StableDiffusionXL)}[family]
+    plain = kind(str(save(tmp_path / "plain")))
+    pipe = plain.pipeline_class.from_pretrained(tmp_path / "plain", dtype=torch.float16, **plain.pipeline_arguments)
+    pipe.save_pretrained(tmp_path / "half", variant="fp16")
+    assert variant_of(tmp_path / "plain") is None
+    assert variant_of(tmp_path / "half") == "fp16"
+    assert all(variants == {"fp16"} for variants in weights_of(tmp_path / "half").values())
+    half = kind(str(tmp_path / "half"))
+    assert half.unet.dtype == half.text_encoder.dtype == torch.float32
+    for ours, theirs in zip(half.unet.parameters(), plain.unet.parameters(), strict=True):
+        assert torch.equal(ours, theirs.half().float())
+    assert half.text_model != plain.text_model
+
+
+def test_plain_weights_are_preferred_and_a_part_in_half_precision_is_found(tmp_path):
+    folder = miniature.save_sd(tmp_path / "sd")
+    for name in ("unet/diffusion_pytorch_model", "text_encoder/model"):
+        shutil.copy(folder / f"{name}.safetensors", folder / f"{name}.fp16.safetensors")
+    assert variant_of(folder) is None
+    (folder / "unet/diffusion_pytorch_model.safetensors").unlink()
+    assert variant_of(folder) == "fp16"
+    StableDiffusion(str(folder))
+
+
+def test_variants_of_split_weights_are_recognised(tmp_path):
+    names = ("model.fp16-00001-of-00002", "model-00002-of-00002.fp16", "diffusion_pytorch_model-00001-of-00002")
+    for number, name in enumerate(names):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / f"{name}.safetensors").touch()
+    assert weights_of(tmp_path) == {"0": {"fp16"}, "1": {"fp16"}, "2": {""}}
+
+
+def test_of_a_hub_without_plain_weights_half_precision_is_fetched(tmp_path, monkeypatch):
+    plain = StableDiffusion(str(miniature.save_sd(tmp_path / "plain")))
+    plain.pipeline.save_pretrained(tmp_path / "half", variant="fp16")
+    fetched = []
+
+    def download(path, allow_patterns, **options):
+        fetched.append(allow_patterns)
+        names = [f.relative_to(tmp_path / "half").as_posix() for f in (tmp_path / "half").rglob("*") if f.is_file()]
+        for name in filter_repo_objects(names, allow_patterns=allow_patterns):
+            (tmp_path / "hub" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(tmp_path / "half" / name, tmp_path / "hub" / name)
+        return str(tmp_path / "hub")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    StableDiffusion("org/name")
+    assert fetched == [WANTED, WANTED + HALF]
+
+
+@pytest.mark.parametrize("parts", [["feature_extractor"], ["safety_checker", "feature_extractor"], ["image_encoder"]])
+def test_a_folder_may_lack_what_only_looks_at_images(tmp_path, parts):
+    folder = miniature.save_sd(tmp_path / "sd")
+    index = json.loads((folder / "model_index.json").read_text())
+    kinds = {
+        "feature_extractor": ["transformers", "CLIPImageProcessor"],
+        "image_encoder": ["transformers", "CLIPModel"],
+    }
+    kinds["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    (folder / "model_index.json").write_text(json.dumps(index | {part: kinds[part] for part in parts}))
+    found = StableDiffusion(str(folder)).pipeline  # as SD 1.5's folder names them, without their files
+    assert all(getattr(found, part) is None for part in parts)
+
+
+def test_pickled_weights_are_named_with_the_remedy(tmp_path):
+    folder = miniature.save_sd(tmp_path / "sd")
+    (folder / "unet/diffusion_pytorch_model.safetensors").rename(folder / "unet/diffusion_pytorch_model.bin")
+    with pytest.raises(BolidError, match=r"holds unet/diffusion_pytorch_model\.bin and no safetensors: .*convert it"):
+        StableDiffusion(str(folder))
+    (tmp_path / "model.ckpt").touch()
+    with pytest.raises(BolidError, match=r"model\.ckpt is no \.safetensors file: pickled .* `from_single_file`"):
+        StableDiffusion(str(tmp_path / "model.ckpt"))
+
+
+def test_a_folder_with_a_single_file_names_it(tmp_path):
+    (tmp_path / "v1-5.safetensors").touch()
+    with pytest.raises(BolidError, match=r"holds no model_index\.json: give the file, such as .*v1-5\.safetensors"):
+        StableDiffusion(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("key", "family"),
+    [
+        ("x", "stable-diffusion-v1-5/stable-diffusion-v1-5"),
+        (CHECKPOINT_KEY_NAMES["xl_base"], "stabilityai/stable-diffusion-xl-base-1.0"),
+    ],
+)
+def test_a_single_file_without_its_familys_configuration_opens_no_connection(tmp_path, monkeypatch, key, family):
+    save_file({key: torch.zeros(1)}, tmp_path / "own.safetensors")
+    asked = []
+
+    def download(name, local_files_only=False, **_):
+        asked.append((name, local_files_only))
+        raise LocalEntryNotFoundError("not here")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    with pytest.raises(BolidError, match=rf"hf download {family} --include .* folder of the same family at .*own$"):
+        StableDiffusion(str(tmp_path / "own.safetensors"))
+    assert asked == [(family, True)]
+
+
+def test_a_single_file_takes_the_configuration_beside_it(tmp_path, monkeypatch):
+    folder = miniature.save_sd(tmp_path / "own")
+    save_file({"x": torch.zeros(1)}, tmp_path / "own.safetensors")
+    with pytest.raises(
+        BolidError, match=r"own\.safetensors is no model of the configuration in .*own, or it is broken"
+    ):
+        StableDiffusion(str(tmp_path / "own.safetensors"))
+    seen = {}
+
+    def load(cls, path, **arguments):
+        seen.update(arguments, path=path)
+        return cls.from_pretrained(folder, **StableDiffusion.pipeline_arguments)
+
+    monkeypatch.setattr(StableDiffusionPipeline, "from_single_file", classmethod(load))
+    found = StableDiffusion(str(tmp_path / "own.safetensors"), dtype="bfloat16")
+    assert seen["path"] == str(tmp_path / "own.safetensors")
+    assert (seen["config"], seen["dtype"], seen["local_files_only"]) == (str(folder), torch.bfloat16, True)
+    assert found.text_model == sha256(tmp_path / "own.safetensors")

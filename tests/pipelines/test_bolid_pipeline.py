@@ -2,7 +2,10 @@
 
 import json
 import pickle
+import shutil
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -14,11 +17,15 @@ from bolid.core.identity import Embedding, Identity
 from bolid.core.safe_io import sha256
 from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
+from bolid.models.body_vae import body_vae_fingerprint
 from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.pipelines.trained_on import TrainedOn, was_trained_on
 from tests import miniature
 from tests.data.fabricate import fabricate
 
 PROMPT = miniature.CAPTIONS[0]
+BASE = '{"format": "bolid-adapter-2", "backbone": {"kind": "x", "arguments": {"path": "x"}}'
+CARD = f'{BASE}, "conditions": {{}}, "identities": %s}}'
 SHORT = {"num_inference_steps": 2, "height": 48, "width": 32, "output_type": "pt"}
 
 
@@ -47,7 +54,15 @@ def pipe(tmp_path_factory):
 def person(seed):
     g = torch.Generator().manual_seed(seed)
     face = torch.nn.functional.normalize(torch.randn(512, generator=g), dim=0)
-    return Identity({"face": Embedding(face, ""), "body": Embedding(3 * torch.randn(8, generator=g), "")})
+    body = 3 * torch.randn(8, generator=g)
+    return Identity({"face": Embedding(face, "f" * 64), "body": Embedding(body, body_model())})
+
+
+@cache
+def body_model():
+    """Fingerprint of every `miniature.save_body_vae`."""
+    with TemporaryDirectory() as folder:
+        return body_vae_fingerprint(str(miniature.save_body_vae(Path(folder))))
 
 
 def without(who, *names):
@@ -147,10 +162,50 @@ def test_no_identity_is_the_stock_pipeline_without_conditions(either):
         assert torch.equal(torch.as_tensor(drawn), torch.as_tensor(expected))
 
 
-def test_a_negative_prompt_changes_pictures_only_under_guidance(pipe):
-    for guidance, same in ((1.0, True), (2.0, False)):
-        pictures = [pipe(PROMPT, ANNA, n, guidance_scale=guidance, **SHORT).images for n in (None, "a red shirt")]
-        assert torch.equal(*pictures) == same
+def test_a_negative_prompt_changes_images_and_is_refused_without_guidance(pipe):
+    images = [pipe(PROMPT, ANNA, n, guidance_scale=2.0, **SHORT).images for n in (None, "a red shirt")]
+    assert not torch.equal(*images)
+    with pytest.raises(BolidError, match=r"a negative prompt has no effect with guidance=1\.0"):
+        pipe(PROMPT, ANNA, "a red shirt", guidance_scale=1.0, **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"height": 100}, "height=100 must be a multiple of 8, such as 96 or 104"),
+        ({"width": 0}, "width=0 must be a multiple of 8"),
+        ({"num_inference_steps": 0}, "steps=0 must be 1 to 1000"),
+        ({"num_inference_steps": 1001}, "steps=1001 must be 1 to 1000"),
+        ({"guidance_scale": float("nan")}, "guidance=nan must be"),
+        ({"scale": float("inf")}, "scale=inf must be a finite"),
+        ({"scale": {"body": float("nan")}}, "scale=nan must be a finite"),
+        ({"prompt": "a \udcff"}, "prompt: .* is no readable text"),
+        ({"negative_prompt": "\ud800"}, "negative_prompt: .* is no readable text"),
+        ({"seed": -1}, "seed=-1 must be 0 or more"),
+    ],
+)
+def test_what_cannot_be_generated_is_refused(pipe, wrong, told):
+    with pytest.raises(BolidError, match=told):
+        pipe(**{"prompt": PROMPT, "identity": ANNA} | SHORT | wrong)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 3e38])
+def test_an_embedding_of_other_numbers_is_refused(pipe, number):
+    body = ANNA["body"].values.clone()
+    body[3] = number
+    with pytest.raises(BolidError, match="the identity's body holds numbers that are not finite or beyond"):
+        pipe(PROMPT, ANNA.replace(body=Embedding(body, body_model())), **SHORT)
+
+
+def test_an_embedding_of_an_unknown_network_is_refused(pipe):
+    with pytest.raises(BolidError, match="does not say which network read its body"):
+        pipe(PROMPT, ANNA.replace(body=Embedding(ANNA["body"].values, "")), **SHORT)
+
+
+def test_images_that_are_no_numbers_are_refused(pipe, monkeypatch):
+    monkeypatch.setattr(BoLIDPipeline, "generate", lambda *a, **k: torch.full((1, 3, 8, 8), torch.nan))
+    with pytest.raises(BolidError, match="the images are no numbers"):
+        pipe(PROMPT, ANNA, **SHORT)
 
 
 def test_guidance_drops_text_and_every_condition_as_in_the_papers(pipe, monkeypatch):
@@ -243,6 +298,7 @@ def test_weights_of_other_sizes_are_refused(saved):
 @pytest.mark.parametrize(
     "card",
     ["{", "[]", "3", "[" * 10_000, '{"backbone": {"family": "Flux", "path": "x"}, "branches": []}',
+     CARD % '{"salt": 3, "hashes": []}', CARD % "[]",
      '{"format": "bolid-adapter-9"}', '{"format": "bolid-adapter-2", "backbone": [], "conditions": {}}',
      '{"format": "bolid-adapter-2", "backbone": {"kind": "x", "arguments": {"path": 3}}, "conditions": {}}',
      '{"format": "bolid-adapter-2", "backbone": {"kind": 3, "arguments": {"path": "x"}}, "conditions": {"../x": []}}'],
@@ -251,6 +307,92 @@ def test_a_card_of_something_else_is_refused(saved, card):
     (saved / "adapter.json").write_text(card)
     with pytest.raises(BolidError, match=r"adapter\.json|unknown kind of backbone 'Flux'"):
         BoLIDPipeline.from_pretrained(saved)
+
+
+def test_weights_that_are_no_numbers_are_refused(saved):
+    weights = load_file(saved / "body.safetensors")
+    weights["image_proj.norm.weight"][0] = torch.nan
+    save_file(weights, saved / "body.safetensors")
+    with pytest.raises(
+        BolidError, match=r"body\.safetensors: image_proj\.norm\.weight holds numbers that are not finite"
+    ):
+        BoLIDPipeline.from_pretrained(saved)
+
+
+def test_an_adapter_works_from_any_folder_without_what_it_was_made_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pipe = new_pipeline(Path("models"), "sd")  # by relative paths
+    pipe.save_pretrained("adapter")
+    drawn = pipe(PROMPT, ANNA, **SHORT).images
+    files = {p.relative_to("adapter").as_posix() for p in Path("adapter").rglob("*") if p.is_file()}
+    encoder = {"body_encoder/config.json", "body_encoder/diffusion_pytorch_model.safetensors"}
+    assert files == {"adapter.json", "face.safetensors", "body.safetensors"} | encoder
+    shutil.move("adapter", "elsewhere")
+    shutil.rmtree("models/body")
+    Path("deep/er").mkdir(parents=True)
+    monkeypatch.chdir("deep/er")
+    again = BoLIDPipeline.from_pretrained("../../elsewhere")
+    assert torch.equal(again(PROMPT, ANNA, **SHORT).images, drawn)
+    again.save_pretrained("../../elsewhere")  # over itself
+    assert torch.equal(BoLIDPipeline.from_pretrained("../../elsewhere")(PROMPT, ANNA, **SHORT).images, drawn)
+
+
+def test_the_card_names_its_base_as_any_folder_finds_it(pipe, saved, monkeypatch):
+    def base(path):
+        monkeypatch.setattr(pipe.backbone, "path", path)
+        pipe.save_pretrained(saved)
+        return json.loads((saved / "adapter.json").read_text())["backbone"]["arguments"]["path"]
+
+    monkeypatch.chdir(saved.parent)
+    assert base("data/tiny/stable-diffusion") == "data/tiny/stable-diffusion"
+    assert base("org/name") == "org/name"
+    assert base("adapter") == str(saved)
+
+
+def test_networks_outside_the_folder_are_not_read(saved):
+    card = json.loads((saved / "adapter.json").read_text())
+    card["conditions"]["body"]["networks"] = {"encoder": "../body"}
+    (saved / "adapter.json").write_text(json.dumps(card))
+    with pytest.raises(BolidError, match="leads outside"):
+        BoLIDPipeline.from_pretrained(saved)
+
+
+def test_an_encoder_that_is_gone_is_not_exported(tmp_path):
+    pipe = new_pipeline(tmp_path / "models", "sd")
+    (tmp_path / "models/body/diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(BolidError, match="no longer the body encoder that was loaded: put it back"):
+        pipe.save_pretrained(tmp_path / "adapter")
+
+
+def test_another_folder_of_the_same_encoder_can_be_given(pipe, saved, tmp_path):
+    shutil.move(saved / "body_encoder", tmp_path / "encoder")
+    with pytest.raises(BolidError, match=r"adapter\.json: body: .*body_encoder is missing"):
+        BoLIDPipeline.from_pretrained(saved)
+    again = BoLIDPipeline.from_pretrained(saved, encoder=str(tmp_path / "encoder"))
+    assert torch.equal(again(PROMPT, ANNA, **SHORT).images, pipe(PROMPT, ANNA, **SHORT).images)
+    with pytest.raises(BolidError, match="trained with"):
+        BoLIDPipeline.from_pretrained(saved, encoder=str(miniature.save_body_vae(tmp_path / "other", seed=7)))
+
+
+def test_a_base_model_that_is_gone_is_named_with_the_remedy(saved):
+    card = json.loads((saved / "adapter.json").read_text())
+    card["backbone"]["arguments"]["path"] = "nowhere"
+    (saved / "adapter.json").write_text(json.dumps(card))
+    with pytest.raises(BolidError, match=r"adapter\.json: no model at 'nowhere'.*`--backbone`"):
+        BoLIDPipeline.from_pretrained(saved)
+
+
+def test_the_card_answers_whom_it_was_trained_on_without_naming_them(pipe, saved):
+    assert was_trained_on(saved, "ann") is None
+    pipe.save_pretrained(saved, TrainedOn.of(["ann", "ben"]))
+    assert "ann" not in (saved / "adapter.json").read_text()
+    assert [was_trained_on(saved, name) for name in ("ann", "ben", "cleo", "")] == [True, True, False, False]
+    again = BoLIDPipeline.from_pretrained(saved)
+    again.save_pretrained(saved)  # what is known stays known
+    assert was_trained_on(saved, "ben")
+    more = TrainedOn.of(["cleo"], again.identities)
+    assert all(name in more for name in ("ann", "ben", "cleo"))
+    assert TrainedOn.of(["ann"]).hashes != TrainedOn.of(["ann"]).hashes
 
 
 def test_an_unknown_kind_in_the_card_is_refused_with_the_known_ones(saved):
@@ -292,6 +434,7 @@ def test_a_card_of_the_first_format_is_read(saved, pipe):
         "backbone": {"family": card["backbone"]["kind"], "path": card["backbone"]["arguments"]["path"]},
         "branches": [{"name": n, "arguments": part["arguments"]} for n, part in card["conditions"].items()],
     }
+    old["branches"][1]["arguments"]["encoder"] = str(shutil.move(saved / "body_encoder", saved.parent / "encoder"))
     (saved / "adapter.json").write_text(json.dumps(old))
     again = BoLIDPipeline.from_pretrained(saved)
     assert torch.equal(again(PROMPT, ANNA, **SHORT).images, pipe(PROMPT, ANNA, **SHORT).images)
@@ -332,11 +475,12 @@ def test_an_adapter_of_another_encoder_is_not_taken(pipe, saved, tmp_path):
 
 
 def test_the_card_tells_the_networks_that_made_the_conditions(saved, tmp_path):
-    body = Path(card_of(saved)["body"]["encoder"])
-    assert card_of(saved)["body"]["fingerprint"] == sha256(body / "diffusion_pytorch_model.safetensors")
+    weights = saved / "body_encoder/diffusion_pytorch_model.safetensors"
+    assert card_of(saved)["body"]["fingerprint"] == sha256(weights)
     other = miniature.save_body_vae(tmp_path / "other", seed=7)  # of the same sizes, and still another encoder
-    change_card(saved, "body", encoder=str(other))
-    with pytest.raises(BolidError, match=r"other is not the network that the body condition was trained with"):
+    shutil.rmtree(saved / "body_encoder")
+    shutil.copytree(other, saved / "body_encoder")
+    with pytest.raises(BolidError, match=r"body_encoder is not the network that the body condition was trained with"):
         BoLIDPipeline.from_pretrained(saved)
     change_card(saved, "body", fingerprint="")  # of an older version
     BoLIDPipeline.from_pretrained(saved)

@@ -6,12 +6,13 @@ from bolid.core.identity import Embedding, Identity
 from bolid.models.body_vae import body_vae_fingerprint
 from bolid.pipelines import BoLIDPipeline
 from bolid.synthetic.measures import RATIOS
-from bolid.synthetic.readers.readers import Anthropometer
+from bolid.synthetic.readers import Anthropometer
 
 PROMPT = "a photo of a woman, wearing a red shirt and blue trousers, standing, facing the camera, full length"
 
 
-def test_it_draws_opposite_bodies_for_opposite_people():
+def test_it_draws_opposite_bodies_for_opposite_people_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     pipe, reads = BoLIDPipeline.from_pretrained("data/tiny/adapter"), Anthropometer("data/tiny/anthropometer")
     body = torch.randn(64, generator=torch.Generator().manual_seed(0))
     model = body_vae_fingerprint("data/tiny/body_vae")

@@ -1,4 +1,4 @@
-"""The body condition that learns the oracle's words, on miniatures: what it takes over, leaves and refuses."""
+"""The body condition that learns the oracle's tokens, on miniatures: what it takes over, leaves and refuses."""
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from bolid.conditions import BodyCondition, FaceCondition
 from bolid.core.errors import BolidError
 from bolid.models.backbones import StableDiffusion
 from bolid.research.distilled_body import DistilledBodyTask
+from bolid.research.scaled_condition import ScaleCondition
 from bolid.research.true_body import TrueBodyCondition
 from bolid.tasks import AdapterTask
 from tests import miniature
@@ -44,8 +45,9 @@ def pupil(folders, teacher, **more):
 
 def test_conditions_become_the_teachers_and_the_bodys_projector_learns_the_oracles_tokens(folders, tmp_path):
     teacher = fitted(folders, tmp_path, face=FaceCondition(), true_body=TrueBodyCondition(num_tokens=3))
-    task = pupil(folders, teacher, optimizer=lambda p: torch.optim.AdamW(p, 1e-2), strengths=[1.0, 2.0])
-    quiet_trainer(tmp_path, max_steps=60, max_epochs=-1).fit(task, batches(1))
+    task = pupil(folders, teacher, optimizer=lambda p: torch.optim.AdamW(p, 1e-2))
+    stronger = ScaleCondition("body", 2.0)
+    quiet_trainer(tmp_path, max_steps=60, max_epochs=-1, callbacks=[stronger]).fit(task, batches(1))
     after, taught = task.state_dict(), torch.load(teacher, weights_only=True)["state_dict"]
     differ = {name for name, value in taught.items() if not torch.equal(value, after[name])}
     values = {name for name in differ if "_v_ip.1" in name}

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
+from bolid.core.errors import BolidError
 from bolid.evaluation.probing import ProbeSpec
 from bolid.metrics.looks import Looks, posterior
 from bolid.metrics.probe import Seen
@@ -13,6 +15,7 @@ from bolid.synthetic.measures import RATIOS
 from bolid.synthetic.metrics import RatiosProbe
 from bolid.tasks.body_vae import BodyVAETask
 from tests import miniature
+from tests.commands.quiet import quiet_trainer
 from tests.tasks.test_body_vae_task import fit
 
 PROBES = ProbeSpec(probes={"shape": RatiosProbe()})
@@ -34,14 +37,13 @@ def known(count=4):
 
 def test_a_fit_teaches_the_encoder_and_leaves_the_decoder(task, tmp_path):
     before = {name: value.clone() for name, value in task.state_dict().items()}
-    fit(task, tmp_path, steps=3)
+    quiet_trainer(tmp_path, max_steps=3).fit(task, DataLoader([known()] * 3, batch_size=None))
     moved = {name for name, value in task.state_dict().items() if not torch.equal(value, before[name])}
     assert {"shape.weight", "model.moments.weight", "model.views.net.0.0.weight", "model.mean_code"} <= moved
     assert not [name for name in moved if "decoder" in name or "nll" in name]
 
 
 def test_proportions_of_a_batch_are_learned(task, tmp_path):
-    fit(task, tmp_path, steps=1)
     batch = known()
     optimizer = torch.optim.AdamW([p for p in task.parameters() if p.requires_grad], 1e-2)
     losses = []
@@ -65,6 +67,11 @@ def test_the_loss_is_the_squared_error_of_those_whose_proportions_are_known(task
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     batch.references.proportions[:] = torch.nan
     assert task.terms(batch, posterior, torch.Generator())["shape"] == 0
+
+
+def test_a_fit_on_people_of_unknown_proportions_is_refused(task, tmp_path):
+    with pytest.raises(BolidError, match=r"shape can use 0 % .*: it needs people whose proportions are known"):
+        fit(task, tmp_path)
 
 
 def test_a_test_tells_what_it_reads_and_what_a_probe_would_and_others_their_share_of_it(task, tmp_path):

@@ -5,31 +5,27 @@ from zlib import crc32
 
 import pytest
 import torch
-from bolid.losses.picture import PictureLoss, PixelLoss
-from bolid.tasks.drawing import Column
-from lightning import LightningDataModule
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
-from bolid.data.specs import SplitSpec
-from bolid.losses.alignment import AlignmentLoss
-from bolid.losses.diffusion import noised
-from bolid.losses.x_gen import FewStep, OneStep
+from bolid.losses import AlignmentLoss, FewStep, ImageLoss, OneStep, PixelLoss
+from bolid.models.noise import noised
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.tasks import AdapterTask
+from bolid.tasks import DiffusionSpec
 from tests import miniature
 from tests.commands.quiet import quiet_trainer as trainer
-from tests.tasks.adapters import COLUMNS, batches, task
+from tests.tasks.adapters import batches, task
 
 
-class Red(PictureLoss):
-    """Wants red pictures."""
+class Red(ImageLoss):
+    """Wants red images."""
 
-    name = "red"
+    needs = "nothing but an image"
 
-    def forward(self, pictures, batch, noises=None):
-        assert len(pictures) == len(batch)
-        return 1 - pictures[:, 0].mean((1, 2))
+    def forward(self, images, batch, groups):
+        assert len(images) == len(batch) == len(groups)
+        return 1 - images[:, 0].mean((1, 2))
 
 
 def trained(t):
@@ -38,9 +34,7 @@ def trained(t):
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 def test_a_short_fit_moves_every_trained_weight_and_no_other(folders, tmp_path, family):
-    t = task(folders, family, text_dropout=0.0, all_dropout=0.0)
-    for condition in t.conditions.values():
-        condition.dropout = 0.0
+    t = task(folders, family)
     t.dropouts = [0.0] * 4
     before, frozen = trained(t), {n: p.clone() for n, p in t.named_parameters() if not p.requires_grad}
     trainer(tmp_path).fit(t, batches(2))
@@ -53,27 +47,27 @@ def test_generation_after_a_fit_and_its_export(folders, tmp_path, family):
     t = task(folders, family)
     trainer(tmp_path, max_steps=1).fit(t, batches(1))
     b = miniature.batch()
-    pictures = t.draw(b, COLUMNS[2])
-    assert pictures.shape == (4, 3, *miniature.SIZE)
+    images = t.evaluator.generate("both", b)
+    assert images.shape == (4, 3, *miniature.SIZE)
     t.export(tmp_path / "adapter")
     again = BoLIDPipeline.from_pretrained(tmp_path / "adapter")
     embeds = {name: condition.embed(b.references) for name, condition in again.conditions.items()}
     arguments = {"num_inference_steps": 2, "guidance_scale": 2.0, "height": 48, "width": 32}
     seeds = [crc32(name.encode()) for name in b.file_names]
-    assert torch.equal(pictures, again.generate(b.captions, embeds, {"face": 1.0, "body": 1.0}, seeds, **arguments))
+    assert torch.equal(images, again.generate(b.captions, embeds, {"face": 1.0, "body": 1.0}, seeds, **arguments))
 
 
 def test_drops_are_exclusive_zero_and_as_frequent_as_asked(folders):
     t = task(folders)
     big = miniature.batch(400)
     t.dropouts = [0.1, 0.2, 0.3, 0.15]
-    conditions = t.dropped(big, torch.Generator().manual_seed(0))
+    inputs = t.inputs(big, torch.Generator().manual_seed(0))
     empty = t.backbone.encode_nothing().hidden
-    text, (face, body) = conditions.kept(t.backbone.encode_nothing())
+    text, (face, body) = inputs.kept(t.backbone.encode_nothing())
     no_text = (text.hidden == empty).all((1, 2))
     no_face, no_body = (face == 0).all((1, 2)), (body == 0).all((1, 2))
     everything = no_text & no_face & no_body
-    assert torch.equal(conditions.complete, ~(no_text | no_face | no_body))
+    assert torch.equal(inputs.complete, ~(no_text | no_face | no_body))
     assert not ((no_text ^ everything) & (no_face ^ everything)).any()
     assert not ((no_face ^ everything) & (no_body ^ everything)).any()
     shares = [
@@ -82,47 +76,47 @@ def test_drops_are_exclusive_zero_and_as_frequent_as_asked(folders):
     assert shares == pytest.approx([0.1, 0.2, 0.3, 0.15], abs=0.06)
 
 
-def test_opposites_share_noise_timestep_and_drops_in_training_only(folders, monkeypatch):
-    t = task(folders, text_dropout=0.5)
+def test_dropouts_that_add_up_to_more_than_everything_are_refused(folders):
+    with pytest.raises(BolidError, match="exclusive shares"):
+        task(folders, diffusion=DiffusionSpec(text_dropout=0.6, all_dropout=0.5))
+
+
+def test_a_group_shares_noise_timestep_and_drops_wherever_its_samples_stand(folders, monkeypatch):
+    t = task(folders, diffusion=DiffusionSpec(text_dropout=0.5))
     b = miniature.batch(32)
     b.pictures = b.pictures[:1].expand_as(b.pictures)  # so that what is noised differs by the noise alone
-    monkeypatch.setattr(t, "of_data", lambda name, default: 2 if name == "group_size" else default)
+    # pairs at odd distances, and one whose other member is missing
+    b.groups = torch.tensor([9, 9, 4, *range(100, 113), *range(100, 113), 4, 77, 5])
     seen = {}
     monkeypatch.setattr(
         t.backbone, "predict",
         lambda noisy, timesteps, text, *_: seen.update(noisy=noisy, timesteps=timesteps) or torch.zeros_like(noisy),
     )  # fmt: skip
-    for training in (True, False):
-        t.train(training).terms(b, torch.Generator().manual_seed(0), 0)
-        drops = t.dropped(b, torch.Generator().manual_seed(0)).drop_text
-        for drawn in (seen["noisy"], seen["timesteps"], drops):
-            assert torch.equal(drawn[::2], drawn[1::2]) == training
-            assert len(set(map(str, drawn[::2].tolist()))) > 1
+    t.terms(b, torch.Generator().manual_seed(0), 0)
+    drops = t.inputs(b, torch.Generator().manual_seed(0)).drop_text
+    for found in (seen["noisy"].flatten(1)[:, 0], seen["timesteps"], drops):
+        of_group = {}
+        for group, value in zip(b.groups.tolist(), found.tolist(), strict=True):
+            assert of_group.setdefault(group, value) == value
+        assert len(set(of_group.values())) > 1
 
 
 def test_photos_encoded_once_teach_the_same(folders, monkeypatch):
     b, encoded = miniature.batch(), []
-    always, once = (task(folders, encode_once=kept) for kept in (False, True))
+    always, once = (task(folders, diffusion=DiffusionSpec(cache_latents=kept)) for kept in (False, True))
     encode = once.backbone.encode_pictures
     monkeypatch.setattr(once.backbone, "encode_pictures", lambda pictures: encoded.append(pictures) or encode(pictures))
     for step in range(2):
-        told = [t.terms(b, torch.Generator().manual_seed(step), 0)["diffusion"] for t in (always, once)]
-        torch.testing.assert_close(*told)  # summed in another order
+        found = [t.terms(b, torch.Generator().manual_seed(step), 0)["diffusion"] for t in (always, once)]
+        torch.testing.assert_close(*found)  # summed in another order
     assert len(encoded) == 1
 
 
-def test_mirrored_photos_are_refused_where_each_is_encoded_once(folders, tmp_path):
-    data = LightningDataModule.from_datasets(batches(1).dataset, batch_size=None)
-    data.specs = {"train": SplitSpec(flip=0.5)}
-    with pytest.raises(BolidError, match=r"set data\.train\.flip to 0"):
-        trainer(tmp_path).fit(task(folders, encode_once=True), data)
-
-
-@pytest.mark.parametrize("estimator", [OneStep(below=1000), FewStep(2, 1, most=2)])
+@pytest.mark.parametrize("estimator", [OneStep(1000), FewStep(2, 1, max_samples=2)])
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 def test_every_term_is_logged_weighed_and_trains(folders, tmp_path, family, estimator):
-    terms = {"losses": [Red(weight=0.5)], "alignment": AlignmentLoss(weight=2.0), "x_gen": estimator}
-    t = task(folders, family, **terms)
+    losses = {"red": Red(weight=0.5), "alignment": AlignmentLoss(weight=2.0)}
+    t = task(folders, family, losses=losses, x_gen=estimator)
     before = trained(t)
     tr = trainer(tmp_path)
     tr.fit(t, batches(2), batches(1))
@@ -134,69 +128,122 @@ def test_every_term_is_logged_weighed_and_trains(folders, tmp_path, family, esti
     assert all(not torch.equal(p, before[n]) for n, p in trained(t).items())
 
 
-def test_pictures_are_made_of_what_losses_can_judge(folders):
-    b, seen = miniature.batch(count=4), []
+class Picky(Red):
+    """Scores no woman."""
 
-    class Picky(Red):
-        def judges(self, captions):
-            return torch.tensor(["woman" not in caption for caption in captions])
+    needs = "no women"
 
-        def forward(self, pictures, batch, noises=None):
-            seen.extend(batch.file_names)
-            return super().forward(pictures, batch)
+    def __init__(self, weight=1.0, seen=None):
+        super().__init__(weight)
+        self.seen = [] if seen is None else seen
 
-    t = task(folders, losses=[Red(1.0), Picky(1.0)], x_gen=FewStep(2, 1, most=2))
+    def can_score(self, batch):
+        return torch.tensor(["woman" not in caption for caption in batch.full_captions])
+
+    def forward(self, images, batch, groups):
+        self.seen.extend(batch.file_names)
+        return super().forward(images, batch, groups)
+
+
+def test_images_are_made_of_what_most_losses_can_score_and_no_loss_gets_what_it_cannot(folders):
+    b = miniature.batch(count=4)
+    t = task(folders, losses={"red": Red(1.0), "picky": Picky()}, x_gen=FewStep(2, 1, max_samples=2))
     t.terms(b, torch.Generator().manual_seed(0), 0)
-    assert seen == b.file_names[1::2]
+    assert t.losses["picky"].seen == b.file_names[1::2]
+    t = task(folders, losses={"red": Red(1.0), "picky": Picky()}, x_gen=FewStep(2, 1))
+    terms = t.terms(b, torch.Generator().manual_seed(0), 0)
+    assert t.losses["picky"].seen == b.file_names[1::2]
+    assert 0 < terms["picky"] < terms["red"]  # half of the images are zero
 
 
-def test_losses_are_told_which_pictures_are_from_the_same_noise(folders, monkeypatch):
-    told = []
+def test_a_loss_gets_the_groups_of_its_images(folders):
+    found = []
 
-    class Told(Red):
-        def forward(self, pictures, batch, noises=None):
-            told.append(noises.tolist())
-            return super().forward(pictures, batch)
+    class Grouped(Red):
+        def forward(self, images, batch, groups):
+            found.append(groups.tolist())
+            return super().forward(images, batch, groups)
 
-    t = task(folders, losses=[Told(1.0)], x_gen=FewStep(2, 1))
-    for alike in (1, 2):
-        monkeypatch.setattr(AdapterTask, "alike", alike)
-        t.terms(miniature.batch(count=4), torch.Generator().manual_seed(0), 0)
-    assert told == [[0, 1, 2, 3], [0, 0, 1, 1]]
+    t, b = task(folders, losses={"grouped": Grouped(1.0)}, x_gen=FewStep(2, 1)), miniature.batch(count=4)
+    b.groups = torch.tensor([3, 8, 3, 8])
+    t.terms(b, torch.Generator().manual_seed(0), 0)
+    assert found == [[3, 8, 3, 8]]
+
+
+def test_a_fit_in_which_a_loss_can_score_nothing_is_refused_before_the_first_step(folders, tmp_path):
+    class Never(Picky):
+        def can_score(self, batch):
+            return torch.zeros(len(batch), dtype=torch.bool)
+
+    t = task(folders, losses={"red": Red(1.0), "shape": Never()}, x_gen=OneStep(1000))
+    before = trained(t)
+    with pytest.raises(
+        BolidError, match=r"losses\.shape can use 0 % .* it needs no women; .* set losses\.shape to null"
+    ):
+        trainer(tmp_path).fit(t, batches(2))
+    assert all(torch.equal(before[n], p) for n, p in trained(t).items())
+
+
+def test_what_a_part_can_use_is_said_once_by_name(folders, tmp_path, caplog):
+    t = task(folders, losses={"red": Red(1.0), "picky": Picky()}, x_gen=OneStep(1000))
+    batch = miniature.batch(8)
+    batch.references.face_mask[:2] = False
+    trainer(tmp_path).fit(t, DataLoader([batch], batch_size=None))
+    lines = [record.message for record in caplog.records if "of the training samples" in record.message]
+    assert sorted(lines) == [
+        "conditions.face can use 75 % of the training samples",
+        "losses.picky can use 50 % of the training samples",
+    ]
+
+
+def test_a_condition_that_hardly_any_sample_shows_is_refused(folders, tmp_path):
+    batch = miniature.batch(24)
+    batch.references.face_mask[1:] = False
+    with pytest.raises(BolidError, match=r"conditions\.face can use 4 % .* set conditions\.face to null"):
+        trainer(tmp_path).fit(task(folders), DataLoader([batch], batch_size=None))
 
 
 def test_a_term_that_weighs_nothing_yet_costs_nothing(folders):
-    t = task(folders, losses=[Red(weight=1.0, start=5)], alignment=AlignmentLoss(start=5), x_gen=OneStep())
-    t.losses[0].forward = t.alignment.forward = None  # calling them would fail
+    losses = {"red": Red(weight=1.0, start=5), "alignment": AlignmentLoss(start=5)}
+    t = task(folders, losses=losses, x_gen=OneStep())
+    for loss in losses.values():
+        loss.forward = None  # calling them would fail
     assert t.terms(miniature.batch(), torch.Generator().manual_seed(0), 4).keys() == {"diffusion"}
 
 
 def test_terms_are_the_same_in_every_batch_and_grown_in_validation(folders):
-    t = task(folders, losses=[Red(weight=2.0, start=5, ramp=10)], x_gen=OneStep(below=0))
-    t.losses[0].forward = None  # pose networks fail at no pictures
+    t = task(folders, losses={"red": Red(weight=2.0, start=5, ramp=10)}, x_gen=OneStep(0))
+    t.losses["red"].forward = None  # pose networks fail at no images
     for step in (6, inf):
         terms = t.terms(miniature.batch(), torch.Generator().manual_seed(0), step)
-        assert terms["red"] == 0  # no picture can be made
+        assert terms["red"] == 0  # no image can be made
     terms = {"diffusion": torch.tensor(1.0), "red": torch.tensor(1.0)}
     assert t.total(terms, inf) == 3
     assert t.total(terms, 5) == pytest.approx(1.2)
 
 
+def test_two_losses_of_one_class_are_two_terms_by_their_names(folders):
+    t = task(folders, losses={"weak": Red(1.0), "strong": Red(3.0), "gone": None}, x_gen=OneStep(1000))
+    terms = t.terms(miniature.batch(), torch.Generator().manual_seed(0), 0)
+    assert terms.keys() == {"diffusion", "weak", "strong"}
+    assert torch.equal(t.total(terms, 0), terms["diffusion"] + terms["weak"] + 3 * terms["strong"])
+
+
 def test_terms_beside_leave_the_diffusion_loss_as_it_is(folders):
     alone, more = (
         task(folders, **terms).terms(miniature.batch(), torch.Generator().manual_seed(0), 0)["diffusion"]
-        for terms in ({}, {"losses": [Red(1.0)], "alignment": AlignmentLoss(), "x_gen": OneStep()})
+        for terms in ({}, {"losses": {"red": Red(1.0), "alignment": AlignmentLoss()}, "x_gen": OneStep()})
     )
     assert torch.equal(alone, more)
 
 
 def test_the_person_and_the_signal_to_noise_weigh_the_diffusion_loss(folders, monkeypatch):
-    t = task(folders, person_weight=3.0, min_snr_gamma=5.0, shift=4.0)
+    t = task(folders, diffusion=DiffusionSpec(person_weight=3.0, min_snr_gamma=5.0, shift=4.0))
     b, seen, predict = miniature.batch(), {}, t.backbone.predict
     monkeypatch.setattr(t.backbone, "predict", lambda *a: seen.setdefault("predicted", predict(*a)))
     loss = t.terms(b, torch.Generator().manual_seed(0), 0)["diffusion"]
     latents, schedule = t.backbone.encode_pictures(b.pictures), t.backbone.noise_scheduler
-    _, noise, timesteps = noised(schedule, latents, torch.Generator().manual_seed(0), shift=4.0)
+    _, noise, timesteps = noised(schedule, latents, b.groups, torch.Generator().manual_seed(0), shift=4.0)
     error = (seen["predicted"] - schedule.get_velocity(latents, noise, timesteps)).square()
     person = F.interpolate(b.silhouettes, latents.shape[2:], mode="area") * b.silhouette_known[:, None, None, None]
     weight = (1 + 3 * person) / (1 + 3 * person).mean((1, 2, 3), keepdim=True)
@@ -206,115 +253,37 @@ def test_the_person_and_the_signal_to_noise_weigh_the_diffusion_loss(folders, mo
     torch.testing.assert_close(loss, expected.mean())
 
 
-def test_losses_that_no_picture_suits_are_refused(folders):
-    with pytest.raises(BolidError, match="Red looks at pictures: set x_gen"):
-        task(folders, losses=[Red(1.0)])
-    with pytest.raises(BolidError, match="PixelLoss compares with the photo, and FewStep draws other poses"):
-        task(folders, losses=[PixelLoss()], x_gen=FewStep())
-
-
-def test_noise_offset_moves_whole_channels():
-    from diffusers import DDPMScheduler
-
-    def noise(offset):
-        return noised(DDPMScheduler(), torch.zeros(400, 4, 6, 6), torch.Generator().manual_seed(0), offset=offset)[1]
-
-    assert noise(0.0).mean((2, 3)).std() == pytest.approx(1 / 6, rel=0.1)
-    assert noise(0.5).mean((2, 3)).std() == pytest.approx((1 / 36 + 0.25) ** 0.5, rel=0.1)
-    moved = noise(0.5) - noise(0.0)
-    torch.testing.assert_close(moved, moved[..., :1, :1].expand_as(moved), atol=1e-5, rtol=0)
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"losses": {"red": Red(1.0)}}, r"losses\.red looks at images: set x_gen"),
+        ({"losses": {"pixel": PixelLoss()}, "x_gen": FewStep()}, r"losses\.pixel compares .* FewStep generates other"),
+        ({"losses": {"diffusion": AlignmentLoss()}}, "'diffusion' is the name of another number"),
+        ({"losses": {"a.b": AlignmentLoss()}}, "losses: 'a.b' cannot be a name"),
+    ],
+)
+def test_losses_that_cannot_be_are_refused(folders, settings, complaint):
+    with pytest.raises(BolidError, match=complaint):
+        task(folders, **settings)
 
 
 def test_training_samples_the_body_and_inference_takes_its_mean(folders):
-    branch, b = task(folders).conditions["body"], miniature.batch()
-    posterior = branch.encoder.encode(b.references.pictures, b.references.keypoints, b.references.mask)
-    assert torch.equal(branch.embed(b.references), posterior.mean)
-    sample = branch.embed(b.references, torch.Generator().manual_seed(1))
+    condition, b = task(folders).conditions["body"], miniature.batch()
+    posterior = condition.encoder.encode(b.references.pictures, b.references.keypoints, b.references.mask)
+    assert torch.equal(condition.embed(b.references), posterior.mean)
+    sample = condition.embed(b.references, torch.Generator().manual_seed(1))
     assert torch.equal(sample, posterior.sample(torch.Generator().manual_seed(1)))
     assert not torch.equal(sample, posterior.mean)
 
 
 def test_faces_are_averaged_over_the_references_that_show_one(folders):
-    branch, b = task(folders).conditions["face"], miniature.batch()
+    condition, b = task(folders).conditions["face"], miniature.batch()
     b.references.face_mask[0] = torch.tensor([False, True])
     b.references.face_mask[1] = False
-    faces = branch.embed(b.references)
+    faces = condition.embed(b.references)
     assert torch.allclose(faces[0], b.references.faces[0, 1])
     assert not faces[1].any()
     assert torch.allclose(faces[2], b.references.faces[2].mean(0))
-
-
-def test_a_checkpoint_holds_exactly_what_was_trained(folders, tmp_path):
-    t = task(folders)
-    tr = trainer(tmp_path)
-    tr.fit(t, batches(2))
-    tr.save_checkpoint(tmp_path / "x.ckpt")
-    saved = torch.load(tmp_path / "x.ckpt", weights_only=True)["state_dict"]
-    assert saved.keys() == trained(t).keys()
-
-
-def test_a_warm_start_takes_the_weights_and_not_the_step(folders, tmp_path):
-    first, tr = task(folders), trainer(tmp_path)
-    tr.fit(first, batches(2))
-    tr.save_checkpoint(tmp_path / "x.ckpt")
-    second = task(folders, init_from=tmp_path / "x.ckpt", optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
-    tr = trainer(tmp_path, max_steps=1)
-    tr.fit(second, batches(1))
-    assert tr.global_step == 1
-    assert all(torch.equal(v, trained(first)[n]) for n, v in trained(second).items())
-
-
-def test_a_strengthened_warm_start_says_what_a_larger_scale_would(folders, tmp_path):
-    first, tr = task(folders), trainer(tmp_path)
-    tr.fit(first, batches(2))
-    tr.save_checkpoint(tmp_path / "x.ckpt")
-    strengths = [2.5 if name == "body" else 1.0 for name in first.conditions]
-    louder = task(folders, init_from=tmp_path / "x.ckpt", strengths=strengths)
-    trainer(tmp_path).validate(louder, batches(1), verbose=False)
-    louder.warm_start()  # of a second verb: not again
-    batch = next(iter(batches(1)))
-    as_loud = first.draw(batch, Column("body", ["body"], scale=2.5))
-    torch.testing.assert_close(louder.draw(batch, Column("body", ["body"])), as_loud, atol=1e-4, rtol=0)
-    assert not torch.allclose(first.draw(batch, Column("body", ["body"])), as_loud, atol=1e-3)
-    with pytest.raises(BolidError, match=r"strengths: give \d numbers, one for each condition, not 3"):
-        task(folders, strengths=[1.0, 2.0, 3.0])
-
-
-def test_a_verb_without_a_fit_starts_from_the_same_weights_and_one_after_a_fit_keeps_those(folders, tmp_path):
-    first, tr = task(folders), trainer(tmp_path)
-    tr.fit(first, batches(2))
-    tr.save_checkpoint(tmp_path / "x.ckpt")
-    expected = trained(first)
-    for verb in ("validate", "test", "predict"):
-        second = task(folders, init_from=tmp_path / "x.ckpt")
-        getattr(trainer(tmp_path), verb)(second, batches(1))
-        assert all(torch.equal(v, expected[n]) for n, v in trained(second).items()), verb
-    trainer(tmp_path).fit(second, batches(2))
-    moved = trained(second)
-    assert any(not torch.equal(v, expected[n]) for n, v in moved.items())
-    trainer(tmp_path).validate(second, batches(1), verbose=False)
-    assert all(torch.equal(v, moved[n]) for n, v in trained(second).items())
-
-
-def test_where_a_checkpoint_is_loaded_the_warm_start_is_not_asked_for(folders, tmp_path):
-    first, tr = task(folders), trainer(tmp_path)
-    tr.fit(first, batches(2))
-    tr.save_checkpoint(tmp_path / "x.ckpt")
-    for verb in ("fit", "validate", "test", "predict"):
-        second = task(folders, init_from=tmp_path / "moved.ckpt")
-        getattr(trainer(tmp_path), verb)(second, batches(1), ckpt_path=tmp_path / "x.ckpt", weights_only=True)
-        assert all(torch.equal(v, trained(first)[n]) for n, v in trained(second).items()), verb
-
-
-def test_a_warm_start_from_something_else_is_refused(folders, tmp_path):
-    torch.save({"state_dict": {"other": torch.ones(1)}}, tmp_path / "y.ckpt")
-    with pytest.raises(BolidError, match="lacks"):
-        trainer(tmp_path).fit(task(folders, init_from=tmp_path / "y.ckpt"), batches(1))
-    (tmp_path / "garbage.ckpt").write_bytes(b"not a checkpoint")
-    with pytest.raises(BolidError, match="is no checkpoint"):
-        trainer(tmp_path).fit(task(folders, init_from=tmp_path / "garbage.ckpt"), batches(1))
-    with pytest.raises(BolidError, match="no checkpoint"):
-        trainer(tmp_path).fit(task(folders, init_from=tmp_path / "z.ckpt"), batches(1))
 
 
 def test_validation_loss_is_the_same_every_time(folders, tmp_path):

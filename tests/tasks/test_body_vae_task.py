@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
 from math import inf
 
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
+from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 
 from bolid.callbacks import WriteReport
@@ -449,3 +451,14 @@ def test_an_exported_encoder_is_tested_or_refused_with_the_setting_to_change(tas
     task.init_from = tmp_path / "photos"
     with pytest.raises(BolidError, match=r"photos is missing or holds no config\.json"):
         quiet_trainer(tmp_path).test(task, datamodule=data)
+
+
+def test_a_fit_may_be_longer_than_it_was_when_its_schedule_was_written(task, tmp_path):
+    task.scheduler = partial(OneCycleLR, max_lr=1e-3)
+    trainer = fit(task, tmp_path, steps=3)
+    trainer.save_checkpoint(tmp_path / "x.ckpt")
+    loader = DataLoader([miniature.batch(seed=i) for i in range(6)], batch_size=None)
+    longer = quiet_trainer(tmp_path, max_steps=6)
+    longer.fit(task, loader, ckpt_path=tmp_path / "x.ckpt")
+    assert longer.global_step == 6
+    assert longer.lr_scheduler_configs[0].scheduler.total_steps == 6

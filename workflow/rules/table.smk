@@ -1,17 +1,17 @@
 """Every way of conditioning the backbone on a person, side by side, and what each loss of stage 2 buys.
 
-The oracle and a face branch learn by L_diff, the body branch then what the oracle knows; from there it goes on by L_diff
+The oracle and a face condition learn by L_diff, the body condition then what the oracle knows; from there it goes on by L_diff
 alone (`loss_diffusion`) or with another loss, and by L_id (`bodies`), then by all losses (`held`), louder at last (`all`).
 """
 
 TABLE = "runs/table"
 GO_ON = ["table/common", "table/more"]
-LOSSES = ["diffusion", "id", "id_17", "shape", "opposites", "clip", "prompt", "alignment"]
+LOSSES = ["diffusion", "id", "id_17", "shape", "paired_shape", "clip", "prompt", "alignment"]
 PLAIN = ["table/common", "table/plain"]
 ALL = ["losses/few_step", *GO_ON, "table/all"]
 # Strength is learned of bodies that are known well.
 KNOWN = " --data.init_args.references.min 3"
-ONE = " --model.init_args.columns '[{name: all, branches: [face, body]}]'"
+ALONE = " --model.init_args.evaluation.methods.other null"
 
 FITS = {  # run: options
     "image": configs("adapter", "experiment/image_prompt", "table/common", "table/image"),
@@ -36,14 +36,14 @@ TESTS = {  # run: whose weights, options
     "plain": ("loss_diffusion", configs("adapter", *PLAIN)),
     **{run: ("loss_diffusion", configs("adapter", *PLAIN, f"table/{run}")) for run in ("faces", "one_reference", "unguided")},
     **{run: ("all", configs("adapter", *ALL, f"table/{run}")) for run in ("scales", "prior", "sheet")},
-    **{f"all_{way}": ("all", configs("adapter", *ALL, f"table/{way}") + ONE) for way in ("one_reference", "unguided")},
+    **{f"all_{way}": ("all", configs("adapter", *ALL, f"table/{way}") + ALONE) for way in ("one_reference", "unguided")},
 }
+SHOWN = [run for run in TESTS if not run.startswith("loss_")]
+
+
 def adapter(run: str) -> str:
     """The last file of a finished fit."""
     return f"{TABLE}/{run}/adapter/adapter.json"
-
-
-SHOWN = [run for run in TESTS if not run.startswith("loss_")]
 
 
 rule table:

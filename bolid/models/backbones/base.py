@@ -6,7 +6,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -14,17 +13,12 @@ from diffusers import DDPMScheduler, DiffusionPipeline
 from torch import Tensor, nn
 
 from bolid.core.errors import BolidError
-from bolid.core.paths import resolve
 from bolid.core.registry import Registry
 from bolid.core.safe_io import sha256
+from bolid.models.backbones.files import find_weights, load_pipeline
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 KINDS: Registry[Backbone] = Registry("backbone", "bolid.backbones")
-
-# What a hub's model is made of; no pickle, and none of the copies beside it (a single file of all, fp16, non_ema).
-WEIGHTS = ("model", "diffusion_pytorch_model")
-WANTED = ["*.json", "*.txt", "*.model"]
-WANTED += [f"*/{name}{part}.safetensors" for name in WEIGHTS for part in ("", "-?????-of-?????")]
 
 
 class TextCondition(NamedTuple):
@@ -43,32 +37,6 @@ class TextCondition(NamedTuple):
         if self.pooled is None or other.pooled is None:
             return TextCondition(hidden)
         return TextCondition(hidden, torch.where(keep[:, None], self.pooled, other.pooled))
-
-
-def find_weights(path: str) -> str:
-    """The local folder of a diffusers model: `path` itself, or the hub's snapshot of that id.
-
-    Raises:
-        BolidError: If it is neither a model folder nor a hub id that is cached or can be downloaded.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    if resolve(path).is_dir():
-        if not (resolve(path) / "model_index.json").is_file():
-            raise BolidError(f"{path} holds no model_index.json: give the folder of a diffusers pipeline")
-        return str(resolve(path))
-    try:
-        return snapshot_download(path, local_files_only=True, allow_patterns=WANTED)
-    except (LocalEntryNotFoundError, HFValidationError, OSError):
-        pass_on = f"no model at {path!r}: it is neither a local folder nor in the hub's cache"
-    if path.count("/") != 1 or Path(path).is_absolute() or path.startswith("."):
-        raise BolidError(f"{pass_on}; give the path of a diffusers folder, or a hub id such as org/name")
-    try:
-        return snapshot_download(path, allow_patterns=WANTED, etag_timeout=5)
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        hint = f"`hf download {path}` where there is a network, or copy the folder here and give its path"
-        raise BolidError(f"{pass_on}, and downloading it failed ({type(error).__name__}); {hint}") from error
 
 
 def one_per_picture(image: None, embeds: list[Tensor], *arguments: Any) -> list[Tensor]:
@@ -92,7 +60,8 @@ class Backbone(nn.Module, ABC):
     the group `bolid.backbones`.
 
     Args:
-        path: Folder of a diffusers pipeline, or a hub id.
+        path: Folder of a diffusers pipeline, a hub id, or a single `.safetensors` file, whose configuration is in the
+            folder of the same name beside it or in the hub's cache.
         dtype: Precision of the frozen weights.
         gradient_checkpointing: Trade compute for memory in the UNet.
 
@@ -119,18 +88,7 @@ class Backbone(nn.Module, ABC):
     def __init__(self, path: str, dtype: Dtype = "float32", gradient_checkpointing: bool = False):
         super().__init__()
         self.path = path
-        folder = find_weights(path)
-        try:
-            pipe = self.pipeline_class.from_pretrained(
-                folder,
-                dtype=getattr(torch, dtype),
-                use_safetensors=True,
-                local_files_only=True,
-                **self.pipeline_arguments,
-            )
-        except (OSError, ValueError) as error:
-            remedy = "copy it anew" if resolve(path).is_dir() else f"complete it with `hf download {path}`"
-            raise BolidError(f"{folder} lacks files of the model or they are broken: {remedy} ({error})") from error
+        pipe = load_pipeline(self.pipeline_class, path, getattr(torch, dtype), self.pipeline_arguments)
         for name, component in pipe.components.items():  # modules register themselves, the rest are plain attributes
             setattr(self, name, component)
         self.components = tuple(pipe.components)
@@ -191,7 +149,10 @@ class Backbone(nn.Module, ABC):
     @cached_property
     def text_model(self) -> str:
         """SHA-256 over the text encoders' weights: caption features of two models mean different things."""
-        files = sorted(Path(find_weights(self.path)).glob("text_encoder*/*.safetensors"))
+        found = find_weights(self.path)
+        if found.is_file():
+            return sha256(found)
+        files = sorted(found.glob("text_encoder*/*.safetensors"))
         return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
 
     @torch.no_grad()

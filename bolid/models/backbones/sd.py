@@ -16,8 +16,13 @@ class StableDiffusion(Backbone):
     kind = "StableDiffusion"
     pipeline_class = StableDiffusionPipeline
 
-    # the safety checker judges finished pictures; training and measuring have no use for it
-    pipeline_arguments: ClassVar[dict[str, Any]] = {"safety_checker": None, "requires_safety_checker": False}
+    # parts that look at finished or given images are of no use here, and many folders lack them
+    pipeline_arguments: ClassVar[dict[str, Any]] = {
+        "safety_checker": None,
+        "requires_safety_checker": False,
+        "feature_extractor": None,
+        "image_encoder": None,
+    }
 
     def encode_prompt(self, captions: list[str]) -> TextCondition:
         """(B, L, D), as `StableDiffusionPipeline.encode_prompt` does."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers import StableDiffusionXLPipeline
@@ -16,6 +16,9 @@ class StableDiffusionXL(Backbone):
 
     kind = "StableDiffusionXL"
     pipeline_class = StableDiffusionXLPipeline
+
+    # parts that look at given images are of no use here, and many folders lack them
+    pipeline_arguments: ClassVar[dict[str, Any]] = {"feature_extractor": None, "image_encoder": None}
 
     def encode_prompt(self, captions: list[str]) -> TextCondition:
         """Hidden (B, L, D1 + D2) and pooled (B, P), as `StableDiffusionXLPipeline.encode_prompt` does."""

@@ -24,7 +24,9 @@ class PromptAdherence(ImageMetric):
 
     describes = {
         "adherence": Description(
-            "share of images that show what their caption asks for, 0 to 1; real photos are the ceiling", "higher"
+            "share of images that show what their caption asks for, 0 to 1; real photos are the ceiling",
+            "higher",
+            needs="a caption that asks for an attribute the reader knows",
         )
     }
     higher_is_better = True

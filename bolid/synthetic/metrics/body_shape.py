@@ -14,6 +14,7 @@ from bolid.synthetic.measures import RATIOS, SHAPE
 from bolid.vision.pose import PoseEstimator
 from bolid.vision.readers import ProportionReader
 
+NEEDS = "a whole figure of a person whose proportions are known"
 _SCORED = [RATIOS.index(name) for name in SHAPE]
 
 
@@ -47,7 +48,7 @@ class BodyReadings(ImageMetric):
                 f"{type(self).__name__} compares {len(RATIOS)} proportions ({', '.join(RATIOS)}), and the samples "
                 f"carry {truth.shape[1]}"
             )
-        return batch.whole_figure & truth.isfinite().all(1) & (truth.shape[1] > 0)
+        return batch.whole_figure & batch.references.shape_known(len(RATIOS))
 
     def add(self, readings: Tensor, batch: TrainingBatch) -> None:
         """Adds readings (B, 7) of images of the batch's people."""
@@ -77,10 +78,10 @@ class BodyShape(BodyReadings):
 
     describes = {
         "body_shape_error": Description(
-            "standard deviations within a gender; an average body scores about 0.93", "lower"
+            "standard deviations within a gender; an average body scores about 0.93", "lower", needs=NEEDS
         ),
         "body_shape_slope": Description(
-            "of readings on true proportions; 1 is best, 0 where images do not follow the person"
+            "of readings on true proportions; 1 is best, 0 where images do not follow the person", needs=NEEDS
         ),
     }
     higher_is_better = False
@@ -139,8 +140,8 @@ class ReadingAccuracy(BodyReadings):
         self.pictures = pictures
         share = "share of the variance within a gender that {} explains, up to 1"
         self.describes = {
-            "r2_1": Description(share.format("one image's reading"), "higher"),
-            f"r2_{pictures}": Description(share.format(f"the mean reading of {pictures} images"), "higher"),
+            "r2_1": Description(share.format("one image's reading"), "higher", needs=NEEDS),
+            f"r2_{pictures}": Description(share.format(f"the mean of {pictures} readings"), "higher", needs=NEEDS),
         }
 
     @full_precision

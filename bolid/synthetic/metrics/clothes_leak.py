@@ -31,7 +31,8 @@ class ClothesLeak(ImageMetric):
     describes = {
         "clothes_leak": Description(
             "share of garments in the references' colours against the prompt, less another person's references'; "
-            "around 0 is best"
+            "around 0 is best",
+            needs="a prompt that names a colour of clothes, and references in other known ones",
         )
     }
     higher_is_better = False
@@ -52,16 +53,15 @@ class ClothesLeak(ImageMetric):
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds images (B, 3, H, W) in 0..1 of prompts that ask for `batch.asked`.
 
-        Raises:
-            BolidError: If only one person was seen yet, whom no other can be compared with.
+        Those of the first person do not count until a second one is seen, whose references are compared with.
         """
         people = batch.identities
         # A last batch may show one person alone, who is then compared with a person of the batch before.
         known = [*zip(people, batch.references.attributes, strict=True), *self.before]
-        if len({who for who, _ in known}) < 2:
-            raise BolidError("clothes leak compares with another person's references: raise data.batch_size")
-        other = [next(k for k, (who, _) in enumerate(known) if who != own) for own in people]
         self.before = list({who: (who, photos) for who, photos in known}.values())[:2]
+        if len(self.before) < 2:
+            return
+        other = [next(k for k, (who, _) in enumerate(known) if who != own) for own in people]
         found = self.reader.read(pictures)
         for garment, colours in self.classes.items():
             worn = [{p[garment] for p in photos if p.get(garment) in colours} for _, photos in known]

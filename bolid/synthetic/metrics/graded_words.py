@@ -28,10 +28,13 @@ class GradedWords(ImageMetric):
 
     describes = {
         "build_words_correlation": Description(
-            "rank correlation of the captions' words with the bodies generated, -1 to 1", "higher"
+            "rank correlation of the captions' words with the bodies generated, -1 to 1",
+            "higher",
+            needs="a whole figure and a word for the build",
         ),
         "build_spread": Description(
-            "of bodies where captions do not say, in standard deviations within a gender; about 0.93 in photos"
+            "of bodies where captions do not say, in standard deviations within a gender; about 0.93 in photos",
+            needs="a whole figure and no word for the build",
         ),
     }
     higher_is_better = True

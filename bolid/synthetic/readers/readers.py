@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ from bolid.core.errors import BolidError
 from bolid.core.paths import find_folder
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork
 from bolid.synthetic.readers.attributes import AttributeNetwork
-from bolid.synthetic.wording import ATTRIBUTES, attributes
-from bolid.vision.readers import UNKNOWN, AttributeReader, ProportionReader
+from bolid.synthetic.wording import ATTRIBUTES
+from bolid.vision.readers import AttributeReader, ProportionReader
 
-UNSAID = UNKNOWN
 REMEDY = "train one with `bolid fit --config configs/tiny/{0}.yaml`; data/tiny/{0} is one."
 
 
@@ -115,12 +113,3 @@ def with_mirror(network: Any, images: Tensor) -> Tensor:
     """The images, then their mirror images, as the network wants them: (2B, 3, h, w)."""
     ready = fitted(network, images)
     return torch.cat([ready, ready.flip(-1)])
-
-
-def attribute_labels(captions: Sequence[str]) -> dict[str, Tensor]:
-    """Attribute -> (B,) index of the class each caption names, `UNSAID` where it names none."""
-    said = [attributes(caption) for caption in captions]
-    return {
-        name: torch.tensor([classes.index(s[name]) if name in s else UNSAID for s in said])
-        for name, classes in ATTRIBUTES.items()
-    }

@@ -12,8 +12,7 @@ import pytest
 
 from bolid.synthetic.people import photo as photos
 from bolid.synthetic.people.photo import Photo, plan_photo, render_photos
-
-from .conftest import SIZE
+from tests.synthetic.conftest import SIZE
 
 FINGERPRINT = """
 import hashlib

@@ -1,0 +1,64 @@
+"""Whom an adapter was trained on, as its card says it: salted hashes, from which no name can be read."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The identities of a fit; `name in trained_on` answers whether one is among them.
+
+    Attributes:
+        salt: Hexadecimal, new for every fit, so that lists of two adapters cannot be compared.
+        hashes: SHA-256 of salt and name, sorted.
+    """
+
+    salt: str
+    hashes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, names: Iterable[str], before: TrainedOn | None = None) -> TrainedOn:
+        """Of these identities, and those of the adapter that the fit started from, if any."""
+        salt = secrets.token_hex(16) if before is None else before.salt
+        known = () if before is None else before.hashes
+        return cls(salt, tuple(sorted({*known, *(_hash(salt, name) for name in names)})))
+
+    @classmethod
+    def read(cls, value: Any) -> TrainedOn | None:
+        """From a card; None if it does not say.
+
+        Raises:
+            TypeError: If it says something else.
+            LookupError: If a part is missing.
+        """
+        if value is None:
+            return None
+        salt, hashes = value["salt"], value["hashes"]
+        if not isinstance(salt, str) or not isinstance(hashes, list) or not all(isinstance(h, str) for h in hashes):
+            raise TypeError("identities are no salt and hashes")
+        return cls(salt, tuple(hashes))
+
+    def __contains__(self, name: str) -> bool:
+        return _hash(self.salt, name) in self.hashes
+
+
+def _hash(salt: str, name: str) -> str:
+    return hashlib.sha256((salt + name).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def was_trained_on(folder: str | Path, name: str) -> bool | None:
+    """Whether an identity was among those that the adapter in a folder was trained on; None if its card does not say.
+
+    Raises:
+        BolidError: If the folder holds no adapter.
+    """
+    from bolid.pipelines.card import read_card
+
+    found = read_card(folder)[1].identities
+    return None if found is None else name in found
