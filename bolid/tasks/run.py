@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.pytorch import Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint, RichProgressBar, TQDMProgressBar
 from lightning.pytorch.plugins import Precision
@@ -16,7 +15,7 @@ from bolid.tasks.precision import check_precision, quick_attention, quick_precis
 from bolid.tasks.stop import StopTogether
 
 
-def prepare_run(trainer: Trainer, frozen: str) -> None:
+def prepare_run(trainer: Any, frozen: str) -> None:
     """Called by Lightning through the task before data are prepared, in every fit, validation, test and prediction.
 
     Args:

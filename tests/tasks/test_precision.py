@@ -8,8 +8,8 @@ from timm.optim import Muon, muon
 from bolid.core.errors import BolidError
 from bolid.methods import Adapter
 from bolid.models.noise import noised
-from bolid.tasks.precision import _attention as STOCK
 from bolid.tasks.precision import PRECISIONS, check_precision, is_cpu, quick_attention, quick_precision
+from bolid.tasks.precision import _attention as STOCK
 from tests.commands.quiet import quiet_trainer
 from tests.tasks.adapters import batches
 from tests.tasks.adapters import task as make_task
