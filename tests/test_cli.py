@@ -1,5 +1,6 @@
 """The verbs as a user meets them: help, errors of one line, every shipped configuration."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -321,6 +322,46 @@ def test_a_fit_that_is_ended_loses_nothing(run, photos, tmp_path, number):
     parts, whole = (torch.load(path, weights_only=True) for path in (whole, last))
     for part in ("state_dict", "ema", "optimizer_states", "lr_schedulers"):
         torch.testing.assert_close(parts[part], whole[part], rtol=0, atol=0)
+
+
+def test_what_the_system_refuses_is_one_line(run, photos, tmp_path):
+    (tmp_path / "file").write_text("x")
+    words = ["--config", ADAPTER, *small(photos), "--trainer.max_steps", 1, "--trainer.logger.save_dir", "file"]
+    status, _, err = run("fit", *words)
+    assert status == 1
+    assert err.splitlines()[-1].startswith("bolid: ")
+    assert "file/adapter" in err.splitlines()[-1]
+    assert "a file is where a folder is wanted" in err.splitlines()[-1]
+    status, _, err = run("data", "render", "file/people", "--people", "1")
+    assert (status, err.splitlines()[-1].startswith("bolid: file")) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "runs/x"), "runs/x cannot be written or read: No space left"),
+        (OSError(errno.EROFS, "Read-only file system", "a", None, "b"), "a to b cannot be written or read: Read-only"),
+        (ValueError("I/O error: No space left on device (os error 28)"), "a file cannot be written or read: No space"),
+        (RuntimeError("[../third_party/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:4"),
+         "another process of this run has ended, and this one with it; its own message says why"),
+    ],
+)  # fmt: skip
+def test_a_disk_and_a_dead_process_are_sentences(run, monkeypatch, error, line):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr("bolid.cli.call", fails)
+    status, _, err = run("identity", "list")
+    assert (status, err.startswith(f"bolid: {line}")) == (1, True)
+
+
+def test_a_bug_keeps_its_traceback(run, monkeypatch):
+    def fails(*_):
+        raise FileNotFoundError(errno.ENOENT, "No such file", "x")
+
+    monkeypatch.setattr("bolid.cli.call", fails)
+    with pytest.raises(FileNotFoundError):
+        run("identity", "list")
 
 
 def test_ctrl_c_is_no_traceback(run, monkeypatch):

@@ -1,22 +1,17 @@
 import logging
-import re
 import shutil
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import yaml
-from jsonargparse import ArgumentParser
 from lightning import Trainer
 
-from bolid.core.errors import BolidError, causes
+from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
 from bolid.data.caption_dropout import CaptionDropout
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.manifest import write_manifest
 from bolid.data.specs import ReferenceSpec, SplitSpec
-from bolid.data.splits import hashed_split, hashed_splits, split_records
 from tests.data import invariants
 from tests.data.fabricate import fabricate
 from tests.data.test_cache import spoil
@@ -64,52 +59,6 @@ def test_training_people_are_probed_in_one_outfit_a_scene(tmp_path):
     fit = prepared(tmp_path, "fit", train=SplitSpec(second_outfit=True))
     assert len(fit._datasets["train", True].records) == 12
     assert not prepared(tmp_path, "fit").shows_outfits
-
-
-def test_without_folders_a_hash_decides(tmp_path):
-    records = fabricate(tmp_path, {"": 40}, photos=2, size=(12, 8))
-    splits = split_records(records, tmp_path)
-    invariants.check_splits_disjoint(splits)
-    assert all(splits.values())
-    assert split_records(records[::-1], tmp_path)["val"] == [r for r in records[::-1] if r in splits["val"]]
-    share = [hashed_split(f"person {k}") for k in range(4000)]
-    assert share.count("train") / 4000 == pytest.approx(0.8, abs=0.02)
-    assert share.count("val") / 4000 == pytest.approx(0.1, abs=0.02)
-    assert [hashed_split(f"p00000{k}") for k in range(3)] == [
-        "test",
-        "train",
-        "train",
-    ]  # pinned: the split must never change
-    assert hashed_splits(dict.fromkeys(map(str, range(400)), 2)) == {str(k): hashed_split(str(k)) for k in range(400)}
-
-
-@pytest.mark.parametrize("people", range(1, 31))
-def test_every_split_of_a_small_set_has_two_people(people):
-    for names in ("p{}", "ann {}", "{}@home", "p{:06}"):
-        found = hashed_splits({names.format(k): 3 for k in range(people)})
-        counts = Counter(found.values())
-        assert sum(counts.values()) == people
-        if people >= 6:
-            assert min(counts[split] for split in ("train", "val", "test")) >= 2
-        else:
-            assert counts == ({"train": people - 2, "test": 2} if people >= 4 else {"train": people})
-
-
-def test_people_move_between_splits_only_while_one_would_be_too_small():
-    photos = {f"ann {k}": 2 for k in range(60)}
-    for count in range(6, 60):
-        few, more = (hashed_splits(dict(list(photos.items())[:n])) for n in (count, count + 1))
-        natural = Counter(map(hashed_split, few))
-        if all(natural[split] >= 2 for split in ("train", "val", "test")):
-            assert few.items() <= more.items()
-        assert sum(few[i] != more[i] for i in few) <= 2
-
-
-def test_people_of_one_photo_are_not_counted_on():
-    photos = {f"ann {k}": 2 for k in range(6)} | {f"bob {k}": 1 for k in range(30)}
-    found = hashed_splits(photos)
-    assert Counter(found[i] for i, count in photos.items() if count == 2) == {"train": 2, "val": 2, "test": 2}
-    assert all(found[i] == hashed_split(i) for i, count in photos.items() if count == 1)
 
 
 def test_nobody_is_in_two_splits(tmp_path, folder):
@@ -267,68 +216,6 @@ def test_a_trainer_validates_tests_and_predicts(folder, tmp_path):
     names = trainer.predict(model, data)
     assert names == model.validated
     assert sorted(name for batch in names for name in batch) == sorted(r.file_name for r in data.splits["test"])
-
-
-PROMPTS = {
-    "class_path": "bolid.data.datamodule.IdentityDataModule",
-    "init_args": {
-        "folder": "x", "size": [48, 32], "references": {"size": [48, 32]},
-        "train": {"caption_dropout": {"body": 0.3, "all_body": 0.3}}, "test": {"max_targets": 4, "flip": 0.25},
-    },
-}  # fmt: skip
-
-
-@pytest.fixture
-def configured(tmp_path):
-    """The data module of configuration files, the later over the earlier, and of options."""
-
-    def read(*files, options=()):
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_argument("--config", action="config")
-        parser.add_subclass_arguments(IdentityDataModule, "data")
-        words = []
-        for number, content in enumerate(files):
-            path = tmp_path / f"{number}.yaml"
-            path.write_text(yaml.safe_dump({"data": content}))
-            words += ["--config", str(path)]
-        return parser.instantiate(parser.parse_args([*words, *options])).data
-
-    return read
-
-
-def test_overlays_change_what_they_name_and_reset_nothing_else(configured):
-    overlay = {"init_args": {"test": {"new_clothes": True}, "references": {"max": 1}}}
-    inner = {"init_args": {"train": {"caption_dropout": {"body": 0.5}}}}
-    data = configured(PROMPTS, overlay, inner, options=["--data.batch_size", "8", "--data.val.flip", "0.5"])
-    assert data.references == ReferenceSpec((48, 32), max=1)
-    dropout = CaptionDropout(body=0.5, all_body=0.3)
-    assert data.specs == {
-        "train": SplitSpec("frame", dropout, 0.5, second_outfit=False),
-        "val": SplitSpec("frame", dropout, 0.5, second_outfit=False),
-        "test": SplitSpec("frame", dropout, 0.25, None, 4, True, second_outfit=False),
-    }
-    assert (tuple(data.size), data.batch_size) == ((48, 32), 8)
-    null = configured(PROMPTS, {"init_args": {"test": None}}).specs
-    assert null["test"] == replace(null["train"], flip=0.0)
-
-
-@pytest.mark.parametrize(("change", "message"), [
-    ({"references": {"min": 5}}, "references.min=5 must lie between 0 and references.max=4"),
-    ({"references": {"size": [0, 9]}}, r"references.size is \[0, 9\]"),
-    ({"train": {"flip": 1.5}}, "flip is 1.5; a probability"),
-    ({"train": {"caption_dropout": {"hair": -1}}}, "caption_dropout.hair is -1"),
-    ({"train": {"samples_per_epoch": 0}}, "samples_per_epoch is 0; it must be 1 or more"),
-    ({"train": {"max_targets": 2}}, "train.max_targets has no meaning; max_targets is a setting of val and test"),
-    ({"val": {"probe": True}}, "val.probe has no meaning; probe is a setting of test"),
-    ({"test": {"samples_per_epoch": 3}}, "test.samples_per_epoch has no meaning"),
-    ({"batch_size": 0}, "batch_size=0"),
-    ({"size": [10, 0]}, r"size is \[10, 0\]"),
-])  # fmt: skip
-def test_contradictions_are_told_before_anything_is_read(configured, change, message):
-    with pytest.raises(Exception) as failed:
-        configured(PROMPTS, {"init_args": change})
-    told = next(e for e in causes(failed.value) if isinstance(e, BolidError))
-    assert re.search(message, str(told))
 
 
 def test_batches_move_together(folder):
