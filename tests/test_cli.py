@@ -70,7 +70,7 @@ def test_help_lists_every_verb_quickly():
         (["fit", "--config", "no/such.yaml"], "no/such.yaml"),
         (["fit", "--config", ADAPTER, "--model.class_path", "bolid.tasks.Paint"], "Paint"),
         (["fit", "--config", ADAPTER, "--model.init_args.backbone.init_args.path", "nowhere"], "nowhere"),
-        (["fit", "--config", ADAPTER, "--model.init_args.text_dropout", "much"], "text_dropout"),
+        (["fit", "--config", ADAPTER, "--model.init_args.diffusion.text_dropout", "much"], "diffusion.text_dropout"),
         (["fit", "--config", ADAPTER, "--model.evaluation.methods.boht.scale", "2"],
          "there is no 'boht' to change or remove (there are: text, face, body, both, other)"),
         (["fit", "--config", ADAPTER, "--model.evaluation.methods.mine",
@@ -261,18 +261,20 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
     assert run("fit", *words)[0] == 0
 
 
-def test_the_oracle_is_fitted_and_measured_between_text_and_floor(run, tmp_path):
+def test_the_oracle_is_fitted_and_measured_between_text_and_reconstruction(run, tmp_path):
     shown = [Phrase("view", "facing the camera"), Phrase("framing", "full length")]
     folder = tmp_path / "data/pairs"
     records = fabricate(folder, {"train": 2, "test": 3}, faces=False, more=shown)
-    fabricate_bodies(folder, sorted({r.identity for r in records}))
+    people = sorted({r.identity for r in records})
+    deviations = dict(zip(people, fabricate_bodies(folder, people).numpy(), strict=True))
+    write_manifest(folder, [replace(r, proportions=deviations[r.identity], whole_figure=True) for r in records])
     words = ["--config", ROOT / "configs/tiny/oracle.yaml", *small(folder)]
     assert run("fit", *words, "--trainer.max_steps", 2)[0] == 0
     left = tmp_path / "runs/tiny/x"
     assert run("test", *words, "--ckpt_path", left / "checkpoints/last.ckpt")[0] == 0
     report = json.loads((left / "report.json").read_text())
     assert report["pictures"] == 9
-    error = {name: report[f"body_shape_error/{name}"] for name in ("text", "oracle", "other", "floor")}
+    error = {name: report[f"body_shape_error/{name}"] for name in ("text", "oracle", "other", "reconstruction")}
     assert len(set(error.values())) == 1  # an untrained pose network finds nobody: all are average
     assert report["body_shape_error/oracle-text"] == report["body_shape_error/oracle-other"] == 0
     assert not any(name.startswith("body_gap_closed") for name in report)
