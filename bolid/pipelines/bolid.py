@@ -279,14 +279,15 @@ class BoLIDPipeline:
             rows = [torch.cat(pair) for pair in zip(nothing, rows, strict=True)]
         set_scales(unet, [scales.get(name, 0.0) for name in self.conditions])
         try:
-            return self.backbone.pipeline(
-                prompts,
-                ip_adapter_image_embeds=rows or None,  # None: a base model alone
-                guidance_scale=guidance_scale,
-                generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-                output_type="pt",
-                **stock,
-            ).images
+            with self.backbone.mixed():
+                return self.backbone.pipeline(
+                    prompts,
+                    ip_adapter_image_embeds=rows or None,  # None: a base model alone
+                    guidance_scale=guidance_scale,
+                    generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+                    output_type="pt",
+                    **stock,
+                ).images
         finally:
             set_scales(unet, [1.0] * len(self.conditions))
 
