@@ -62,8 +62,8 @@ class SkipNonFinite(Callback):
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         if self.in_a_row >= (self.scaler_patience if scaled else self.patience):
             raise BolidError(
-                f"step {trainer.global_step}: the gradient was not finite {self.in_a_row} times in a row; {REMEDY}, and "
-                "go on from the last checkpoint"
+                f"step {trainer.global_step}: the gradient was not finite {self.in_a_row} times in a row; {REMEDY}, "
+                "and go on from the last checkpoint"
             )
         if not scaled:  # else the scaler skips it
             rank_zero_warn(f"step {trainer.global_step}: the gradient is not finite; the step is skipped")
