@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import torch
@@ -14,27 +13,28 @@ from bolid.metrics.inception_score import InceptionScore
 from bolid.metrics.interval import interval
 from bolid.metrics.kid import KID
 from bolid.synthetic.metrics.body_shape import BodyShape
-from tests.data.fabricate import fabricate_bodies
 from tests.metrics.metric_fakes import Pixels, make_batch
 
 READER = SimpleNamespace(read=lambda pictures: 4 * pictures[:, 0].flatten(1)[:, :7])
 FINDER = SimpleNamespace(estimate=lambda pictures: SimpleNamespace(score=pictures[:, 0, 0, 0] - 0.2))
 
 
-def shapes(shares: list[slice], folder: str) -> dict[str, float]:
+def shapes(shares: list[slice]) -> dict[str, float]:
     """Body shape of five people in thirty pictures, and the bounds of its error."""
     pictures = torch.rand(30, 3, 4, 4, generator=torch.Generator().manual_seed(2))
-    metric = BodyShape(READER, Path(folder), FINDER)
+    truth = torch.randn(5, 7, generator=torch.Generator().manual_seed(3))
+    metric = BodyShape(READER, FINDER)
     for share in shares:
         batch = make_batch(pictures)[share]
-        batch.captions = ["full length, facing the camera"] * len(batch)
+        batch.whole_figure = torch.ones(len(batch), dtype=torch.bool)
         batch.identities = [f"p{number % 5}" for number in range(30)[share]]
+        batch.references.proportions = truth[[number % 5 for number in range(30)[share]]]
         metric.update(pictures[share], batch)
     found = {name: value.item() for name, value in metric.compute().items()}
     return found | interval(metric.person_scores()["body_shape_error"])._asdict()
 
 
-def scores(shares: list[slice], folder: str) -> dict[str, float]:
+def scores(shares: list[slice]) -> dict[str, float]:
     generator = torch.Generator().manual_seed(1)
     photos, pictures = torch.rand(2, 30, 3, 4, 4, generator=generator)
     found = {}
@@ -45,7 +45,7 @@ def scores(shares: list[slice], folder: str) -> dict[str, float]:
             metric.update(pictures[share], batch)
         found |= {name: value.item() for name, value in metric.compute().items()}
         found |= {f"{name}/high": around.high for name, around in metric.other_intervals().items()}
-    return found | shapes(shares, folder)
+    return found | shapes(shares)
 
 
 def run_rank(rank: int, folder: str) -> None:
@@ -55,14 +55,13 @@ def run_rank(rank: int, folder: str) -> None:
         "uneven": [[slice(0, 12)], [slice(12, 20), slice(20, 30)]],
         "empty": [[slice(0, 30)], []],
     }.items():
-        torch.save(scores(shares[rank], folder), f"{folder}/{name}{rank}.pt")
+        torch.save(scores(shares[rank]), f"{folder}/{name}{rank}.pt")
     distributed.destroy_process_group()
 
 
 def test_ranks_add_up():
     with tempfile.TemporaryDirectory() as folder:
-        fabricate_bodies(Path(folder), [f"p{number}" for number in range(6)])
-        expected = scores([slice(0, 30)], folder)
+        expected = scores([slice(0, 30)])
         spawn(run_rank, (folder,), nprocs=2)
         for name in ("uneven0", "uneven1", "empty0", "empty1"):
             found = torch.load(f"{folder}/{name}.pt", weights_only=True)

@@ -414,6 +414,16 @@ def test_a_test_on_own_photos_ends_in_a_report_whatever_they_lack(task, tmp_path
     assert reason in note
 
 
+def test_a_test_without_people_of_the_training_measures_the_rest(task, tmp_path):
+    data = own_photos(tmp_path / "photos", {"train": 4, "test": 2})
+    data = IdentityDataModule(
+        data.folder, 2, data.size, ReferenceSpec(data.size, 0), SplitSpec("person"), test=SplitSpec()
+    )
+    quiet_trainer(tmp_path, callbacks=[WriteReport()]).test(task, datamodule=data, verbose=False)
+    assert {"kl_nats", "varying_dims"} <= json.loads((tmp_path / "report.json").read_text()).keys()
+    assert "`pose_leak` left out: it is fitted on people of the training" in (tmp_path / "report.md").read_text()
+
+
 def test_the_probes_are_explained_by_their_own_words(task, tmp_path):
     """Stage 2 has a clothes leak, too, which is another thing."""
 
