@@ -39,7 +39,7 @@ def main() -> None:
     for number in range(ROUNDS + 1):
         for name, command in tasks.items():
             model, start = command.model.train(), time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=not emulated("cpu")):
+            with torch.autocast("cpu", torch.bfloat16, enabled=not emulated(on_cpu=True)):
                 model.total(model.terms(batch, torch.Generator().manual_seed(number), inf), inf).backward()
             seconds[name].append(time.perf_counter() - start)
     medians = {name: sorted(values[1:])[ROUNDS // 2] for name, values in seconds.items()}  # the first one warms up

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import signal
 import sys
 from importlib import import_module
@@ -32,6 +35,12 @@ FUNCTIONS = {
     "bundle grade": ("bolid.bundle.new:grade_text_encoder", "Teach a miniature's text encoder graded words."),
     "bundle pack": ("bolid.bundle.pack:pack_bundle", "Gather what the bundle's fits exported into data/tiny."),
 }
+# Errors of the system that a user can mend, and how.
+FULL, ELSEWHERE = "make some room, or choose another disk", "choose another place, or change its permissions"
+DISK = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), FULL)
+DISK |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ELSEWHERE)
+DISK |= dict.fromkeys((errno.ENOTDIR, errno.EEXIST, errno.EISDIR), "a file is where a folder is wanted, or the reverse")
+GONE = re.compile(r"gloo|Connection (closed by peer|reset)|NCCL|Broken pipe")  # in what torch.distributed says
 HELP = "\n".join(
     ["usage: bolid VERB [options]", "", "BoLID: pictures of a particular person, body and face.", "", "verbs:"]
     + [f"  {verb:19} {text}" for verb, text in TRAINING.items()]
@@ -76,8 +85,30 @@ def mendable(error: BaseException) -> BolidError | None:
     for cause in causes(error):
         if isinstance(cause, BolidError):
             return cause
-        if type(cause).__name__ == "MisconfigurationException":  # Lightning's, told apart without importing it
+        if type(cause).__name__ == "MisconfigurationException":  # Lightning's, recognised without importing it
             return BolidError(str(cause))
+        if found := of_disk(cause) or of_rank(cause):
+            return found
+    return None
+
+
+def of_disk(cause: BaseException) -> BolidError | None:
+    """A full or read-only disk, a file where a folder is wanted: the system says what and where."""
+    found = re.search(r"os error (\d+)", str(cause))  # safetensors'
+    number = int(found[1]) if found else getattr(cause, "errno", None)
+    if number not in DISK or not (found or isinstance(cause, OSError)):
+        return None
+    where = " to ".join(str(name) for name in (cause.filename, cause.filename2) if name) if not found else ""  # type: ignore[attr-defined]
+    return BolidError(f"{where or 'a file'} cannot be written or read: {os.strerror(number)}; {DISK[number]}")
+
+
+def of_rank(cause: BaseException) -> BolidError | None:
+    """A process of several ends with the others' connections, whatever the reason for which it ended."""
+    if isinstance(cause, RuntimeError) and GONE.search(str(cause)):
+        return BolidError(
+            "another process of this run has ended, and this one with it; its own message says why. Go on with "
+            "`--ckpt_path last`"
+        )
     return None
 
 

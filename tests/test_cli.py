@@ -1,5 +1,6 @@
 """The verbs as a user meets them: help, errors of one line, every shipped configuration."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -69,7 +70,7 @@ def test_help_lists_every_verb_quickly():
         (["fit", "--config", "no/such.yaml"], "no/such.yaml"),
         (["fit", "--config", ADAPTER, "--model.class_path", "bolid.tasks.Paint"], "Paint"),
         (["fit", "--config", ADAPTER, "--model.init_args.backbone.init_args.path", "nowhere"], "nowhere"),
-        (["fit", "--config", ADAPTER, "--model.init_args.text_dropout", "much"], "text_dropout"),
+        (["fit", "--config", ADAPTER, "--model.init_args.diffusion.text_dropout", "much"], "diffusion.text_dropout"),
         (["fit", "--config", ADAPTER, "--model.evaluation.methods.boht.scale", "2"],
          "there is no 'boht' to change or remove (there are: text, face, body, both, other)"),
         (["fit", "--config", ADAPTER, "--model.evaluation.methods.mine",
@@ -260,18 +261,20 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
     assert run("fit", *words)[0] == 0
 
 
-def test_the_oracle_is_fitted_and_measured_between_text_and_floor(run, tmp_path):
+def test_the_oracle_is_fitted_and_measured_between_text_and_reconstruction(run, tmp_path):
     shown = [Phrase("view", "facing the camera"), Phrase("framing", "full length")]
     folder = tmp_path / "data/pairs"
     records = fabricate(folder, {"train": 2, "test": 3}, faces=False, more=shown)
-    fabricate_bodies(folder, sorted({r.identity for r in records}))
+    people = sorted({r.identity for r in records})
+    deviations = dict(zip(people, fabricate_bodies(folder, people).numpy(), strict=True))
+    write_manifest(folder, [replace(r, proportions=deviations[r.identity], whole_figure=True) for r in records])
     words = ["--config", ROOT / "configs/tiny/oracle.yaml", *small(folder)]
     assert run("fit", *words, "--trainer.max_steps", 2)[0] == 0
     left = tmp_path / "runs/tiny/x"
     assert run("test", *words, "--ckpt_path", left / "checkpoints/last.ckpt")[0] == 0
     report = json.loads((left / "report.json").read_text())
     assert report["pictures"] == 9
-    error = {name: report[f"body_shape_error/{name}"] for name in ("text", "oracle", "other", "floor")}
+    error = {name: report[f"body_shape_error/{name}"] for name in ("text", "oracle", "other", "reconstruction")}
     assert len(set(error.values())) == 1  # an untrained pose network finds nobody: all are average
     assert report["body_shape_error/oracle-text"] == report["body_shape_error/oracle-other"] == 0
     assert not any(name.startswith("body_gap_closed") for name in report)
@@ -319,6 +322,46 @@ def test_a_fit_that_is_ended_loses_nothing(run, photos, tmp_path, number):
     parts, whole = (torch.load(path, weights_only=True) for path in (whole, last))
     for part in ("state_dict", "ema", "optimizer_states", "lr_schedulers"):
         torch.testing.assert_close(parts[part], whole[part], rtol=0, atol=0)
+
+
+def test_what_the_system_refuses_is_one_line(run, photos, tmp_path):
+    (tmp_path / "file").write_text("x")
+    words = ["--config", ADAPTER, *small(photos), "--trainer.max_steps", 1, "--trainer.logger.save_dir", "file"]
+    status, _, err = run("fit", *words)
+    assert status == 1
+    assert err.splitlines()[-1].startswith("bolid: ")
+    assert "file/adapter" in err.splitlines()[-1]
+    assert "a file is where a folder is wanted" in err.splitlines()[-1]
+    status, _, err = run("data", "render", "file/people", "--people", "1")
+    assert (status, err.splitlines()[-1].startswith("bolid: file")) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "runs/x"), "runs/x cannot be written or read: No space left"),
+        (OSError(errno.EROFS, "Read-only file system", "a", None, "b"), "a to b cannot be written or read: Read-only"),
+        (ValueError("I/O error: No space left on device (os error 28)"), "a file cannot be written or read: No space"),
+        (RuntimeError("[../third_party/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:4"),
+         "another process of this run has ended, and this one with it; its own message says why"),
+    ],
+)  # fmt: skip
+def test_a_disk_and_a_dead_process_are_sentences(run, monkeypatch, error, line):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr("bolid.cli.call", fails)
+    status, _, err = run("identity", "list")
+    assert (status, err.startswith(f"bolid: {line}")) == (1, True)
+
+
+def test_a_bug_keeps_its_traceback(run, monkeypatch):
+    def fails(*_):
+        raise FileNotFoundError(errno.ENOENT, "No such file", "x")
+
+    monkeypatch.setattr("bolid.cli.call", fails)
+    with pytest.raises(FileNotFoundError):
+        run("identity", "list")
 
 
 def test_ctrl_c_is_no_traceback(run, monkeypatch):

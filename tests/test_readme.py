@@ -18,6 +18,7 @@ from bolid.core.safe_io import sha256
 from bolid.data.manifest import read_manifest, write_manifest
 from tests import miniature
 from tests.data.fabricate import fabricate, fabricate_bodies
+from tests.plans import TARGETS
 
 ROOT = Path(__file__).parents[1]
 ADAPTER, FOLDER, INCEPTION = (f"{ROOT}/configs/{n}.yaml" for n in ("adapter", "data/folder", "metrics/inception"))
@@ -105,3 +106,34 @@ def test_the_commands_about_people_by_name_run(demo, tmp_path, monkeypatch):
         assert main(words[1:] + (["--steps", "1"] if words[1] == "generate" else [])) == 0, line
     assert {p.stem for p in Path("data/identities").iterdir()} == {"ann", "ben", "cleo", "broad"}
     assert len(list(Path("pictures").iterdir())) == 4
+
+
+def named(pattern):
+    """What the two READMEs say of a kind, each once."""
+    pages = "".join((ROOT / page).read_text() for page in ("README.md", "data/tiny/README.md"))
+    return sorted(set(re.findall(pattern, pages)))
+
+
+def test_what_is_named_exists():
+    assert all((ROOT / file).is_file() for file in named(r"(configs/[\w/]+\.yaml)"))
+    assert all(
+        (ROOT / "benchmarks" / file).is_file() for file in named(r"benchmarks/(\w+\.(?:py|json))") if ".py" in file
+    )
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(named(r"`(?:make) ([a-z-]+)`")) <= targets
+    assert set(named(r"`snakemake ([a-z]+)`")) <= set(TARGETS)
+
+
+OPTIONS = named(r"(--(?:trainer|model|data|callbacks)\.[\w.]+ (?:'[^']+'|[^\s`]+))")
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_setting_that_is_named_is_one(option, capsys):
+    key, value = shlex.split(option)
+    stage_1 = ".init_args.loss." in key or "body_vae" in value
+    base = "body_vae" if stage_1 else "tiny/anthropometer" if key.endswith(".vae") else "adapter"
+    words = ["--config", ROOT / f"configs/{base}.yaml"]
+    words += ["--config", ROOT / "configs/losses/few_step.yaml"] if "x_gen" in key else []
+    with pytest.raises(SystemExit) as end:
+        main(["fit", *map(str, words), key, value, "--print_config"])
+    assert end.value.code in (0, None), capsys.readouterr().err

@@ -9,25 +9,28 @@ from torch.optim import Optimizer
 
 from bolid.core.errors import BolidError
 
+REMEDY = "lower the learning rate or the losses' weights, or use another precision"
+
 
 class SkipNonFinite(Callback):
     """Leaves the weights as they are where a gradient is infinite or not a number, and counts how often.
 
     A loss that is not finite gives such gradients, on all ranks alike once they are averaged. Logs
-    `train/skipped_steps`, how many there were since the fit began or was resumed. In half precision by `16-mixed` it
-    leaves the matter to the gradients' scaler.
+    `train/skipped_steps`, how many there were since the fit began or was resumed. In half precision by `16-mixed`,
+    gradients overflow on purpose until their scale fits: the scaler skips steps then, and more of them are allowed.
 
     Args:
         patience: Skipped steps in a row that end the fit.
+        scaler_patience: The same where gradients are scaled; each such step halves the scale, 65536 at first.
     """
 
-    def __init__(self, patience: int = 5) -> None:
-        self.patience = patience
-        self.skipped = self.in_a_row = 0
+    def __init__(self, patience: int = 5, scaler_patience: int = 24) -> None:
+        self.patience, self.scaler_patience = patience, scaler_patience
+        self.steps = self.skipped = self.in_a_row = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Counts anew."""
-        self.skipped = self.in_a_row = 0
+        self.steps = self.skipped = self.in_a_row = 0
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Optimisers leave parameters without a gradient alone.
@@ -35,22 +38,33 @@ class SkipNonFinite(Callback):
         Raises:
             BolidError: After `patience` such steps in a row.
         """
-        if getattr(trainer.precision_plugin, "scaler", None) is not None:
-            return  # with 16-mixed, gradients overflow on purpose until their scale fits
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        self.steps += 1
         if not gradients or torch.stack([g.isfinite().all() for g in gradients]).all().item():
             self.in_a_row = 0
         else:
             self._skip(trainer, optimizer)
         pl_module.log("train/skipped_steps", float(self.skipped))
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before anything is exported.
+
+        Raises:
+            BolidError: If every step was skipped.
+        """
+        if self.steps and self.skipped == self.steps:
+            raise BolidError(f"all {self.steps} steps were skipped, since no gradient was finite: nothing was learned; "
+                             + REMEDY)  # fmt: skip
+
     def _skip(self, trainer: Trainer, optimizer: Optimizer) -> None:
         self.skipped += 1
         self.in_a_row += 1
-        if self.in_a_row >= self.patience:
+        scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+        if self.in_a_row >= (self.scaler_patience if scaled else self.patience):
             raise BolidError(
-                f"step {trainer.global_step}: the gradient was not finite {self.in_a_row} times in a row; lower the "
-                "learning rate or the losses' weights, or use another precision, and go on from the last checkpoint"
+                f"step {trainer.global_step}: the gradient was not finite {self.in_a_row} times in a row; {REMEDY}, "
+                "and go on from the last checkpoint"
             )
-        rank_zero_warn(f"step {trainer.global_step}: the gradient is not finite; the step is skipped")
-        optimizer.zero_grad(set_to_none=True)
+        if not scaled:  # else the scaler skips it
+            rank_zero_warn(f"step {trainer.global_step}: the gradient is not finite; the step is skipped")
+            optimizer.zero_grad(set_to_none=True)

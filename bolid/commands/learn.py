@@ -43,10 +43,12 @@ def fit_prior(
     """
     import torch
 
+    from bolid.core.devices import check_device
     from bolid.models.backbones.base import KINDS
     from bolid.models.body_prior import fit_body_prior
     from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
 
+    check_device(device)
     network = load_body_vae(encoder)
     base = KINDS.find(family)(backbone).to(device)
     codes, features, people = [], [], []
@@ -84,9 +86,11 @@ def fit_directions(
     """
     import torch
 
+    from bolid.core.devices import check_device
     from bolid.models.body_directions import fit_body_directions, save_directions
     from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
 
+    check_device(device)
     codes, proportions, people = [], [], set()
     for batch, posterior in read_folder(folder, load_body_vae(encoder), device):
         codes.append(posterior.mean.cpu())

@@ -39,8 +39,8 @@ DENIED += ["pandas", "lightning.pytorch.callbacks.LambdaCallback", "lightning.py
 def trust_nothing() -> None:
     """Has configurations read from local files alone, and objects made only where a class is declared.
 
-    Call it after Lightning's command line is imported, which allows more. A configuration is code all the same: it names
-    modules, and naming one imports it.
+    Call it after Lightning's command line is imported, which allows more. A configuration is code all the same: it
+    names modules, and naming one imports it.
     """
     set_parsing_settings(
         config_read_mode_urls_enabled=False,

@@ -18,7 +18,7 @@ from bolid.core.paths import resolve
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.base import BaseTask, check_total_steps
 from bolid.tasks.checkpoints import find_checkpoint, read_checkpoint
-from bolid.tasks.precision import quick_precision
+from bolid.tasks.precision import check_precision, is_cpu
 
 
 class Parser(MergesByName, OneLineErrors, LightningArgumentParser):
@@ -80,9 +80,10 @@ class Command(LightningCLI):
         verb = str(self.subcommand)
         config = self.config[verb]
         task = config.model.get("init_args", {})
+        frozen = (task.get("backbone") or {}).get("init_args", {}).get("dtype", "float32")
+        check_precision(config.trainer.precision, is_cpu(config.trainer.accelerator), frozen, verb == "fit")
         check_weights(verb, config.ckpt_path, task)
         check_schedule(verb, config.trainer, task)
-        config.trainer.precision = quick_precision(config.trainer.precision, config.trainer.accelerator)
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
         self.parser.instantiate_classes(only_data)[verb].data.require(verb, least_people(verb, task))
 

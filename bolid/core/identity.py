@@ -62,7 +62,9 @@ def check_values(values: Tensor, what: str) -> None:
         BolidError: If there is such a number.
     """
     if not values.isfinite().all() or values.abs().max() > LARGEST:
-        raise BolidError(f"{what} holds numbers that no network gives, beyond ±{LARGEST:g} or none: create it anew")
+        raise BolidError(
+            f"{what} holds numbers that are not finite or beyond ±{LARGEST:g}, as no network gives: create it anew"
+        )
 
 
 def mix(first: Identity, second: Identity, share: float = 0.5) -> Identity:

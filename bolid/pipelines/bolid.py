@@ -273,20 +273,21 @@ class BoLIDPipeline:
         device = self.backbone.pipeline._execution_device  # not the UNet's where it waits in the computer's memory
         complete = {n: embeds.get(n, torch.zeros(len(prompts), c.embed_dim)) for n, c in self.conditions.items()}
         rows = [e.to(device, unet.dtype)[:, None] for e in complete.values()]  # (B, 1, E)
-        if guidance_scale > 1:  # stock diffusers wants the negatives first
+        if guidance_scale > 1 and unet.config.time_cond_proj_dim is None:  # stock diffusers wants the negatives first
             opposites = [c.opposite(row) for c, row in zip(self.conditions.values(), rows, strict=True)]
             nothing = opposites if negative_body else [torch.zeros_like(row) for row in rows]
             rows = [torch.cat(pair) for pair in zip(nothing, rows, strict=True)]
         set_scales(unet, [scales.get(name, 0.0) for name in self.conditions])
         try:
-            return self.backbone.pipeline(
-                prompts,
-                ip_adapter_image_embeds=rows or None,  # None: a base model alone
-                guidance_scale=guidance_scale,
-                generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-                output_type="pt",
-                **stock,
-            ).images
+            with self.backbone.mixed():
+                return self.backbone.pipeline(
+                    prompts,
+                    ip_adapter_image_embeds=rows or None,  # None: a base model alone
+                    guidance_scale=guidance_scale,
+                    generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+                    output_type="pt",
+                    **stock,
+                ).images
         finally:
             set_scales(unet, [1.0] * len(self.conditions))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bolid.conditions import Condition
 from bolid.core.errors import BolidError
-from bolid.core.identity import Embedding, Identity
+from bolid.core.identity import Embedding, Identity, check_values
 from bolid.core.keypoints import KEYPOINTS
 from bolid.core.safe_io import PictureError, open_picture
 from bolid.core.schema import References, with_tensors
@@ -117,13 +117,18 @@ def identify(
         views: With crops of every size of `crop_sizes`.
         face_model: SHA-256 of what embedded the faces.
         device: Where the conditions are.
+
+    Raises:
+        BolidError: If a network answers with numbers that are none.
     """
     found = {}
     for name, condition in conditions.items():
         seen = with_tensors(references(views, condition.crop_size), lambda tensor: tensor.to(device))
         if condition.personal and condition.known(seen).item():
             model = face_model if condition.reads_faces else condition.fingerprint
-            found[name] = Embedding(condition.embed(seen)[0].float().cpu(), model)
+            values = condition.embed(seen)[0].float().cpu()
+            check_values(values, f"what was read of the person's {name} (are its network's weights broken?)")
+            found[name] = Embedding(values, model)
     return Identity(found)
 
 

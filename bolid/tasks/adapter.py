@@ -99,6 +99,11 @@ class AdapterTask(BaseTask):
                 )
 
     @property
+    def frozen_dtype(self) -> str:
+        """See `BaseTask.frozen_dtype`."""
+        return str(self.backbone.dtype).removeprefix("torch.")
+
+    @property
     def pipeline(self) -> BoLIDPipeline:
         """The networks of this task as a pipeline."""
         return BoLIDPipeline(self.backbone, dict(self.conditions.items()))

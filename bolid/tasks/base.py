@@ -53,9 +53,14 @@ class BaseTask(LightningModule, ABC):
         self.started = False
         self.strict_loading = False  # checkpoints hold only what was trained
 
+    @property
+    def frozen_dtype(self) -> str:
+        """Type of the frozen weights that gradients pass through."""
+        return "float32"
+
     def configure_callbacks(self) -> list[Callback]:
         """None of its own; Lightning asks before anything else happens in a run."""
-        prepare_run(self.trainer)
+        prepare_run(self.trainer, self.frozen_dtype)
         return []
 
     def configure_optimizers(self) -> dict[str, Any]:

@@ -11,36 +11,70 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 from timm.optim import muon
 from torch import Tensor
+
+from bolid.core.errors import BolidError
 
 _attention = F.scaled_dot_product_attention
 NATIVE = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")  # capabilities of x86 and ARM processors
 
 
-def emulated(accelerator: Any) -> bool:
-    """Whether bfloat16 would be emulated: on a CPU that has none.
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+ALIASES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed", "64": "64-true", "None": "32-true"}
 
-    Args:
-        accelerator: Of a trainer; "auto" is the CPU where there is nothing else.
-    """
-    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
+
+def emulated(on_cpu: bool) -> bool:
+    """Whether bfloat16 would be emulated: on a CPU that has no instructions for it."""
     able = torch.cpu.get_capabilities()
     return on_cpu and not any(able.get(name) for name in NATIVE)
 
 
-def quick_precision(precision: Any, accelerator: Any) -> Any:
-    """The trainer's precision asked for, or float32 in the place of bfloat16 that would be emulated.
+def is_cpu(accelerator: Any) -> bool:
+    """Whether a trainer's accelerator is the CPU; "auto" is it where there is nothing else."""
+    return accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
+
+
+def check_precision(precision: Any, on_cpu: bool, frozen: str = "float32", fits: bool = False) -> str:
+    """A trainer's precision in full, if what is trained stays float32 and nothing overflows in it.
+
+    Args:
+        precision: As Lightning's `Trainer` takes it.
+        on_cpu: Where it trains.
+        frozen: Type of the frozen backbone's weights.
+        fits: Whether it trains.
+
+    Raises:
+        BolidError: If it does not, with what to take in its place.
+    """
+    name = ALIASES.get(str(precision), str(precision))
+    if name not in PRECISIONS:
+        raise BolidError(
+            f"trainer.precision: {name} would round what is trained, too; take bf16-mixed and, to save memory, "
+            "a backbone of dtype bfloat16"
+        )
+    if name == "16-mixed" and on_cpu:
+        raise BolidError("trainer.precision: 16-mixed needs a GPU: CPUs do not compute in float16; take bf16-mixed")
+    if fits and frozen == "float16" and name != "16-mixed":
+        raise BolidError(
+            f"trainer.precision: gradients vanish in a backbone of dtype float16 under {name}; take 16-mixed, which "
+            "scales them, or dtype bfloat16"
+        )
+    return name
+
+
+def quick_precision(precision: str, on_cpu: bool) -> str:
+    """The precision asked for, or float32 in the place of bfloat16 that would be emulated.
 
     Muon, which knows only bfloat16, then orthogonalises in float32 too.
     """
-    if not emulated(accelerator):
+    if not emulated(on_cpu):
         return precision
     muon.zeropower_via_newtonschulz = partial(muon.zeropower_via_newtonschulz, dtype=torch.float32)
-    if not str(precision).startswith("bf16"):
+    if not precision.startswith("bf16"):
         return precision
-    rank_zero_warn(f"precision: 32-true in the place of {precision}, since this CPU has no instructions for bfloat16")
+    rank_zero_info(f"precision: 32-true in the place of {precision}, since this CPU has no instructions for bfloat16")
     return "32-true"
 
 

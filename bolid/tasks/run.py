@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.plugins import Precision
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from bolid.tasks.checkpoints import AtomicCheckpoints
 from bolid.tasks.lock import RunLock
-from bolid.tasks.precision import quick_attention
+from bolid.tasks.precision import check_precision, quick_attention, quick_precision
 from bolid.tasks.stop import StopTogether
 
 
-def prepare_run(trainer: Trainer) -> None:
-    """Called by Lightning through the task before data are prepared, in every fit, validation, test and prediction."""
+def prepare_run(trainer: Any, frozen: str) -> None:
+    """Called by Lightning through the task before data are prepared, in every fit, validation, test and prediction.
+
+    Args:
+        trainer: Of the run.
+        frozen: Type of the frozen backbone's weights.
+
+    Raises:
+        BolidError: If its precision does not do.
+    """
+    on_cpu = isinstance(trainer.accelerator, CPUAccelerator)
+    asked = check_precision(trainer.precision, on_cpu, frozen, trainer.state.fn == "fit")
+    if quick_precision(asked, on_cpu) != asked:
+        trainer.strategy.precision_plugin = Precision()
     quick_attention()
     callbacks: list[Any] = list(trainer.callbacks)
     if trainer.fast_dev_run:  # a ModelCheckpoint with save_last would write one at the end

@@ -85,6 +85,11 @@ def test_an_adapter_without_a_body_condition_imagines_nobody(prior, bundle):
         pipe.imagine("a photo", str(prior))
 
 
+@pytest.mark.parametrize("verb", ["prior", "directions"])
+def test_a_device_that_is_not_there_is_named_first(run, verb):
+    assert "device='cuda:9' cannot be used" in run("identity", verb, "--folder", "none", "--device", "cuda:9")[2]
+
+
 def test_too_few_photos_are_one_clear_line(run, tmp_path):
     fabricate(tmp_path / "few", {"train": 2, "test": 1})
     status, _, err = run("identity", "prior", "--folder", "few")

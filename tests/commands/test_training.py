@@ -32,7 +32,7 @@ def test_only_a_test_does_with_a_base_model():
 
 def test_a_warm_start_that_is_not_there_is_named_at_once(tmp_path):
     for verb in ("fit", "test"):
-        with pytest.raises(BolidError, match="init_from: no checkpoint at .*nowhere"):
+        with pytest.raises(BolidError, match=r"init_from: no checkpoint at .*nowhere"):
             check_weights(verb, None, {"init_from": tmp_path / "nowhere"})
         check_weights(verb, "x.ckpt", {"init_from": tmp_path / "nowhere"})  # which is then not asked for
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import StableDiffusionXLPipeline
 from diffusers.loaders.single_file_utils import CHECKPOINT_KEY_NAMES
 from huggingface_hub.errors import LocalEntryNotFoundError
 from huggingface_hub.utils import filter_repo_objects
@@ -19,6 +19,7 @@ from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.models.backbones.files import HALF, WANTED, variant_of, weights_of
 from tests import miniature
+from tests.models.single_file import save_single_file
 
 
 @pytest.fixture(scope="module")
@@ -286,21 +287,26 @@ def test_a_single_file_without_its_familys_configuration_opens_no_connection(tmp
     assert asked == [(family, True)]
 
 
-def test_a_single_file_takes_the_configuration_beside_it(tmp_path, monkeypatch):
-    folder = miniature.save_sd(tmp_path / "own")
+def test_a_single_file_with_its_configuration_beside_it_is_the_same_model(tmp_path, monkeypatch):
+    whole = StableDiffusion(str(miniature.save_sd(tmp_path / "own")))
+    save_single_file(whole, tmp_path / "own.safetensors")
+    for file in (tmp_path / "own").rglob("*.safetensors"):
+        file.unlink()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", None)  # nobody is asked
+    found = StableDiffusion(str(tmp_path / "own.safetensors"))
+    assert found.text_model == sha256(tmp_path / "own.safetensors")
+    arguments = {"height": 48, "width": 32, "num_inference_steps": 2, "output_type": "pt"}
+    ours, theirs = (
+        b.pipeline("a photo", generator=torch.Generator().manual_seed(0), **arguments).images for b in (found, whole)
+    )
+    assert torch.equal(ours, theirs)
+    assert StableDiffusion(str(tmp_path / "own.safetensors"), dtype="bfloat16").unet.dtype == torch.bfloat16
+
+
+def test_a_broken_single_file_is_named(tmp_path):
+    miniature.save_sd(tmp_path / "own")
     save_file({"x": torch.zeros(1)}, tmp_path / "own.safetensors")
     with pytest.raises(
         BolidError, match=r"own\.safetensors is no model of the configuration in .*own, or it is broken"
     ):
         StableDiffusion(str(tmp_path / "own.safetensors"))
-    seen = {}
-
-    def load(cls, path, **arguments):
-        seen.update(arguments, path=path)
-        return cls.from_pretrained(folder, **StableDiffusion.pipeline_arguments)
-
-    monkeypatch.setattr(StableDiffusionPipeline, "from_single_file", classmethod(load))
-    found = StableDiffusion(str(tmp_path / "own.safetensors"), dtype="bfloat16")
-    assert seen["path"] == str(tmp_path / "own.safetensors")
-    assert (seen["config"], seen["dtype"], seen["local_files_only"]) == (str(folder), torch.bfloat16, True)
-    assert found.text_model == sha256(tmp_path / "own.safetensors")

@@ -193,7 +193,7 @@ def test_what_cannot_be_generated_is_refused(pipe, wrong, told):
 def test_an_embedding_of_other_numbers_is_refused(pipe, number):
     body = ANNA["body"].values.clone()
     body[3] = number
-    with pytest.raises(BolidError, match="the identity's body holds numbers that no network gives"):
+    with pytest.raises(BolidError, match="the identity's body holds numbers that are not finite or beyond"):
         pipe(PROMPT, ANNA.replace(body=Embedding(body, body_model())), **SHORT)
 
 

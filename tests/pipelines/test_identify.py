@@ -1,5 +1,7 @@
 """A person read off photos, with a pose network and a recogniser whose answers are known."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,13 @@ def test_the_face_is_the_mean_over_the_photos_that_show_one(conditions, photos):
     assert face("red").model == "f" * 64
     assert face("blue") is None
     assert read([photos / "red.png"], conditions, FakePose(), None).keys() == {"body"}
+
+
+def test_a_network_whose_weights_are_broken_makes_no_identity(conditions, photos):
+    broken = deepcopy(conditions["body"])
+    broken.encoder.moments.weight[0] = torch.nan
+    with pytest.raises(BolidError, match=r"read of the person's body .* holds numbers that are not finite"):
+        read([photos / "red.png"], {"body": broken}, FakePose(), None)
 
 
 def test_photos_of_nobody_are_left_out(conditions, photos):

@@ -40,9 +40,9 @@ def conditions(folders):
     return {"face": FaceCondition(), "body": BodyCondition(str(folders["body"]), num_tokens=3)}
 
 
-def task(folders, family="sd", chosen=None, metrics=None, sampling=None, **more):
+def task(folders, family="sd", chosen=None, metrics=None, sampling=None, dtype="float32", **more):
     torch.manual_seed(0)
-    backbone = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}[family](str(folders[family]))
+    backbone = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}[family](str(folders[family]), dtype=dtype)
     evaluated = evaluation(chosen, metrics, **(sampling or {}))
     return AdapterTask(backbone, conditions(folders), evaluation=evaluated, **more)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -44,6 +45,12 @@ def one_per_picture(image: None, embeds: list[Tensor], *arguments: Any) -> list[
     That one repeats them for every prompt: given several people, each picture would attend to everybody's tokens.
     """
     return embeds
+
+
+def keep_in_float32(vae: Any) -> None:
+    """Keeps a VAE in float32 that overflows in float16; stock pipelines hand it latents of the UNet's type."""
+    decode = vae.float().decode
+    vae.decode = lambda latents, *arguments, **more: decode(latents.float(), *arguments, **more)
 
 
 class Backbone(nn.Module, ABC):
@@ -88,6 +95,8 @@ class Backbone(nn.Module, ABC):
         self.settings = {k: v for k, v in pipe.config.items() if k not in pipe.components and not k.startswith("_")}
         self.noise_scheduler = DDPMScheduler.from_config(pipe.scheduler.config)  # what training adds noise with
         self.requires_grad_(False)
+        if self.vae.dtype == torch.float16 and self.vae.config.force_upcast:
+            keep_in_float32(self.vae)
         if gradient_checkpointing:
             self.unet.enable_gradient_checkpointing()
 
@@ -148,13 +157,33 @@ class Backbone(nn.Module, ABC):
 
     @torch.no_grad()
     def encode_pictures(self, pictures: Tensor) -> Tensor:
-        """(B, 3, H, W) in -1..1 to scaled latents (B, C, h, w): the mode of the VAE's posterior."""
-        latents = self.vae.encode(pictures.to(self.vae.dtype)).latent_dist.mode()
-        return latents * self.vae.config.scaling_factor
+        """(B, 3, H, W) in -1..1 to scaled latents (B, C, h, w), float32: the mode of the VAE's posterior."""
+        with self._vae_precision():
+            latents = self.vae.encode(pictures.to(self.vae.dtype)).latent_dist.mode()
+        return latents.float() * self.vae.config.scaling_factor
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, C, h, w) to pictures (B, 3, H, W) in about -1..1; keeps its gradient."""
-        return self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
+        with self._vae_precision():
+            return self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
+
+    def _vae_precision(self) -> AbstractContextManager:
+        """Leaves out float16 where the VAE overflows in it, as its configuration says."""
+        device = self.vae.device.type
+        half = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
+        return torch.autocast(device, enabled=False) if half and self.vae.config.force_upcast else nullcontext()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the frozen UNet; what is trained beside it is float32."""
+        return self.unet.conv_in.weight.dtype
+
+    def mixed(self) -> AbstractContextManager:
+        """What the UNet needs around it where its weights are in half precision and the trained ones are not."""
+        device, kinds = self.unet.device.type, {p.dtype for p in self.unet.parameters()}
+        if len(kinds) == 1 or torch.is_autocast_enabled(device):
+            return nullcontext()
+        return torch.autocast(device, self.dtype)
 
     def text_features(self, captions: list[str]) -> Tensor:
         """One vector per caption: the mean of its tokens' hidden states, (B, D)."""

@@ -34,4 +34,7 @@ class StableDiffusion(Backbone):
     ) -> Tensor:
         """See `Backbone.predict`; `time_ids` is not used by this family."""
         added = {"image_embeds": embeds} if embeds else None
-        return self.unet(noisy, timesteps, encoder_hidden_states=text.hidden, added_cond_kwargs=added).sample
+        with self.mixed():
+            return self.unet(
+                noisy.to(self.dtype), timesteps, encoder_hidden_states=text.hidden, added_cond_kwargs=added
+            ).sample

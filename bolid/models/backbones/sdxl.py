@@ -42,4 +42,7 @@ class StableDiffusionXL(Backbone):
         added: dict[str, Any] = {"text_embeds": text.pooled, "time_ids": time_ids.to(text.hidden.dtype)}
         if embeds:
             added["image_embeds"] = embeds
-        return self.unet(noisy, timesteps, encoder_hidden_states=text.hidden, added_cond_kwargs=added).sample
+        with self.mixed():
+            return self.unet(
+                noisy.to(self.dtype), timesteps, encoder_hidden_states=text.hidden, added_cond_kwargs=added
+            ).sample
