@@ -28,6 +28,7 @@ CHAINS = [
     ["body_vae.yaml"],
     ["body_vae.yaml", "trainer/cuda.yaml"],
     ["tiny/oracle.yaml"],
+    ["adapter.yaml", "table/common.yaml", "table/guidance.yaml"],
     *([f"recipe/{name}.yaml"] for name in ("sd15", "sdxl", "ip_adapter")),
 ]
 # Published weights, which are not here; `test_recipes.py` and `test_cli.py` put miniatures in their place.
