@@ -24,7 +24,6 @@ CHAINS = [
     *(["adapter.yaml", f"losses/{loss}.yaml"] for loss in ("one_step", "few_step", "pixel", "style")),
     *(["adapter.yaml", f"experiment/{name}.yaml"] for name in ("slides", "image_prompt", "pose")),
     ["adapter.yaml", "backbone/sdxl.yaml", "data/folder.yaml", "trainer/cuda.yaml"],
-    ["adapter.yaml", "table/common.yaml", "table/guidance.yaml"],
     ["body_vae.yaml"],
     ["body_vae.yaml", "trainer/cuda.yaml"],
     ["tiny/oracle.yaml"],
