@@ -124,9 +124,10 @@ def test_what_is_named_exists():
     assert set(named(r"`snakemake ([a-z]+)`")) <= set(TARGETS)
 
 
-OPTIONS = named(r"(--(?:trainer|model|data|callbacks)\.[\w.]+ (?:'[^']+'|[^\s`]+))")
+OPTIONS = named(r"(--(?:trainer|model|data|callbacks)\.[\w.]+ (?:'[^']+'|[^\s`\"]+))")
 
 
+@pytest.mark.slow  # a parser for each
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_setting_that_is_named_is_one(option, capsys):
     key, value = shlex.split(option)
