@@ -85,6 +85,8 @@ def trained(tmp_path, monkeypatch):
         (tmp_path / f"runs/tiny/{run}/stable-diffusion").symlink_to(ROOT / "data/tiny/stable-diffusion")
     (tmp_path / "runs/tiny/new").symlink_to(ROOT / "data/tiny/stable-diffusion")
     (tmp_path / "runs/tiny/vae/vae").symlink_to(ROOT / "data/tiny/stable-diffusion/vae")
+    (tmp_path / "runs/body_ablation_600/body_supervised").mkdir(parents=True)
+    (tmp_path / "runs/body_ablation_600/body_supervised/report.json").write_text('{"shape_r2": 0.5}')
     monkeypatch.chdir(tmp_path)
 
 
