@@ -22,13 +22,12 @@ def bolid(tmp_path, bundle):
     fabricate(tmp_path / "photos", {"train": 8, "val": 1, "test": 1})
 
     def run(version, *words, callbacks=()):
-        callbacks = [
-            {"class_path": "ModelCheckpoint", "init_args": {"every_n_train_steps": 1, "save_last": True}},
-            {"class_path": "bolid.callbacks.EMA", "init_args": {"decay": 0.9}},
-            {"class_path": "bolid.callbacks.Export"},
-            *callbacks,
-        ]
-        (tmp_path / "short.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks": callbacks}}))
+        named = {
+            "checkpoint": {"class_path": "ModelCheckpoint", "init_args": {"every_n_train_steps": 1, "save_last": True}},
+            "ema": {"class_path": "bolid.callbacks.EMA", "init_args": {"decay": 0.9}},
+            **{f"more{number}": callback for number, callback in enumerate(callbacks)},
+        }
+        (tmp_path / "short.yaml").write_text(yaml.safe_dump({"callbacks": named}))
         command = [sys.executable, "-m", "bolid.cli", "fit", "--config", ROOT / "configs/adapter.yaml"]
         command += ["--config", ROOT / "configs/data/folder.yaml", "--config", tmp_path / "short.yaml"]
         command += ["--data.init_args.folder", tmp_path / "photos", "--data.init_args.batch_size", "2"]

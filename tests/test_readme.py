@@ -107,7 +107,7 @@ def test_the_commands_about_people_by_name_run(demo, tmp_path, monkeypatch):
         assert words[0] == "bolid"
         assert main(words[1:] + (["--steps", "1"] if words[1] == "generate" else [])) == 0, line
     assert {p.stem for p in Path("data/identities").iterdir()} == {"ann", "ben", "cleo", "broad"}
-    assert len(list(Path("pictures").iterdir())) == 4
+    assert len(list(Path("pictures").iterdir())) == 12  # three commands, none of which overwrites another's
 
 
 def named(pattern):
