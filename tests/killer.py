@@ -9,7 +9,7 @@ from lightning.pytorch import Callback
 class KillAt(Callback):
     """Sends the process a signal, by default as a power cut would, after `step` optimiser steps."""
 
-    def __init__(self, step: int, number: int = signal.SIGKILL):
+    def __init__(self, step: int, number: int = int(signal.SIGKILL)):
         self.step, self.number = step, number
 
     def on_train_batch_start(self, trainer, *args):

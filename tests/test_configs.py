@@ -27,6 +27,7 @@ CHAINS = [
     ["body_vae.yaml"],
     ["body_vae.yaml", "trainer/cuda.yaml"],
     ["tiny/oracle.yaml"],
+    ["adapter.yaml", "table/common.yaml", "table/guidance.yaml"],
     *([f"recipe/{name}.yaml"] for name in ("sd15", "sdxl", "ip_adapter")),
 ]
 # Published weights, which are not here; `test_recipes.py` and `test_cli.py` put miniatures in their place.
@@ -84,6 +85,8 @@ def trained(tmp_path, monkeypatch):
         (tmp_path / f"runs/tiny/{run}/stable-diffusion").symlink_to(ROOT / "data/tiny/stable-diffusion")
     (tmp_path / "runs/tiny/new").symlink_to(ROOT / "data/tiny/stable-diffusion")
     (tmp_path / "runs/tiny/vae/vae").symlink_to(ROOT / "data/tiny/stable-diffusion/vae")
+    (tmp_path / "runs/body_ablation_600/body_supervised").mkdir(parents=True)
+    (tmp_path / "runs/body_ablation_600/body_supervised/report.json").write_text('{"shape_r2": 0.5}')
     monkeypatch.chdir(tmp_path)
 
 

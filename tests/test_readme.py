@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -15,9 +16,10 @@ from PIL import Image
 from bolid.cli import main
 from bolid.core.identity import Embedding
 from bolid.core.safe_io import sha256
-from bolid.data.manifest import read_manifest, write_manifest
+from bolid.data.manifest import write_manifest
 from tests import miniature
-from tests.data.fabricate import fabricate, fabricate_bodies
+from tests.data.fabricate import fabricate
+from tests.plans import TARGETS
 
 ROOT = Path(__file__).parents[1]
 ADAPTER, FOLDER, INCEPTION = (f"{ROOT}/configs/{n}.yaml" for n in ("adapter", "data/folder", "metrics/inception"))
@@ -93,9 +95,10 @@ def test_the_commands_about_people_by_name_run(demo, tmp_path, monkeypatch):
         Image.open(ROOT / "docs/person.png").convert("RGB").save(f"ann/{photo}.jpg")
     records = fabricate(Path("data/people"), {"train": 50})
     face = sha256(Path("data/tiny/face/face.onnx"))
-    renamed = [replace(r, identity=r.identity.replace("p00004", "p90000"), face_model=face) for r in records]
-    write_manifest(Path("data/people"), renamed)
-    fabricate_bodies(Path("data/people"), sorted({r.identity for r in read_manifest(Path("data/people"))}))
+    names = sorted({r.identity for r in records})
+    bodies = dict(zip(names, np.random.default_rng(0).normal(size=(len(names), 7)).astype(np.float32), strict=True))
+    known = [replace(r, proportions=bodies[r.identity], face_model=face) for r in records]
+    write_manifest(Path("data/people"), [replace(r, identity=r.identity.replace("p00004", "p90000")) for r in known])
     section = (ROOT / "README.md").read_text().split("### People by name")[1].split("\n### ")[0]
     lines = [line for block in re.findall(r"```bash\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
     assert len(lines) == 9
@@ -105,3 +108,35 @@ def test_the_commands_about_people_by_name_run(demo, tmp_path, monkeypatch):
         assert main(words[1:] + (["--steps", "1"] if words[1] == "generate" else [])) == 0, line
     assert {p.stem for p in Path("data/identities").iterdir()} == {"ann", "ben", "cleo", "broad"}
     assert len(list(Path("pictures").iterdir())) == 4
+
+
+def named(pattern):
+    """What the two READMEs say of a kind, each once."""
+    pages = "".join((ROOT / page).read_text() for page in ("README.md", "data/tiny/README.md"))
+    return sorted(set(re.findall(pattern, pages)))
+
+
+def test_what_is_named_exists():
+    assert all((ROOT / file).is_file() for file in named(r"(configs/[\w/]+\.yaml)"))
+    assert all(
+        (ROOT / "benchmarks" / file).is_file() for file in named(r"benchmarks/(\w+\.(?:py|json))") if ".py" in file
+    )
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(named(r"`(?:make) ([a-z-]+)`")) <= targets
+    assert set(named(r"`snakemake ([a-z]+)`")) <= set(TARGETS)
+
+
+OPTIONS = named(r"(--(?:trainer|model|data|callbacks)\.[\w.]+ (?:'[^']+'|[^\s`\"]+))")
+
+
+@pytest.mark.slow  # a parser for each
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_setting_that_is_named_is_one(option, capsys):
+    key, value = shlex.split(option)
+    stage_1 = ".init_args.loss." in key or "body_vae" in value
+    base = "body_vae" if stage_1 else "tiny/anthropometer" if key.endswith(".vae") else "adapter"
+    words = ["--config", ROOT / f"configs/{base}.yaml"]
+    words += ["--config", ROOT / "configs/losses/few_step.yaml"] if "x_gen" in key else []
+    with pytest.raises(SystemExit) as end:
+        main(["fit", *map(str, words), key, value, "--print_config"])
+    assert end.value.code in (0, None), capsys.readouterr().err

@@ -25,10 +25,11 @@ PEOPLE = {
 }
 IMAGE = {
     "conditions": {"image": {"init_args": {"clip": "data/tiny/clip_loss", "pretrained": None, "size": [96, 64]}}},
-    "evaluation": {"sampling": {"steps": 1}, "metrics": {"clip_score": CLIP_SCORE}},
+    "evaluation": {"metrics": {"clip_score": CLIP_SCORE}},
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "save", "networks"),
     [
@@ -41,6 +42,7 @@ def test_a_recipe_for_real_photos_runs(run, tmp_path, name, save, networks):
     fabricate(tmp_path / "data/photos", {"train": 2, "val": 1, "test": 2})
     here = {
         "trainer": {"accelerator": "cpu", "devices": 1, "precision": "32-true", "fast_dev_run": True},
+        "callbacks": {"samples": None},
         "model": {"init_args": networks | {"backbone": {"init_args": {"path": str(save(tmp_path / "base"))}}}},
         "data": {"init_args": {"size": [96, 64], "batch_size": 2, "num_workers": 0}},
     }

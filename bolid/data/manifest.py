@@ -216,7 +216,7 @@ def _phrases(path: Path, table: pa.Table) -> list[list[Phrase]]:
 
 
 def _attributes(path: Path, pairs: list[dict[str, str | None] | None]) -> dict[str, str]:
-    found = {p["name"]: p["value"] for p in pairs if p and p["name"] and p["value"]}
+    found = {p["name"]: p["value"] for p in pairs if p and p["name"] and p["value"] is not None}
     if len(found) < len(pairs):
         raise BolidError(f"{path}: attributes {pairs} need names, each once, and values.")
     return found  # type: ignore[return-value]
