@@ -252,13 +252,15 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
     assert (status, "holds an encoder without the decoder that validation needs" in err) == (1, True)
     assert run(*test, "--data.test.probe", "false")[0] == 0
     assert "`pose_leak` left out: it is fitted on people of the training" in (left / "report.md").read_text()
-    status, _, err = run(*test, "--model.init_args.probe.pose", "null")
-    assert (status, "set model.probe.pose, or data.test.target: person" in err) == (1, True)
+    status, _, err = run(*test, "--model.init_args.probe", "null")
+    assert (status, "set model.probe.pose, or data.test.target: person" in err) == (1, True), err
     encoder = left / "body_vae"
     words = ["--config", ADAPTER, *small(photos), "--trainer.fast_dev_run", "true"]
     words += ["--model.init_args.conditions.face", "null"]
+    words += [w for name in ("face", "both") for w in (f"--model.init_args.evaluation.methods.{name}", "null")]
     words += ["--model.init_args.conditions.body.init_args.encoder", encoder]
-    assert run("fit", *words)[0] == 0
+    status, _, err = run("fit", *words)
+    assert status == 0, err
 
 
 def test_the_oracle_is_fitted_and_measured_between_text_and_reconstruction(run, tmp_path):
@@ -403,7 +405,7 @@ def test_a_test_on_photos_of_nobody_is_refused_before_anything_is_loaded(run, tm
         "--model.backbone.path",
         "nowhere",
         "--model.init_from",
-        "x",
+        tmp_path / "photos",
     ]
     status, _, err = run("test", *words)
     assert status == 1

@@ -77,17 +77,17 @@ class EncoderTest:
     def __init__(self, spec: ProbeSpec, seed: int) -> None:
         self.spec, self.seed, self.probes = spec, seed, spec.chosen()
         self.ceiling: float | None = None
-        self.reset()
+        self.looks: tuple[list[Looks], list[Looks]] = ([], [])  # of people tested, and of people of the training
+        self.report = Report({}, 0, seed)
 
     def reset(self) -> None:
-        """Forgets all looks; reads the ceiling's report.
+        """Forgets all looks as a test begins; reads the ceiling's report, which a fit may come before.
 
         Raises:
             BolidError: If that cannot be read.
         """
-        self.looks: tuple[list[Looks], list[Looks]] = ([], [])  # of people tested, and of people of the training
         self.ceiling = None if self.spec.supervised is None else read_metric(self.spec.supervised, "shape_r2")
-        self.report = Report({}, 0, self.seed)
+        self.looks, self.report = ([], []), Report({}, 0, self.seed)
 
     @torch.no_grad()
     def add(self, model: BodyVAE, backbone: Backbone, batch: TrainingBatch, training: bool) -> None:

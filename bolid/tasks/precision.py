@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bolid.core.errors import BolidError
 
-_attention = F.scaled_dot_product_attention
+_attention, _orthogonalise = F.scaled_dot_product_attention, muon.zeropower_via_newtonschulz
 NATIVE = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")  # capabilities of x86 and ARM processors
 
 
@@ -56,6 +56,11 @@ def check_precision(precision: Any, on_cpu: bool, frozen: str = "float32", fits:
         )
     if name == "16-mixed" and on_cpu:
         raise BolidError("trainer.precision: 16-mixed needs a GPU: CPUs do not compute in float16; take bf16-mixed")
+    if frozen == "float16" and name == "bf16-mixed":
+        raise BolidError(
+            "trainer.precision: bf16-mixed does not mix with a backbone of dtype float16; take 32-true (16-mixed to "
+            "train, on a GPU), or dtype bfloat16"
+        )
     if fits and frozen == "float16" and name != "16-mixed":
         raise BolidError(
             f"trainer.precision: gradients vanish in a backbone of dtype float16 under {name}; take 16-mixed, which "
@@ -69,9 +74,10 @@ def quick_precision(precision: str, on_cpu: bool) -> str:
 
     Muon, which knows only bfloat16, then orthogonalises in float32 too.
     """
-    if not emulated(on_cpu):
+    slow = emulated(on_cpu)
+    muon.zeropower_via_newtonschulz = partial(_orthogonalise, dtype=torch.float32) if slow else _orthogonalise
+    if not slow:
         return precision
-    muon.zeropower_via_newtonschulz = partial(muon.zeropower_via_newtonschulz, dtype=torch.float32)
     if not precision.startswith("bf16"):
         return precision
     rank_zero_info(f"precision: 32-true in the place of {precision}, since this CPU has no instructions for bfloat16")
