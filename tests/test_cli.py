@@ -201,6 +201,7 @@ def test_every_overlay_runs_with_a_miniature_in_place_of_the_weights(run, photos
     assert run("fit", *words, "--trainer.fast_dev_run", "true")[0] == 0
 
 
+@pytest.mark.slow
 def test_an_exported_adapter_is_tested_from_wherever_it_lies(run, photos, tmp_path, monkeypatch):
     words = ["--config", ADAPTER, *small(photos)]
     assert run("fit", *words, "--trainer.max_steps", 1, "--trainer.limit_val_batches", 0)[0] == 0
@@ -217,6 +218,7 @@ def test_an_exported_adapter_is_tested_from_wherever_it_lies(run, photos, tmp_pa
     assert "nowhere" in err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, photos, tmp_path):
     words = [
         "--config",
@@ -312,6 +314,7 @@ def test_a_run_without_a_logger_leaves_out_what_needs_one_and_says_so(run, photo
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 def test_a_fit_that_is_ended_loses_nothing(run, photos, tmp_path, number):
     words = ["fit", "--config", ADAPTER, *small(photos), "--trainer.max_steps", 3, "--trainer.val_check_interval", 2]
     killer = ["--callbacks.kill", "tests.killer.KillAt", "--callbacks.kill.step", 1, "--callbacks.kill.number"]
@@ -386,6 +389,7 @@ def test_your_own_photos_keep_the_size_of_the_backbone_in_either_order(run, caps
         assert data["init_args"]["train"]["caption_dropout"]["body"] == 0.8
 
 
+@pytest.mark.slow
 def test_predict_validate_and_test_start_from_the_weights_they_are_given(run, photos, tmp_path):
     words = ["--config", ADAPTER, *small(photos)]
     assert run("fit", *words, "--trainer.max_steps", 1, "--trainer.limit_val_batches", 0)[0] == 0

@@ -52,6 +52,7 @@ def last(folder):
     return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
 
 
+@pytest.mark.slow
 def test_a_fit_killed_in_the_middle_of_an_epoch_ends_with_the_weights_of_an_uninterrupted_one(bolid):
     whole, whole_folder = bolid("whole", "--ckpt_path", "last")  # there is none yet
     assert whole.returncode == 0, whole.stderr[-2000:]
@@ -71,6 +72,7 @@ def test_a_fit_killed_in_the_middle_of_an_epoch_ends_with_the_weights_of_an_unin
     assert all(torch.equal(found["ema"]["raw"][n], v) for n, v in expected["ema"]["raw"].items())  # not averaged
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_same_weights_on_different_photos(bolid, tmp_path):
     witness = {"class_path": "tests.witness.Witness", "init_args": {"folder": str(tmp_path)}}
     done, folder = bolid("ddp", "--trainer.devices", "2", "--trainer.strategy", "ddp", callbacks=[witness])

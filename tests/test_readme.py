@@ -73,6 +73,7 @@ def test_the_snippets_draw_a_person_and_so_does_stock_diffusers(demo):
         assert drawn.size == (64, 96)
 
 
+@pytest.mark.slow
 def test_inception_measures_beside_the_embedded_networks(demo, tmp_path):
     weights = yaml.safe_load(Path(INCEPTION).read_text())["model"]["init_args"]["evaluation"]["metrics"]
     weights = weights["fid_inception"]["init_args"]["network"]
@@ -85,6 +86,7 @@ def test_inception_measures_beside_the_embedded_networks(demo, tmp_path):
     assert {"fid/inceptionv3/text", "kid/inceptionv3/text", "fid/clip_score/text"} <= report.keys()
 
 
+@pytest.mark.slow
 def test_the_commands_about_people_by_name_run(demo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
@@ -107,7 +109,7 @@ def test_the_commands_about_people_by_name_run(demo, tmp_path, monkeypatch):
         assert words[0] == "bolid"
         assert main(words[1:] + (["--steps", "1"] if words[1] == "generate" else [])) == 0, line
     assert {p.stem for p in Path("data/identities").iterdir()} == {"ann", "ben", "cleo", "broad"}
-    assert len(list(Path("pictures").iterdir())) == 12  # three commands, none of which overwrites another's
+    assert len(list(Path("pictures").iterdir())) == 12  # nothing is overwritten
 
 
 def named(pattern):

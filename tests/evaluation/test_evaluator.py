@@ -254,6 +254,7 @@ def half_the_threads(monkeypatch):
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_two_ranks_report_the_values_of_one_and_generate_its_sample_grid(folders, tmp_path, half_the_threads):
     one = measured(folders, tmp_path / "one")[-1]
     two = measured(folders, tmp_path / "two", devices=2, strategy="ddp_spawn")[-1]

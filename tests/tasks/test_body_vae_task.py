@@ -428,7 +428,7 @@ def test_the_probes_are_explained_by_their_own_words(task, tmp_path):
     """Stage 2 has a clothes leak, too, which is another thing."""
 
     def dressed(record):
-        record.attributes = {"clothes": "", "shirt": ("red", "blue")[int(record.identity[1:]) % 2]}
+        record.attributes = {"shirt": ("red", "blue")[int(record.identity[1:]) % 2]}
         record.phrases.append(Phrase("clothes", "in a shirt"))
 
     data = own_photos(tmp_path / "photos", {"train": 4, "test": 2}, dressed)

@@ -27,6 +27,7 @@ def free_port():
         return str(found.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_two_ranks_end_together_whatever_happens_to_one_while_samples_are_drawn(tmp_path):
     port, environment = free_port(), os.environ | {"PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, HERE / "one_rank.py"]
