@@ -27,6 +27,7 @@ TINY = [
     ["tiny/anthropometer.yaml"],
     ["tiny/anthropometer.yaml", "tiny/anthropometer_loss.yaml"],
     ["tiny/oracle.yaml"],
+    ["bundle/vae.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_more.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_more.yaml", "tiny/body_vae_whole.yaml"],
@@ -78,6 +79,7 @@ REAL = [
         ["body_vae.yaml", f"experiment/{path.name}"]
         for path in sorted((ROOT / "configs/experiment").glob("body_*.yaml"))
     ),
+    ["bundle/vae.yaml", "bundle/close_ups.yaml"],
     ["tiny/unet_score.yaml"],
     ["tiny/unet_score.yaml", "tiny/words_score.yaml"],
 ]
