@@ -15,10 +15,11 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from bolid.bundle.new import train_tokenizer
-from bolid.core.schema import TrainingBatch
+from bolid.core.schema import References, TrainingBatch, Views
 from bolid.models.body_vae import BodyVAE
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork
 from bolid.synthetic.readers.attributes import AttributeNetwork
+from bolid.synthetic.wording import attributes
 
 CAPTIONS = ["a photo of a woman, wearing a red shirt, standing", "a photo of a man, wearing a blue coat, walking"]
 SIZE = (48, 32)
@@ -104,28 +105,36 @@ def batch(count: int = 4, references: int = 2, seed: int = 0) -> TrainingBatch:
         mask[-1, -1] = False
     seen = keypoints(count)
     faces = torch.nn.functional.normalize(torch.randn(count, references, 512, generator=g), dim=-1) * mask[..., None]
+    pictures, canonical = torch.rand(count, 3, height, width, generator=g) * 2 - 1, keypoints(count)
     return TrainingBatch(
-        pictures=torch.rand(count, 3, height, width, generator=g) * 2 - 1,
+        pictures=pictures,
         captions=[CAPTIONS[i % 2] for i in range(count)],
         full_captions=[CAPTIONS[i % 2] for i in range(count)],
+        asked=[attributes(CAPTIONS[i % 2]) for i in range(count)],
+        full_asked=[attributes(CAPTIONS[i % 2]) for i in range(count)],
         keypoints=seen,
         keypoints_found=seen.clone(),
-        keypoints_canonical=keypoints(count),
+        keypoints_canonical=canonical,
         silhouettes=(torch.rand(count, 1, height, width, generator=g) > 0.5).float(),
         silhouette_known=torch.ones(count, dtype=torch.bool),
+        whole_figure=torch.zeros(count, dtype=torch.bool),
         time_ids=torch.tensor([[height, width, 0, 0, height, width]]).float().repeat(count, 1),
-        reference_pictures=torch.rand(count, references, 3, height, width, generator=g) * 2 - 1,
-        reference_keypoints=keypoints(count, references),
-        reference_mask=mask,
-        outfit_pictures=torch.zeros(count, 0, 3, 96, 64),
-        outfit_keypoints=torch.zeros(count, 0, 17, 3),
-        outfit_mask=torch.zeros(count, 0, dtype=torch.bool),
-        reference_faces=faces,
-        face_mask=mask.clone(),
+        references=References(
+            pictures=torch.rand(count, references, 3, height, width, generator=g) * 2 - 1,
+            keypoints=keypoints(count, references),
+            mask=mask,
+            faces=faces,
+            face_mask=mask.clone(),
+            pose=canonical / torch.tensor([width, height, 1.0]),
+            proportions=torch.full((count, 7), torch.nan),
+            names=[[f"test/p{i}_{1 + j}.png" for j in range(references)] for i in range(count)],
+            captions=[[CAPTIONS[i % 2]] * references for i in range(count)],
+            attributes=[[attributes(CAPTIONS[i % 2])] * references for i in range(count)],
+        ),
+        outfit=Views(torch.zeros(count, 0, 3, 96, 64), torch.zeros(count, 0, 17, 3), torch.zeros(count, 0).bool()),
+        groups=torch.arange(count),
         identities=[f"p{i}" for i in range(count)],
         file_names=[f"test/p{i}_0.png" for i in range(count)],
-        reference_names=[[f"test/p{i}_{1 + j}.png" for j in range(references)] for i in range(count)],
-        reference_captions=[[CAPTIONS[i % 2]] * references for i in range(count)],
     )
 
 

@@ -13,7 +13,7 @@ from bolid.bundle.perception import PerceptionTask, RawAndRoundTrip
 from bolid.core.schema import TrainingBatch
 from bolid.synthetic.metrics.adherence import PromptAdherence
 from bolid.synthetic.readers.attributes import AttributeNetwork
-from bolid.synthetic.readers.readers import UNSAID, AttributeReader, attribute_labels
+from bolid.synthetic.readers.readers import UNSAID, EmbeddedAttributes, attribute_labels
 
 
 class AttributesTask(PerceptionTask):
@@ -51,4 +51,4 @@ class AttributesTask(PerceptionTask):
 
     def new_score(self, folder: Path) -> RawAndRoundTrip:
         """Accuracy on held-out photos."""
-        return RawAndRoundTrip(PromptAdherence(AttributeReader(folder)), self.vae)
+        return RawAndRoundTrip(PromptAdherence(EmbeddedAttributes(folder)), self.vae)

@@ -12,7 +12,7 @@ import torch
 from bolid.core.paths import resolve
 from bolid.core.schema import TrainingBatch
 from bolid.evaluation.results import Report
-from bolid.metrics.base import PictureMetric, real_pictures
+from bolid.metrics.base import ImageMetric, real_pictures
 from bolid.tasks.base import BaseTask
 
 
@@ -31,7 +31,7 @@ class MemberTask(BaseTask):
         self.exported, self.score, self.tested = exported, None, 0
 
     @abstractmethod
-    def new_score(self, folder: Path) -> PictureMetric:
+    def new_score(self, folder: Path) -> ImageMetric:
         """The metric of a test, around the member that was exported to `folder`."""
 
     def on_test_start(self) -> None:

@@ -15,7 +15,7 @@ from bolid.bundle.member import MemberTask
 from bolid.bundle.metrics.round_trip import round_trip
 from bolid.core.pictures import to_bytes
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, real_pictures
+from bolid.metrics.base import ImageMetric, full_precision, real_pictures
 from bolid.tasks.once import OncePerPhoto, refuse_flips
 from bolid.vision.base import Frozen
 
@@ -101,7 +101,7 @@ class PerceptionTask(MemberTask):
         self.network.save_pretrained(folder)
 
 
-class RawAndRoundTrip(PictureMetric):
+class RawAndRoundTrip(ImageMetric):
     """A metric of photos after a round trip through an autoencoder, and of the photos as they are as `<name>/raw`.
 
     Args:
@@ -109,7 +109,7 @@ class RawAndRoundTrip(PictureMetric):
         vae: The autoencoder, frozen.
     """
 
-    def __init__(self, metric: PictureMetric, vae: Frozen) -> None:
+    def __init__(self, metric: ImageMetric, vae: Frozen) -> None:
         super().__init__()
         self.trips, self.photos, self.vae = metric, metric.clone(), vae
 

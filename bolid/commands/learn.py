@@ -119,5 +119,5 @@ def read_folder(folder: Path, network: BodyVAE, device: str) -> Iterator[tuple[T
         with torch.no_grad():
             yield (
                 batch,
-                network.encode(shown.reference_pictures, shown.reference_keypoints, shown.reference_mask),
+                network.encode(shown.references.pictures, shown.references.keypoints, shown.references.mask),
             )

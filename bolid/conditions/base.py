@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bolid.core.errors import BolidError
-from bolid.core.schema import TrainingBatch
+from bolid.core.schema import References
 from bolid.models.attention import bias_free_projector
 
 
@@ -61,11 +61,14 @@ class Condition(nn.Module, ABC):
         """Size E of the embedding."""
 
     @abstractmethod
-    def embed(self, batch: TrainingBatch, generator: torch.Generator | None = None) -> Tensor:
-        """What is known, (B, E), zero where nothing is; a sample of it if a generator is given."""
+    def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
+        """The embedding of each person, (B, E), zero where nothing is known; a sample of it if a generator is given.
 
-    def negative(self, embeds: Tensor) -> Tensor:
-        """What guidance steers away from where it draws somebody, (..., E): nobody."""
+        Training and inference call it alike.
+        """
+
+    def opposite(self, embeds: Tensor) -> Tensor:
+        """The embedding opposite to each of (..., E), where there is such a thing; zeros where there is not."""
         return torch.zeros_like(embeds)
 
     def projector(self, cross_attention_dim: int) -> nn.Module:

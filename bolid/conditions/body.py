@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bolid.conditions.base import Condition
 from bolid.core.identity import Look
-from bolid.core.schema import TrainingBatch
+from bolid.core.schema import References
 from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
 
 
@@ -59,12 +59,12 @@ class BodyCondition(Condition):
         return self.encoder.encode_looks(looks).mean[0].cpu()
 
     @torch.no_grad()
-    def embed(self, batch: TrainingBatch, generator: torch.Generator | None = None) -> Tensor:
+    def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
         """(B, d); zero for a sample without references."""
-        posterior = self.encoder.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
+        posterior = self.encoder.encode(references.pictures, references.keypoints, references.mask)
         code = posterior.mean if generator is None else posterior.sample(generator)
-        return code * batch.reference_mask.any(1, keepdim=True)
+        return code * references.mask.any(1, keepdim=True)
 
-    def negative(self, embeds: Tensor) -> Tensor:
-        """The opposite body, -c_body: c_body is about centred. Unlike nobody, it does not dilute who is drawn."""
+    def opposite(self, embeds: Tensor) -> Tensor:
+        """The opposite body, -c_body, since c_body is about centred."""
         return -embeds

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bolid.conditions.base import Condition
-from bolid.core.schema import TrainingBatch
+from bolid.core.schema import References
 
 
 class FaceCondition(Condition):
@@ -21,7 +21,7 @@ class FaceCondition(Condition):
     def __init__(self, num_tokens: int = 4, mult: int = 2, dropout: float = 0.05, fingerprint: str = ""):
         super().__init__(num_tokens, mult, dropout, fingerprint)
 
-    def embed(self, batch: TrainingBatch, generator: torch.Generator | None = None) -> Tensor:
+    def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
         """Mean over the references that show a face: (B, 512)."""
-        known = batch.face_mask.to(batch.reference_faces.dtype)[..., None]
-        return (batch.reference_faces * known).sum(1) / known.sum(1).clamp_min(1)
+        known = references.face_mask.to(references.faces.dtype)[..., None]
+        return (references.faces * known).sum(1) / known.sum(1).clamp_min(1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bolid.conditions.base import Condition
 from bolid.core.identity import Look
-from bolid.core.schema import TrainingBatch
+from bolid.core.schema import References
 from bolid.vision.clip import ClipModel
 
 
@@ -56,10 +56,10 @@ class ImageCondition(Condition):
         return self.clip.num_features
 
     @torch.no_grad()
-    def embed(self, batch: TrainingBatch, generator: torch.Generator | None = None) -> Tensor:
+    def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
         """Mean over the references that exist: (B, D), zero for a sample without any."""
-        features = self._encode(batch.reference_pictures.flatten(0, 1)).unflatten(0, batch.reference_mask.shape)
-        there = batch.reference_mask.to(features.dtype)[..., None]
+        features = self._encode(references.pictures.flatten(0, 1)).unflatten(0, references.mask.shape)
+        there = references.mask.to(features.dtype)[..., None]
         return (features * there).sum(1) / there.sum(1).clamp_min(1)
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bolid.conditions.base import Condition
 from bolid.core.keypoints import KEYPOINTS
-from bolid.core.schema import TrainingBatch
+from bolid.core.schema import References
 
 
 class PoseCondition(Condition):
@@ -23,11 +23,9 @@ class PoseCondition(Condition):
     def __init__(self, num_tokens: int = 8, mult: int = 8, dropout: float = 0.1, fingerprint: str = ""):
         super().__init__(num_tokens, mult, dropout, fingerprint)
 
-    def embed(self, batch: TrainingBatch, generator: torch.Generator | None = None) -> Tensor:
-        """The targets' poses, (B, 51)."""
-        size = batch.keypoints_canonical.new_tensor([batch.pictures.shape[-1], batch.pictures.shape[-2]])
-        places, confidence = batch.keypoints_canonical[..., :2] / size, batch.keypoints_canonical[..., 2:]
-        return pose_numbers(torch.cat([places, confidence], -1))
+    def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
+        """The poses asked for, (B, 51)."""
+        return pose_numbers(references.pose)
 
 
 def pose_numbers(keypoints: Tensor) -> Tensor:

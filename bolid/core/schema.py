@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+T = TypeVar("T")
+
 BODY_KINDS = ("build", "height", "shoulders", "waist", "hips", "legs")
 PHRASE_KINDS = ("gender", *BODY_KINDS, "hair", "clothes", "pose", "view", "framing", "background", "text")
+ATTRIBUTE_KINDS = {"shirt": "clothes", "trousers": "clothes"}  # of the phrases that name them; others by their name
 SPLITS = ("train", "val", "test")
 ANYBODY = "a photo of a person"  # what a caption begins with when the gender phrase is dropped
 
@@ -50,6 +53,14 @@ class ImageRecord:
         source: Where the photo is from; `licence` under which it may be used.
         sha256: Of the photo's file.
         renderer: Version of the renderer, 0 for real photos.
+        attributes: What the photo shows, where that is known: attribute -> class, such as {"pose": "standing"}.
+        proportions: (K,) float32, the person's proportions as deviations from the average body in standard deviations
+            within a gender, or None where they are not known.
+        whole_figure: Whether the photo shows a whole figure whose proportions can be read off it, where that is known.
+        scene: Photos of one scene differ in the outfit alone, and are never references of each other; empty: a scene
+            of its own.
+        group: Photos of one group belong together in a batch and share their noise, such as a counterfactual pair, in
+            which only the body differs; empty: none.
     """
 
     file_name: str
@@ -67,6 +78,11 @@ class ImageRecord:
     licence: str = ""
     sha256: str = ""
     renderer: int = 0
+    attributes: dict[str, str] = field(default_factory=dict)
+    proportions: np.ndarray | None = None
+    whole_figure: bool | None = None
+    scene: str = ""
+    group: str = ""
 
     @property
     def keypoints_seen(self) -> np.ndarray:
@@ -79,6 +95,52 @@ class ImageRecord:
         return compose_caption(self.phrases)
 
 
+def asked_for(record: ImageRecord, dropped: Collection[str] = frozenset()) -> dict[str, str]:
+    """What the record's caption asks for, attribute -> class, without the kinds of phrases that are `dropped`.
+
+    A caption asks for an attribute that the photo is known to show if it has a phrase of the attribute's kind.
+    """
+    said = {p.kind for p in record.phrases} - set(dropped)
+    return {name: value for name, value in record.attributes.items() if ATTRIBUTE_KINDS.get(name, name) in said}
+
+
+@dataclass
+class Views:
+    """Up to M crops of each of B people, padded.
+
+    Attributes:
+        pictures: (B, M, 3, h, w) float32 in -1..1, cropped to the person.
+        keypoints: (B, M, 17, 3) pixels of the h x w crop, confidence.
+        mask: (B, M) bool, which of them exist.
+    """
+
+    pictures: Tensor
+    keypoints: Tensor
+    mask: Tensor
+
+
+@dataclass
+class References(Views):
+    """What conditions receive of each of B people, in training and at inference alike.
+
+    Attributes:
+        faces: (B, M, F) L2-normalised face embeddings, zero where `face_mask` (B, M) bool is False.
+        pose: (B, 17, 3) the pose asked for, retargeted to the average body: x and y as shares of the picture's width
+            and height, confidence; zero where no pose is asked for.
+        proportions: (B, K) true proportions, see `ImageRecord`; not a number where unknown.
+        names: B lists of file names; `captions` B lists of captions with every phrase; `attributes` B lists of what the
+            photos show, see `ImageRecord`.
+    """
+
+    faces: Tensor
+    face_mask: Tensor
+    pose: Tensor
+    proportions: Tensor
+    names: list[list[str]]
+    captions: list[list[str]]
+    attributes: list[list[dict[str, str]]]
+
+
 @dataclass
 class TrainingBatch:
     """B targets, each with up to M reference photos of the same person that are never the target itself.
@@ -87,43 +149,37 @@ class TrainingBatch:
         pictures: (B, 3, H, W) float32 in -1..1, the targets.
         captions: B captions with phrases dropped as the training policy says: what the UNet gets.
         full_captions: B captions with every phrase.
+        asked: B times what the caption asks for, attribute -> class; `full_asked` the same of the full captions.
         keypoints: (B, 17, 3) pixels of the H x W picture, confidence.
         keypoints_found: (B, 17, 3) as a pose network finds them, where that was asked for; else the same.
         keypoints_canonical: (B, 17, 3) the pose retargeted to the average body.
         silhouettes: (B, 1, H, W) in 0..1; only meaningful where `silhouette_known` (B,) bool.
+        whole_figure: (B,) bool, whether the target is known to show a whole figure whose proportions can be read.
         time_ids: (B, 6) float32: original height, width, crop top, left, target height, width (SDXL's conditions).
-        reference_pictures: (B, M, 3, h, w) in -1..1, cropped to the person.
-        reference_keypoints: (B, M, 17, 3) pixels of the h x w crop, confidence.
-        reference_mask: (B, M) bool, which references exist.
-        outfit_pictures: (B, K, 3, h, w) the target's scene in another outfit, cropped to the person; K is 1 where
-            the data asks for it, else 0. `outfit_keypoints` (B, K, 17, 3), `outfit_mask` (B, K) bool likewise.
-        reference_faces: (B, M, 512) L2-normalised, zero where `face_mask` (B, M) bool is False.
+        references: Of the same people.
+        outfit: The target's scene in another outfit; M is 1 where the data asks for it, else 0.
+        groups: (B,) int64; samples of one group share noise, timestep and condition dropout.
         identities: B identity keys.
-        file_names: B file names of the targets; `reference_names` B lists of file names.
-        reference_captions: B lists of the references' captions with every phrase.
+        file_names: B file names of the targets.
     """
 
     pictures: Tensor
     captions: list[str]
     full_captions: list[str]
+    asked: list[dict[str, str]]
+    full_asked: list[dict[str, str]]
     keypoints: Tensor
     keypoints_found: Tensor
     keypoints_canonical: Tensor
     silhouettes: Tensor
     silhouette_known: Tensor
+    whole_figure: Tensor
     time_ids: Tensor
-    reference_pictures: Tensor
-    reference_keypoints: Tensor
-    reference_mask: Tensor
-    outfit_pictures: Tensor
-    outfit_keypoints: Tensor
-    outfit_mask: Tensor
-    reference_faces: Tensor
-    face_mask: Tensor
+    references: References
+    outfit: Views
+    groups: Tensor
     identities: list[str]
     file_names: list[str]
-    reference_names: list[list[str]]
-    reference_captions: list[list[str]]
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -131,37 +187,44 @@ class TrainingBatch:
     @classmethod
     def cat(cls, batches: Sequence[TrainingBatch]) -> TrainingBatch:
         """Joins batches along B (the DataLoader's collate function); the number of references M must agree."""
-        return cls(**joined_fields(batches))
-
-    def _map(self, function) -> TrainingBatch:
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return TrainingBatch(**{k: function(v) if isinstance(v, Tensor) else v for k, v in values.items()})
+        return joined(batches)
 
     def to(self, *args, **kwargs) -> TrainingBatch:
         """Moves every tensor, as `Tensor.to` does (Lightning calls this)."""
-        return self._map(lambda tensor: tensor.to(*args, **kwargs))
+        return with_tensors(self, lambda tensor: tensor.to(*args, **kwargs))
 
     def pin_memory(self) -> TrainingBatch:
         """Pins every tensor (the DataLoader calls this)."""
-        return self._map(Tensor.pin_memory)
+        return with_tensors(self, Tensor.pin_memory)
 
     def take(self, rows: Tensor) -> TrainingBatch:
         """The samples of these rows (n,)."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        taken: dict[str, Any] = {
-            k: v[rows] if isinstance(v, Tensor) else [v[i] for i in rows.tolist()] for k, v in values.items()
-        }
-        return TrainingBatch(**taken)
+        return with_values(self, lambda v: v[rows] if isinstance(v, Tensor) else [v[i] for i in rows.tolist()])
 
     def __getitem__(self, rows: slice) -> TrainingBatch:
         """The samples of a slice."""
-        return TrainingBatch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return with_values(self, lambda value: value[rows])
 
 
-def joined_fields(parts: Sequence[Any]) -> dict[str, Any]:
-    """The fields of data classes of tensors and lists, each joined along the first axis."""
-    columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(parts[0])}
-    return {
-        name: torch.cat(values) if isinstance(values[0], Tensor) else list(chain.from_iterable(values))
-        for name, values in columns.items()
-    }
+def with_values(part: T, function: Callable[[Any], Any]) -> T:
+    """A dataclass of tensors, lists and such dataclasses, each tensor and list replaced by the function of it."""
+    values = {f.name: getattr(part, f.name) for f in fields(part)}  # type: ignore[arg-type]
+    changed = {k: with_values(v, function) if is_dataclass(v) else function(v) for k, v in values.items()}
+    return type(part)(**changed)
+
+
+def with_tensors(part: T, function: Callable[[Tensor], Tensor]) -> T:
+    """The same for tensors alone."""
+    return with_values(part, lambda value: function(value) if isinstance(value, Tensor) else value)
+
+
+def joined(parts: Sequence[T]) -> T:
+    """Dataclasses of tensors, lists and such dataclasses, each field joined along the first axis."""
+    columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(parts[0])}  # type: ignore[arg-type]
+    return type(parts[0])(**{name: _joined(values) for name, values in columns.items()})
+
+
+def _joined(values: list[Any]) -> Any:
+    if isinstance(values[0], Tensor):
+        return torch.cat(values)
+    return joined(values) if is_dataclass(values[0]) else list(chain.from_iterable(values))

@@ -18,7 +18,7 @@ from bolid.core.errors import BolidError
 from bolid.core.schema import SPLITS, ImageRecord, TrainingBatch
 from bolid.data.cache import View
 from bolid.data.caption_dropout import CaptionDropout
-from bolid.data.dataset import LeaveOneOutDataset, scene
+from bolid.data.dataset import LeaveOneOutDataset
 from bolid.data.manifest import read_manifest, split_of
 from bolid.data.sampler import EpochSampler, ResumableLoader
 
@@ -95,7 +95,7 @@ class IdentityDataModule(LightningDataModule):
     def shows_outfits(self) -> bool:
         """Whether training samples show somebody in another outfit."""
         records = self.splits["train"]
-        return self.other_outfits and len({scene(r) for r in records}) < len(records)
+        return self.other_outfits and len({r.scene or r.file_name for r in records}) < len(records)
 
     def require(self, stage: str) -> None:
         """Tells from the manifest alone, before anything else is loaded, whether a stage has people.
@@ -215,7 +215,7 @@ class IdentityDataModule(LightningDataModule):
         tests = not training and split != "val"
         records = self.splits[split]
         if tests:  # a probe of training people sees them as those who are tested: in another outfit in every photo
-            records = list({scene(r): r for r in reversed(records)}.values())[::-1]
+            records = list({r.scene or r.file_name: r for r in reversed(records)}.values())[::-1]
         return LeaveOneOutDataset(
             records,
             self.folder,

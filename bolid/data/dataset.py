@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,27 +14,12 @@ from torch.utils.data import Dataset
 
 from bolid.core import keypoints as kp
 from bolid.core.errors import BolidError
-from bolid.core.schema import ImageRecord, Phrase, TrainingBatch, compose_caption
+from bolid.core.schema import ImageRecord, Phrase, References, TrainingBatch, Views, asked_for, compose_caption
 from bolid.data.cache import Geometry, View, ViewCache
 from bolid.data.caption_dropout import CaptionDropout, swap_sides
 from bolid.data.sampler import Draw
-from bolid.synthetic.wording import attributes
 
 log = logging.getLogger(__name__)
-OUTFIT = re.compile(r"(.*_\d+)[b-z]?\.png")
-
-
-@dataclass
-class References:
-    """Up to M photos of one person, padded; shapes as in `TrainingBatch`, without B."""
-
-    pictures: np.ndarray
-    keypoints: np.ndarray
-    mask: np.ndarray
-    faces: np.ndarray
-    face_mask: np.ndarray
-    names: list[str]
-    captions: list[str]
 
 
 class LeaveOneOutDataset(Dataset[TrainingBatch]):
@@ -114,7 +97,8 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         self._last_round: tuple[tuple[int, int], np.ndarray] = ((-1, -1), np.empty(0, int))
         self.skipped = list(dict.fromkeys(self._targets.skipped + self._people.skipped))
         self._records = list(records)
-        self._scenes = np.unique([scene(r) for r in records], return_inverse=True)[1]
+        self._proportions = _proportions(records)
+        self._scenes = np.unique([r.scene or r.file_name for r in records], return_inverse=True)[1]
         self._colours = [colours(r) for r in records] if self.new_clothes else []
         self._rows = self._group(np.flatnonzero(self._targets.good & self._people.good))
         self.records = [self._records[k] for k in sorted(np.concatenate([[], *self._rows.values()]).astype(int))]
@@ -155,9 +139,9 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         lot = index - index % 2 if self.opposites else index
         rng = np.random.default_rng([self.seed, 1, epoch, lot])
         row = self._target(epoch, index, rng)
-        references = self._references(self._choose(row, rng), self.max_references, rng)
-        outfit = self._references(self._other_outfit(row, rng), int(self.other_outfits), rng)
-        return self._sample(row, references, outfit, rng)
+        references = self._references(row, self._choose(row, rng), rng)
+        outfit = self._views(self._other_outfit(row, rng), int(self.other_outfits), rng)
+        return self._sample(row, references, outfit, lot, rng)
 
     def _target(self, epoch: int, index: int, rng: np.random.Generator) -> int:
         if not self.training:
@@ -194,76 +178,82 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         rows = self._rows[self._records[target].identity]
         return rng.permutation(rows[(self._scenes[rows] == self._scenes[target]) & (rows != target)])[:1]
 
-    def _references(self, rows: np.ndarray, most: int, rng: np.random.Generator) -> References:
+    def _views(self, rows: np.ndarray, most: int, rng: np.random.Generator) -> Views:
+        """Crops of these photos, padded to `most`: a batch of one."""
         height, width = self.reference_size
-        found = References(
-            pictures=np.zeros((most, 3, height, width), np.float32),
-            keypoints=np.zeros((most, 17, 3), np.float32),
-            mask=np.arange(most) < len(rows),
-            faces=np.zeros((most, 512), np.float32),
-            face_mask=np.zeros(most, bool),
-            names=[self._records[k].file_name for k in rows],
-            captions=[compose_caption(self._records[k].phrases) for k in rows],
-        )
+        pictures = np.zeros((most, 3, height, width), np.float32)
+        keypoints = np.zeros((most, 17, 3), np.float32)
         for slot, k in enumerate(rows):
-            record, flipped = self._records[k], rng.random() < self.flip
-            found.pictures[slot] = _scale(self._people.pictures[k], flipped)
-            found.keypoints[slot] = _place(
-                record.keypoints_seen, self._people.geometry[k], self.reference_size, flipped
-            )
-            if record.face_embedding is not None:
-                found.faces[slot], found.face_mask[slot] = record.face_embedding, True
-        return found
+            flipped = rng.random() < self.flip
+            pictures[slot] = _scale(self._people.pictures[k], flipped)
+            seen, geometry = self._records[k].keypoints_seen, self._people.geometry[k]
+            keypoints[slot] = _place(seen, geometry, self.reference_size, flipped)
+        return Views(_batch(pictures), _batch(keypoints), _batch(np.arange(most) < len(rows)))
 
-    def _sample(self, row: int, references: References, outfit: References, rng: np.random.Generator) -> TrainingBatch:
+    def _references(self, target: int, rows: np.ndarray, rng: np.random.Generator) -> References:
+        views, records = self._views(rows, self.max_references, rng), [self._records[k] for k in rows]
+        faces = np.zeros((self.max_references, 512), np.float32)
+        face_mask = np.zeros(self.max_references, bool)
+        for slot, record in enumerate(records):
+            if record.face_embedding is not None:
+                faces[slot], face_mask[slot] = record.face_embedding, True
+        return References(
+            **vars(views),
+            faces=_batch(faces),
+            face_mask=_batch(face_mask),
+            pose=torch.zeros(1, 17, 3),  # is the target's, which knows how it is cropped
+            proportions=_batch(self._proportions[target]),
+            names=[[r.file_name for r in records]],
+            captions=[[compose_caption(r.phrases) for r in records]],
+            attributes=[[r.attributes for r in records]],
+        )
+
+    def _sample(
+        self, row: int, references: References, outfit: Views, group: int, rng: np.random.Generator
+    ) -> TrainingBatch:
         record, flipped = self._records[row], rng.random() < self.flip
         geometry = Geometry(*self._targets.geometry[row])
-        caption, full_caption = self._captions(record.phrases, flipped, rng)
+        dropped = self.caption_dropout.draw(rng, record.phrases) if self.caption_dropout else frozenset()
+        phrases = [Phrase(p.kind, swap_sides(p.text)) for p in record.phrases] if flipped else record.phrases
         silhouette = self._targets.silhouettes[row][:, ::-1] if flipped else self._targets.silhouettes[row]
         canonical = record.keypoints_canonical
         if canonical is None:
             canonical = kp.retarget(record.keypoints, rng)
+        canonical = _place(canonical, geometry, self.size, flipped)
+        references.pose = _batch(canonical / np.array([self.size[1], self.size[0], 1], np.float32))
         return TrainingBatch(
             pictures=_batch(_scale(self._targets.pictures[row], flipped)),
-            captions=[caption],
-            full_captions=[full_caption],
+            captions=[compose_caption(phrases, dropped)],
+            full_captions=[compose_caption(phrases)],
+            asked=[asked_for(record, dropped)],
+            full_asked=[asked_for(record)],
             keypoints=_batch(_place(record.keypoints, geometry, self.size, flipped)),
             keypoints_found=_batch(_place(record.keypoints_seen, geometry, self.size, flipped)),
-            keypoints_canonical=_batch(_place(canonical, geometry, self.size, flipped)),
+            keypoints_canonical=_batch(canonical),
             silhouettes=_batch(silhouette[None].astype(np.float32) / 255),
             silhouette_known=torch.tensor([record.silhouette is not None]),
+            whole_figure=torch.tensor([bool(record.whole_figure) and not dropped & {"framing", "view"}]),
             time_ids=_time_ids(geometry, self.size),
-            reference_pictures=_batch(references.pictures),
-            reference_keypoints=_batch(references.keypoints),
-            reference_mask=_batch(references.mask),
-            outfit_pictures=_batch(outfit.pictures),
-            outfit_keypoints=_batch(outfit.keypoints),
-            outfit_mask=_batch(outfit.mask),
-            reference_faces=_batch(references.faces),
-            face_mask=_batch(references.face_mask),
+            references=references,
+            outfit=outfit,
+            groups=torch.tensor([group]),
             identities=[record.identity],
             file_names=[record.file_name],
-            reference_names=[references.names],
-            reference_captions=[references.captions],
         )
-
-    def _captions(self, phrases: Sequence[Phrase], flipped: bool, rng: np.random.Generator) -> tuple[str, str]:
-        if flipped:
-            phrases = [Phrase(p.kind, swap_sides(p.text)) for p in phrases]
-        dropped = self.caption_dropout.draw(rng, phrases) if self.caption_dropout else frozenset()
-        return compose_caption(phrases, dropped), compose_caption(phrases)
-
-
-def scene(record: ImageRecord) -> str:
-    """What a rendered photo shows but for the outfit, `p000123_0` of `p000123_0b.png`; of others the photo itself."""
-    outfit = OUTFIT.fullmatch(record.file_name) if record.renderer else None
-    return outfit[1] if outfit else record.file_name
 
 
 def colours(record: ImageRecord) -> frozenset[str]:
     """The colours of clothes that a photo's caption names."""
-    said = attributes(compose_caption(record.phrases))
-    return frozenset(said[garment] for garment in ("shirt", "trousers") if garment in said)
+    asked = asked_for(record)
+    return frozenset(asked[garment] for garment in ("shirt", "trousers") if garment in asked)
+
+
+def _proportions(records: Sequence[ImageRecord]) -> np.ndarray:
+    """(N, K) of all photos, not a number where unknown; K is 0 where nobody's are known."""
+    size = max((len(r.proportions) for r in records if r.proportions is not None), default=0)
+    unknown = np.full(size, np.nan, np.float32)
+    known = [unknown if r.proportions is None else r.proportions for r in records]
+    return np.array(known, np.float32).reshape(len(records), size)
 
 
 def _batch(array: np.ndarray) -> Tensor:

@@ -28,8 +28,9 @@ _SHAPES = {
     "face_box": (4,),
     "face_embedding": (512,),
 }
-_STRINGS = ("face_model", "silhouette", "source", "licence", "sha256")
+_STRINGS = ("face_model", "silhouette", "source", "licence", "sha256", "scene", "group")
 _REQUIRED = ("file_name", "identity", "keypoints", "box")
+_ATTRIBUTE = pa.struct([("name", pa.string()), ("value", pa.string())])
 _PHRASE = pa.struct([("kind", pa.string()), ("text", pa.string())])
 
 
@@ -44,7 +45,8 @@ SCHEMA = pa.schema(
     [("file_name", pa.string()), ("identity", pa.string()), ("caption", pa.string()), ("phrases", pa.list_(_PHRASE))]
     + [(name, _list_type(shape)) for name, shape in _SHAPES.items()]
     + [(name, pa.string()) for name in _STRINGS]
-    + [("renderer", pa.int32())]
+    + [("renderer", pa.int32()), ("whole_figure", pa.bool_()), ("proportions", pa.list_(pa.float32()))]
+    + [("attributes", pa.list_(_ATTRIBUTE))]
 )
 
 
@@ -117,7 +119,8 @@ def _to_table(folder: Path, records: Sequence[ImageRecord], split: str | None) -
         "phrases": [[p._asdict() for p in r.phrases] for r in records],
         "renderer": [r.renderer for r in records],
     }
-    columns |= {name: [getattr(r, name) for r in records] for name in _STRINGS}
+    columns |= {name: [getattr(r, name) for r in records] for name in (*_STRINGS, "whole_figure", "proportions")}
+    columns["attributes"] = [[{"name": k, "value": v} for k, v in r.attributes.items()] for r in records]
     columns |= {name: _to_lists(folder, records, name) for name in _SHAPES}
     return pa.table([pa.array(columns[f.name], f.type) for f in SCHEMA], schema=SCHEMA)
 
@@ -196,5 +199,8 @@ def _to_record(path: Path, row: dict[str, object], split: str | None) -> ImageRe
     check_relative(str(row["file_name"]), str(path))
     defaults = {c: "" for c in _STRINGS if c != "silhouette"} | {"renderer": 0}
     row = row | {c: row.get(c) or default for c, default in defaults.items()}
+    row["attributes"] = {a["name"]: a["value"] for a in row.get("attributes") or ()}  # type: ignore[attr-defined]
+    if row.get("proportions") is not None:
+        row["proportions"] = np.array(row["proportions"], np.float32)
     record = ImageRecord(**row)  # type: ignore[arg-type]
     return record if split is None else replace(record, file_name=f"{split}/{record.file_name}")

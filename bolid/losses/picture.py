@@ -204,10 +204,10 @@ class ReferenceStyleLoss(PictureLoss):
     def forward(self, pictures: Tensor, batch: TrainingBatch, noises: Tensor | None = None) -> Tensor:
         """See `PictureLoss.forward`."""
         with torch.no_grad():
-            shown = batch.reference_pictures.flatten(0, 1) * 0.5 + 0.5
-            references = self.clip.encode_images(shown).unflatten(0, batch.reference_mask.shape)  # (n, M, D)
+            shown = batch.references.pictures.flatten(0, 1) * 0.5 + 0.5
+            references = self.clip.encode_images(shown).unflatten(0, batch.references.mask.shape)  # (n, M, D)
         cosine = (self.clip.encode_images(pictures)[:, None] * references).sum(-1)
-        there = batch.reference_mask.float()
+        there = batch.references.mask.float()
         return ((1 - cosine) * there).sum(1) / there.sum(1).clamp_min(1)
 
 

@@ -1,6 +1,6 @@
 """What scores pictures, one idea per file."""
 
-from bolid.metrics.base import PictureMetric
+from bolid.metrics.base import ImageMetric
 from bolid.metrics.body import BodySimilarity
 from bolid.metrics.clip import ClipScore
 from bolid.metrics.face_similarity import FaceSimilarity
@@ -16,8 +16,8 @@ __all__ = [
     "BodySimilarity",
     "ClipScore",
     "FaceSimilarity",
+    "ImageMetric",
     "InceptionScore",
     "PersonFound",
-    "PictureMetric",
     "PoseError",
 ]

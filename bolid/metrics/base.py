@@ -15,7 +15,7 @@ from bolid.core.schema import TrainingBatch
 from bolid.metrics.interval import Interval, PersonScores
 
 
-class PictureMetric(Metric, ABC):
+class ImageMetric(Metric, ABC):
     """Scores pictures that were drawn for the samples of batches.
 
     States are sums (or lists) that reduce over ranks, none is saved in checkpoints, and networks are `Frozen`. Sums are
@@ -84,7 +84,7 @@ def full_precision(update: Callable[..., None]) -> Callable[..., None]:
     """Runs an `update` in float32 whatever the trainer's precision is, so that scores do not depend on it."""
 
     @wraps(update)
-    def wrapped(self: PictureMetric, pictures: Tensor, batch: TrainingBatch) -> None:
+    def wrapped(self: ImageMetric, pictures: Tensor, batch: TrainingBatch) -> None:
         with torch.autocast(pictures.device.type, enabled=False):
             update(self, pictures.float(), batch)
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.base import ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.body_vae import load_body_vae
 from bolid.models.crop import crop_to_person
@@ -16,7 +16,7 @@ from bolid.vision.base import Frozen
 from bolid.vision.pose import PoseEstimator
 
 
-class BodySimilarity(PictureMetric):
+class BodySimilarity(ImageMetric):
     """Mean cosine of c_body of the picture and of the references, both centred on the training people's mean; -1..1.
 
     Only a smoke check: the encoder that judges also conditions. Pictures in which nobody is found count as 0, and the
@@ -47,11 +47,11 @@ class BodySimilarity(PictureMetric):
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's references."""
         pose = self.pose.estimate(pictures)
-        size = (batch.reference_pictures.shape[-2], batch.reference_pictures.shape[-1])
+        size = (batch.references.pictures.shape[-2], batch.references.pictures.shape[-1])
         crops, keypoints = crop_to_person(pictures * 2 - 1, pose.keypoints, pose.box, size)
         somebody = pose.score > 0  # (B,)
         ours = self._encode(crops[:, None], keypoints[:, None], torch.ones_like(somebody)[:, None])
-        theirs = self._encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
+        theirs = self._encode(batch.references.pictures, batch.references.keypoints, batch.references.mask)
         cosine = F.cosine_similarity(ours, theirs)  # (B,)
         self.cosines.append(torch.where(somebody, cosine, 0.0))
         self.people.append(numbered(batch.identities).to(cosine.device))
@@ -63,7 +63,7 @@ class BodySimilarity(PictureMetric):
         return {"body_similarity": cosines.mean(), "body_found": (self.found / len(cosines)).float()}
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """The cosines; see `PictureMetric`."""
+        """The cosines; see `ImageMetric`."""
         with self.sync_context():
             return {"body_similarity": PersonScores(dim_zero_cat(self.cosines), dim_zero_cat(self.people))}
 

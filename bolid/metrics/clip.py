@@ -7,12 +7,12 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.base import ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.vision.clip import ClipModel
 
 
-class ClipScore(PictureMetric):
+class ClipScore(ImageMetric):
     """Mean over the pictures of max(0, 100 · cos(picture, prompt)), in 0..100; more is better.
 
     Beside it what the prompt of the batch's next picture scores: how much of the score any prompt gets.
@@ -48,7 +48,7 @@ class ClipScore(PictureMetric):
         return {f"clip_score/{self.clip.name}": own.float(), f"clip_score_shuffled/{self.clip.name}": shuffled.float()}
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """See `PictureMetric`."""
+        """See `ImageMetric`."""
         with self.sync_context():
             own, shuffled, people = (dim_zero_cat(rows) for rows in (self.own, self.shuffled, self.people))
         known = shuffled.isfinite()

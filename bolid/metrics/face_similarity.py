@@ -11,13 +11,13 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.pictures import to_uint8
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.base import ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.vision.face import MIN_FACE, FaceEmbedder
 from bolid.vision.pose import PoseEstimator
 
 
-class FaceSimilarity(PictureMetric):
+class FaceSimilarity(ImageMetric):
     """Mean cosine of the face in the picture and the mean of the references', -1..1, where both are known.
 
     A face that is smaller than `min_face` or turned away is not known; the share of the others is told beside it. The
@@ -44,9 +44,9 @@ class FaceSimilarity(PictureMetric):
     @full_precision
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's references."""
-        known = batch.face_mask.float()[..., None]  # (B, M, 1)
-        theirs = F.normalize((batch.reference_faces * known).sum(1), dim=1)  # (B, 512)
-        there = batch.face_mask.any(1)
+        known = batch.references.face_mask.float()[..., None]  # (B, M, 1)
+        theirs = F.normalize((batch.references.faces * known).sum(1), dim=1)  # (B, 512)
+        there = batch.references.face_mask.any(1)
         keypoints = self.pose.estimate(pictures).keypoints.cpu().numpy()
         photos, people = to_uint8(pictures), numbered(batch.identities).to(self.device)
         for row in torch.nonzero(there)[:, 0].tolist():
@@ -63,6 +63,6 @@ class FaceSimilarity(PictureMetric):
         return {"face_similarity": cosines.mean(), "face_found": (len(cosines) / self.asked).float()}
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """See `PictureMetric`."""
+        """See `ImageMetric`."""
         with self.sync_context():
             return {"face_similarity": PersonScores(dim_zero_cat(self.cosines), dim_zero_cat(self.people))}

@@ -10,12 +10,12 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, numbered, real_pictures
+from bolid.metrics.base import ImageMetric, full_precision, numbered, real_pictures
 from bolid.metrics.interval import Interval, resampled
 from bolid.vision.base import FeatureNetwork
 
 
-class FeatureSets(PictureMetric):
+class FeatureSets(ImageMetric):
     """A distance between the features of photos and of pictures, as many of each; 0 is best.
 
     Args:
@@ -49,7 +49,7 @@ class FeatureSets(PictureMetric):
         return {f"{self.kind}/{self.network.name}": self.distance(real, fake)(torch.ones_like(real[:, 0])).float()}
 
     def other_intervals(self) -> dict[str, Interval]:
-        """See `PictureMetric`."""
+        """See `ImageMetric`."""
         if not self.resamples:
             return {}
         with self.sync_context():

@@ -8,12 +8,12 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.base import ImageMetric, full_precision, numbered
 from bolid.metrics.interval import Interval, resampled
 from bolid.vision.base import FeatureNetwork
 
 
-class InceptionScore(PictureMetric):
+class InceptionScore(ImageMetric):
     """exp of the mean KL(p(class | picture) ‖ p(class)): 1 (all alike or unclear) to K; more is better.
 
     One score over all pictures (no splits), so that ranks add up. It does not look at the photos.
@@ -53,7 +53,7 @@ class InceptionScore(PictureMetric):
         return {f"inception_score/{self.network.name}": score.float()}
 
     def other_intervals(self) -> dict[str, Interval]:
-        """See `PictureMetric`."""
+        """See `ImageMetric`."""
         if not self.resamples:
             return {}
         with self.sync_context():

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 import torch
 from torch import Tensor
 
-from bolid.core.schema import joined_fields
+from bolid.core.schema import joined
 from bolid.models.body_vae import BodyVAE, Posterior
 
 VIEWS = 4  # photos of a person in one set
@@ -38,7 +38,7 @@ class Looks:
     @classmethod
     def cat(cls, parts: Sequence[Looks]) -> Looks:
         """Joins parts along N."""
-        return cls(**joined_fields(parts))
+        return joined(parts)
 
     def _place(self, row: int) -> tuple[bool, str]:
         return PurePosixPath(self.names[row]).stem[-1:].isalpha(), self.names[row]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision
+from bolid.metrics.base import ImageMetric, full_precision
 from bolid.vision.pose import PoseEstimator
 
 
-class PersonFound(PictureMetric):
+class PersonFound(ImageMetric):
     """Share of pictures in which the pose network finds a person; 0..1.
 
     Args:

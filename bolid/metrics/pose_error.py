@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from bolid.bundle.metrics.pose import FILLED
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.base import ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.gaussian import SEEN
 from bolid.vision.pose import PoseEstimator
 from bolid.vision.yolo import import_ultralytics
 
 BODY = slice(5, 17)  # shoulders to ankles, COCO's numbers
+FILLED = 0.53  # share of a box that COCO takes for the person's area
 
 
-class PoseError(PictureMetric):
+class PoseError(ImageMetric):
     """Mean distance of the 12 body points from the photo's, in heights of the photo's person, and their OKS.
 
     Only points that the photo shows count. Where nobody is found, the object keypoint similarity is 0 and there is no
@@ -60,7 +60,7 @@ class PoseError(PictureMetric):
         return {"pose_error": distances.nanmean(), "oks": similarities.mean()}
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """See `PictureMetric`."""
+        """See `ImageMetric`."""
         with self.sync_context():
             people, distances = dim_zero_cat(self.people), dim_zero_cat(self.distances)
             known = distances.isfinite()

@@ -309,7 +309,7 @@ class BoLIDPipeline:
         rows = [e.to(**place)[:, None] for e in embeds]
         if guidance_scale <= 1:
             return rows
-        away = [b.negative(r) if opposite else torch.zeros_like(r) for b, r in zip(self.branches, rows, strict=True)]
+        away = [b.opposite(r) if opposite else torch.zeros_like(r) for b, r in zip(self.branches, rows, strict=True)]
         return [torch.cat(pair) for pair in zip(away, rows, strict=True)]
 
 

@@ -85,5 +85,5 @@ class DistilledBodyTask(AdapterTask):
     def distance(self, batch: TrainingBatch, generator: torch.Generator | None = None) -> Tensor:
         """Mean squared difference of the tokens, a scalar."""
         projector = self.backbone.unet.encoder_hid_proj.image_projection_layers[self.number]
-        said = projector(self.branches[self.number].embed(batch, generator))
-        return F.mse_loss(said, self.taught(self.oracle.embed(batch)))
+        said = projector(self.branches[self.number].embed(batch.references, generator))
+        return F.mse_loss(said, self.taught(self.oracle.embed(batch.references)))

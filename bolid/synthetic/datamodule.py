@@ -16,8 +16,9 @@ from bolid.core.schema import SPLITS, ImageRecord
 from bolid.data.annotate.faces import embed_faces
 from bolid.data.annotate.found import find_keypoints, found_table, read_found
 from bolid.data.datamodule import IdentityDataModule
-from bolid.data.dataset import scene
 from bolid.data.manifest import MANIFEST, read_manifest, split_of
+from bolid.synthetic.known import scene, with_known
+from bolid.synthetic.measures import PEOPLE, read_bodies
 from bolid.synthetic.render import RESERVED
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,11 @@ class RenderedPeople(IdentityDataModule):
         """The records of the people asked for, by split."""
         wanted = {split: {person_name(p) for p in people} for split, people in self.people.items()}
         found = super().read_splits()
-        kept = {split: [r for r in found[split] if r.identity in wanted[split]] for split in SPLITS}
+        bodies = read_bodies(self.folder) if (self.folder / PEOPLE).is_file() else {}
+        kept = {
+            split: with_known([r for r in found[split] if r.identity in wanted[split]], bodies, self._opposites(split))
+            for split in SPLITS
+        }
         if self.pose_estimator is None:
             return kept
         places = read_found(found_table(self.folder, self._pose_fingerprint()))
@@ -174,8 +179,8 @@ class RenderedPeople(IdentityDataModule):
 
     def _lacks(self, split: str, records: Sequence[ImageRecord]) -> bool:
         here = [r for r in records if split_of(r.file_name) == split]
-        outfits = Counter(scene(r) for r in here)
-        scenes = {scene(r): r.identity for r in here if outfits[scene(r)] >= self._outfits[split]}
+        outfits = Counter(scene(r.file_name) for r in here)
+        scenes = {scene(r.file_name): r.identity for r in here if outfits[scene(r.file_name)] >= self._outfits[split]}
         counts = Counter(scenes.values())
         return any(counts[person_name(p)] < self.photos[split] for p in self.people[split])
 

@@ -156,7 +156,7 @@ class AdapterTask(DrawingTask):
         predicted, alignment = self.predict(noisy, timesteps, conditions, batch.time_ids, self.alignment in active)
         target = regression_target(scheduler, latents, noise, timesteps)
         weight = self.weight(batch, latents, timesteps)
-        away = [branch.negative(e) for branch, e in zip(self.branches, conditions.embeds, strict=True)]
+        away = [branch.opposite(e) for branch, e in zip(self.branches, conditions.embeds, strict=True)]
         known = conditions.complete, conditions.text, conditions.embeds, away, batch.time_ids, self.alike
         looking = [term for term in active if isinstance(term, PictureLoss)]
         judges = sum((term.judges(batch.captions).to(timesteps) for term in looking), torch.zeros_like(timesteps))
@@ -205,7 +205,7 @@ class AdapterTask(DrawingTask):
         edges = torch.tensor([0.0, *self.dropouts], device=self.device).cumsum(0)
         alone, together, *drop = [(lot >= low) & (lot < high) for low, high in pairwise(edges)]
         text = self.backbone.encode_prompt(batch.captions)
-        embeds = [branch.embed(batch, generator)[:, None] for branch in self.branches]
+        embeds = [branch.embed(batch.references, generator)[:, None] for branch in self.branches]
         return Conditions(text, embeds, alone | together, [together | d for d in drop])
 
     def export(self, folder: Path) -> None:

@@ -147,11 +147,11 @@ class BodyVAETask(BaseTask):
         """The batch with its references as `augment` makes them."""
         if self.augment is None:
             return batch
-        seen, pictures, keypoints = batch.reference_mask, batch.reference_pictures, batch.reference_keypoints
+        seen, pictures, keypoints = batch.references.mask, batch.references.pictures, batch.references.keypoints
         pictures, keypoints = pictures.clone(), keypoints.clone()
         with torch.autocast(self.device.type, enabled=False):  # in bfloat16 a grid's lines would be jagged
             pictures[seen], keypoints[seen] = self.augment(pictures[seen], keypoints[seen], generator)
-        return replace(batch, reference_pictures=pictures, reference_keypoints=keypoints)
+        return replace(batch, references=replace(batch.references, pictures=pictures, keypoints=keypoints))
 
     def total(self, terms: dict[str, Tensor], warm: float = 1.0) -> Tensor:
         """The loss: scalar; `warm` in 0..1 is how far β has risen."""
@@ -160,13 +160,13 @@ class BodyVAETask(BaseTask):
         return told + self.contrast * terms["contrast"] + warm * same
 
     def _encode(self, batch: TrainingBatch) -> Posterior:
-        return self.model.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
+        return self.model.encode(batch.references.pictures, batch.references.keypoints, batch.references.mask)
 
     def losses(self, batch: TrainingBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
         """The terms, each a scalar in nats a sample: `drawing_losses`, trunk, limbs, kl, contrast, consistency."""
         code = posterior.sample(generator)
         held_out = self.model.encode(
-            batch.pictures[:, None], batch.keypoints_found[:, None], torch.ones_like(batch.reference_mask[:, :1])
+            batch.pictures[:, None], batch.keypoints_found[:, None], torch.ones_like(batch.references.mask[:, :1])
         )
         pose = batch.keypoints if self.told_pose == "own" else batch.keypoints_canonical
         text = self.backbone.text_features(batch.captions) * self.told_caption
@@ -202,10 +202,10 @@ class BodyVAETask(BaseTask):
 
     def outfit_divergence(self, batch: TrainingBatch, held_out: Posterior) -> Tensor:
         """J, the mean over the samples that show another outfit: scalar; 0 if it does not count."""
-        shown = batch.outfit_mask.any(1)
+        shown = batch.outfit.mask.any(1)
         if not (self.consistency and shown.any()):
             return held_out.mean.new_zeros(())
-        other = self.model.encode(batch.outfit_pictures, batch.outfit_keypoints, batch.outfit_mask)
+        other = self.model.encode(batch.outfit.pictures, batch.outfit.keypoints, batch.outfit.mask)
         return held_out.divergence(other)[shown].mean()
 
     def on_test_start(self) -> None:

@@ -17,7 +17,7 @@ from bolid.core.errors import BolidError
 from bolid.core.ranks import gather
 from bolid.core.schema import TrainingBatch
 from bolid.evaluation.results import Report, SheetRow
-from bolid.metrics.base import PictureMetric
+from bolid.metrics.base import ImageMetric
 from bolid.metrics.interval import PersonScores, bounds, gap_closed, intervals, with_bounds
 from bolid.models.attention import install_branches
 from bolid.models.backbones import Backbone
@@ -102,7 +102,7 @@ class DrawingTask(BaseTask):
         backbone: Backbone,
         branches: list[Condition],
         columns: list[Column] | None = None,
-        metrics: list[PictureMetric] | None = None,
+        metrics: list[ImageMetric] | None = None,
         sampling: Sampling | None = None,
         **kwargs: Any,
     ):
@@ -139,7 +139,7 @@ class DrawingTask(BaseTask):
         """
         if column.floor:
             return self.round_trip(batch.pictures)
-        embeds = [branch.embed(batch) for branch in self.branches]
+        embeds = [branch.embed(batch.references) for branch in self.branches]
         if column.other:
             others = self.of_others(batch, embeds)
             embeds = [o if b.personal else e for b, e, o in zip(self.branches, embeds, others, strict=True)]
@@ -313,7 +313,7 @@ def sheet_rows(batch: TrainingBatch, drawn: dict[str, Tensor]) -> list[SheetRow]
         SheetRow(
             references=[
                 (p * 0.5 + 0.5).cpu()
-                for p, m in zip(batch.reference_pictures[i], batch.reference_mask[i], strict=True)
+                for p, m in zip(batch.references.pictures[i], batch.references.mask[i], strict=True)
                 if m
             ],
             columns={name: pictures[i].cpu() for name, pictures in drawn.items()},

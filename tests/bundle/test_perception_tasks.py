@@ -19,7 +19,7 @@ from bolid.core.errors import BolidError
 from bolid.synthetic.measures import RATIOS, read_bodies, standardise
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork
 from bolid.synthetic.readers.attributes import AttributeNetwork
-from bolid.synthetic.readers.readers import Anthropometer, AttributeReader
+from bolid.synthetic.readers.readers import Anthropometer, EmbeddedAttributes
 from bolid.synthetic.wording import ATTRIBUTES
 from tests import miniature
 from tests.commands.quiet import quiet_trainer as trainer
@@ -124,7 +124,7 @@ def test_the_report_is_what_the_exported_network_scores_raw_and_through_the_auto
     captions = [caption for b in batches for caption in b.full_captions]
     for pictures, mark in ((trips, ""), ((photos + 1) / 2, "/raw")):
         if kind == "attributes":
-            found = AttributeReader(tmp_path / "exported").read(pictures)["gender"]
+            found = EmbeddedAttributes(tmp_path / "exported").read(pictures)["gender"]
             asked = torch.tensor([ATTRIBUTES["gender"].index("woman" if "woman" in c else "man") for c in captions])
             assert report[f"adherence/gender{mark}"] == pytest.approx((found == asked).float().mean().item())
         else:
@@ -260,13 +260,13 @@ def test_photos_without_a_figure_teach_no_proportions(new, people):
 
 
 def test_missing_and_foreign_weights_are_one_line(tmp_path, new):
-    for kind, name in ((AttributeReader, "attributes"), (Anthropometer, "anthropometer")):
+    for kind, name in ((EmbeddedAttributes, "attributes"), (Anthropometer, "anthropometer")):
         with pytest.raises(BolidError, match=rf"nowhere.*configs/tiny/{name}\.yaml`; data/tiny/{name} is one\.$"):
             kind(tmp_path / "nowhere")
     few = AttributeNetwork(miniature.SIZE, (8, 8), 16, classes=(2,) * len(ATTRIBUTES))
     few.save_pretrained(tmp_path / "few")
     with pytest.raises(BolidError, match=r"knows \[2, 2"):
-        AttributeReader(tmp_path / "few")
+        EmbeddedAttributes(tmp_path / "few")
     new("attributes").export(tmp_path / "attributes")
     with pytest.raises(BolidError, match=r"no AnthropometerNetwork \(it differs"):
         Anthropometer(tmp_path / "attributes")
@@ -279,7 +279,7 @@ def test_a_mirror_image_reads_the_same(new, tmp_path, kind):
     pictures = torch.rand(4, 3, *miniature.SIZE)
     both = [task.network.eval()(p * 2 - 1) for p in (pictures, pictures.flip(-1))]
     if kind == "attributes":
-        reader = AttributeReader(tmp_path / kind)
+        reader = EmbeddedAttributes(tmp_path / kind)
         read, mirrored = reader.read(pictures), reader.read(pictures.flip(-1))
         assert all(torch.equal(read[name], mirrored[name]) for name in read)
         sure = sum(logits["pose"].softmax(1).log() for logits in both)
@@ -296,7 +296,7 @@ def test_a_mirror_image_reads_the_same(new, tmp_path, kind):
 
 def test_pictures_of_another_size_are_scaled(tmp_path, new):
     new("attributes").export(tmp_path / "x")
-    reader, pictures = AttributeReader(tmp_path / "x"), torch.rand(2, 3, 48, 32)
+    reader, pictures = EmbeddedAttributes(tmp_path / "x"), torch.rand(2, 3, 48, 32)
     large = F.interpolate(pictures, scale_factor=2.0)
     for name, read in reader.read(large).items():
         assert torch.equal(read, reader.read(F.interpolate(large, (48, 32), mode="bilinear", antialias=True))[name])

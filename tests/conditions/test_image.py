@@ -33,12 +33,12 @@ def test_it_is_the_mean_of_the_references_clip_embeddings(branch, bundle):
     batch = miniature.batch()
     clip = ClipModel(str(bundle / "clip_loss"))
     with torch.no_grad():
-        first, second = (clip.encode_images(batch.reference_pictures[:, k] * 0.5 + 0.5) for k in (0, 1))
-    found = branch.embed(batch) / branch.embed_dim**0.5
+        first, second = (clip.encode_images(batch.references.pictures[:, k] * 0.5 + 0.5) for k in (0, 1))
+    found = branch.embed(batch.references) / branch.embed_dim**0.5
     torch.testing.assert_close(found[0], (first[0] + second[0]) / 2)
     torch.testing.assert_close(found[-1], first[-1])  # whose second reference is missing
-    batch.reference_mask[:] = False
-    assert not branch.embed(batch).any()
+    batch.references.mask[:] = False
+    assert not branch.embed(batch.references).any()
 
 
 def test_a_saved_pipeline_with_it_draws_the_same(pipe, branch, tmp_path):

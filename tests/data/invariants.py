@@ -26,39 +26,39 @@ def check_leave_one_out(dataset: LeaveOneOutDataset, draws: int = 50) -> None:
     who = {r.file_name: r.identity for r in dataset.records}
     for index in range(draws if dataset.training else min(draws, len(dataset))):
         sample = dataset[Draw(3 if dataset.training else 0, index)]
-        names = sample.reference_names[0]
+        names = sample.references.names[0]
         assert sample.file_names[0] not in names
-        assert len(set(names)) == len(names) == int(sample.reference_mask.sum())
+        assert len(set(names)) == len(names) == int(sample.references.mask.sum())
         assert {who[n] for n in names} <= {sample.identities[0]} == {who[sample.file_names[0]]}
-        assert not sample.reference_pictures[~sample.reference_mask].any()
-        assert not sample.reference_keypoints[~sample.reference_mask].any()
-        assert not (sample.face_mask & ~sample.reference_mask).any()
-        assert not sample.reference_faces[~sample.face_mask].any()
-        lengths = sample.reference_faces[sample.face_mask].norm(dim=-1)
+        assert not sample.references.pictures[~sample.references.mask].any()
+        assert not sample.references.keypoints[~sample.references.mask].any()
+        assert not (sample.references.face_mask & ~sample.references.mask).any()
+        assert not sample.references.faces[~sample.references.face_mask].any()
+        lengths = sample.references.faces[sample.references.face_mask].norm(dim=-1)
         torch.testing.assert_close(lengths, torch.ones_like(lengths))
 
 
 def check_ranges(sample: TrainingBatch) -> None:
     """Shapes, dtypes and ranges are those that `TrainingBatch` promises."""
     count, _, height, width = sample.pictures.shape
-    most, (h, w) = sample.reference_mask.shape[1], sample.reference_pictures.shape[-2:]
+    most, (h, w) = sample.references.mask.shape[1], sample.references.pictures.shape[-2:]
     assert sample.keypoints.shape == sample.keypoints_canonical.shape == (count, 17, 3)
     assert sample.silhouettes.shape == (count, 1, height, width)
-    assert sample.reference_pictures.shape == (count, most, 3, h, w)
-    assert sample.reference_keypoints.shape == (count, most, 17, 3)
-    assert sample.reference_faces.shape == (count, most, 512)
+    assert sample.references.pictures.shape == (count, most, 3, h, w)
+    assert sample.references.keypoints.shape == (count, most, 17, 3)
+    assert sample.references.faces.shape == (count, most, 512)
     for values, low, high in (
         (sample.pictures, -1, 1),
-        (sample.reference_pictures, -1, 1),
+        (sample.references.pictures, -1, 1),
         (sample.silhouettes, 0, 1),
         (sample.keypoints, 0, max(height, width, 1)),
-        (sample.reference_keypoints, 0, max(h, w, 1)),
+        (sample.references.keypoints, 0, max(h, w, 1)),
     ):
         assert values.dtype == torch.float32
         if values.numel():
             assert low <= values.min()
             assert values.max() <= high
-    for points in (sample.keypoints, sample.keypoints_canonical, sample.reference_keypoints.flatten(0, 1)):
+    for points in (sample.keypoints, sample.keypoints_canonical, sample.references.keypoints.flatten(0, 1)):
         assert not points[points[..., 2] == 0].any()
 
 
@@ -72,13 +72,13 @@ def check_flips(make: Callable[[float], LeaveOneOutDataset], draws: int = 10) ->
     plain, mirrored = make(0.0), make(1.0)
     for index in range(draws):
         a, b = plain[Draw(0, index)], mirrored[Draw(0, index)]
-        assert (a.file_names, a.reference_names) == (b.file_names, b.reference_names)
+        assert (a.file_names, a.references.names) == (b.file_names, b.references.names)
         _check_mirror(a.pictures, b.pictures, a.keypoints, b.keypoints)
         _check_mirror(a.silhouettes, b.silhouettes, a.keypoints_canonical, b.keypoints_canonical)
-        there = a.reference_mask
+        there = a.references.mask
         _check_mirror(
-            a.reference_pictures[there], b.reference_pictures[there],
-            a.reference_keypoints[there], b.reference_keypoints[there],
+            a.references.pictures[there], b.references.pictures[there],
+            a.references.keypoints[there], b.references.keypoints[there],
         )  # fmt: skip
 
 

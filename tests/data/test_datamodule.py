@@ -47,7 +47,7 @@ def test_training_people_are_probed_in_one_outfit_a_scene(tmp_path):
     for k, record in enumerate(records):
         name = f"{record.file_name[:-5]}{k % 6 // 2}{'b' * (k % 2)}.png"  # three scenes in two outfits
         (tmp_path / record.file_name).rename(tmp_path / name)
-        records[k] = replace(record, file_name=name, renderer=2, silhouette=None)
+        records[k] = replace(record, file_name=name, scene=name.replace("b.", "."), silhouette=None)
     write_manifest(tmp_path, records)
     module = prepared(tmp_path, "test", test_splits=("test", "train"), other_outfits=True)
     assert module.shows_outfits
@@ -108,7 +108,7 @@ def test_loaders(folder):
     assert all("slender" in caption for b in train for caption in b.full_captions)
     first, again = (next(iter(module.val_dataloader())) for _ in range(2))
     assert first.captions == again.captions
-    assert first.reference_names == again.reference_names
+    assert first.references.names == again.references.names
 
 
 def test_captions_of_validation_have_their_own_policy(folder):
@@ -145,7 +145,7 @@ def test_unusable_photos_are_named_and_counted(tmp_path, caplog):
     for name in broken:
         assert name.split("/")[-1] in caplog.text
     assert "5 of 12 photos of train were skipped" in caplog.text
-    shown = {n for b in module.train_dataloader() for names in (b.file_names, *b.reference_names) for n in names}
+    shown = {n for b in module.train_dataloader() for names in (b.file_names, *b.references.names) for n in names}
     assert not shown & broken
 
 

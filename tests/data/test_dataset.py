@@ -1,5 +1,5 @@
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -27,8 +27,12 @@ def make(photos, **arguments) -> LeaveOneOutDataset:
 
 
 def same(a: TrainingBatch, b: TrainingBatch) -> bool:
-    pairs = [(getattr(a, f.name), getattr(b, f.name)) for f in fields(a)]
-    return all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in pairs)
+    def equal(x, y) -> bool:
+        if is_dataclass(x):
+            return all(equal(getattr(x, f.name), getattr(y, f.name)) for f in fields(x))
+        return torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y
+
+    return equal(a, b)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -48,7 +52,7 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(photos):
     for draw in draws:
         assert same(dataset[draw], other[draw])
     samples = [dataset[draw] for draw in draws] + [make(photos, seed=1)[Draw(0, 0)]]
-    keys = {(s.file_names[0], *s.reference_names[0], float(s.pictures.sum())) for s in samples}
+    keys = {(s.file_names[0], *s.references.names[0], float(s.pictures.sum())) for s in samples}
     assert len(keys) == len(samples)
 
 
@@ -119,10 +123,14 @@ def test_evaluation_takes_every_photo_once_and_neighbours_differ(photos):
     samples = [dataset[k] for k in range(len(dataset))]
     assert sorted(s.file_names[0] for s in samples) == sorted(r.file_name for r in dataset.records)
     assert all(a.identities != b.identities for a, b in pairwise(samples))
-    assert all(s.reference_mask.all() for s in samples)  # as many as there are
+    assert all(s.references.mask.all() for s in samples)  # as many as there are
     assert same(dataset[Draw(0, 3)], dataset[3])
     with pytest.raises(IndexError):
         dataset[len(dataset)]
+
+
+def in_scene(record, name):
+    return replace(record, file_name=name, scene=name.replace("b.", "."), silhouette=None)
 
 
 def test_another_outfit_of_the_target_is_no_reference(photos):
@@ -130,17 +138,17 @@ def test_another_outfit_of_the_target_is_no_reference(photos):
     names = [f"train/p000000_{k}{letter}.png" for k in range(3) for letter in ("", "b")]
     for record, name in zip(records, names, strict=False):
         (folder / name).write_bytes((folder / record.file_name).read_bytes())
-    outfits = [replace(r, file_name=n, renderer=2, silhouette=None) for r, n in zip(records, names, strict=False)]
+    outfits = [in_scene(r, name) for r, name in zip(records, names, strict=False)]
     for training in (True, False):
         dataset = make((folder, outfits), training=training, name="outfits")
         for k in range(6):
             sample = dataset[k]
-            scenes = {name.split("_")[1][0] for name in sample.reference_names[0]}
+            scenes = {name.split("_")[1][0] for name in sample.references.names[0]}
             assert sample.file_names[0].split("_")[1][0] not in scenes
             assert scenes
-            assert sample.outfit_mask.shape == (1, 0)
-    drawn = make((folder, [replace(r, renderer=0) for r in outfits]), training=False, max_references=5, name="real")
-    assert len(drawn[0].reference_names[0]) == 5  # names of real photos mean nothing
+            assert sample.outfit.mask.shape == (1, 0)
+    drawn = make((folder, [replace(r, scene="") for r in outfits]), training=False, max_references=5, name="real")
+    assert len(drawn[0].references.names[0]) == 5  # names of real photos mean nothing
     two = make((folder, outfits[:2]), name="two")
     with pytest.raises(IndexError):
         two[0]
@@ -151,29 +159,29 @@ def test_the_targets_other_outfit_is_shown_where_asked_for_and_there(photos):
     names = [f"train/p000000_{k}{letter}.png" for k in range(3) for letter in ("", "b")][:5]  # the last has no twin
     for record, name in zip(records, names, strict=False):
         (folder / name).write_bytes((folder / record.file_name).read_bytes())
-    outfits = [replace(r, file_name=n, renderer=2, silhouette=None) for r, n in zip(records, names, strict=False)]
+    outfits = [in_scene(r, name) for r, name in zip(records, names, strict=False)]
     dataset = make((folder, outfits), training=False, target="person", size=(96, 64), name="pairs", other_outfits=True)
     samples = {sample.file_names[0]: sample for sample in map(dataset.__getitem__, range(len(dataset)))}
     for name, sample in samples.items():
         twin = samples.get(name.replace("b.", ".") if "b." in name else name.replace(".", "b."))
-        assert sample.outfit_mask.tolist() == [[twin is not None]]
-        assert torch.equal(sample.outfit_pictures[0, 0], torch.zeros(3, 96, 64) if twin is None else twin.pictures[0])
-        assert torch.equal(sample.outfit_keypoints[0, 0], torch.zeros(17, 3) if twin is None else twin.keypoints[0])
+        assert sample.outfit.mask.tolist() == [[twin is not None]]
+        assert torch.equal(sample.outfit.pictures[0, 0], torch.zeros(3, 96, 64) if twin is None else twin.pictures[0])
+        assert torch.equal(sample.outfit.keypoints[0, 0], torch.zeros(17, 3) if twin is None else twin.keypoints[0])
     assert len(samples) == 5
     nobody_else = {"min_references": 0, "max_references": 0}
     alone = make((folder, outfits), training=False, name="alone", other_outfits=True, **nobody_else)
     seen = {sample.file_names[0]: sample for sample in map(alone.__getitem__, range(len(alone)))}
-    assert all(torch.equal(seen[name].outfit_pictures, samples[name].outfit_pictures) for name in samples)
+    assert all(torch.equal(seen[name].outfit.pictures, samples[name].outfit.pictures) for name in samples)
     trained = make((folder, outfits), target="person", size=(96, 64), name="pairs", other_outfits=True, flip=1.0)
     for k in range(12):
         mirrored, still = trained[k], samples[trained[k].file_names[0]]
-        assert torch.equal(mirrored.outfit_pictures, still.outfit_pictures.flip(-1))
-        assert torch.equal(mirrored.outfit_mask, still.outfit_mask)
+        assert torch.equal(mirrored.outfit.pictures, still.outfit.pictures.flip(-1))
+        assert torch.equal(mirrored.outfit.mask, still.outfit.mask)
 
 
 def in_colours(records, *clothes):
     return [
-        replace(r, phrases=(*r.phrases, Phrase("clothes", f"wearing a {top} shirt and {bottom} trousers")))
+        replace(r, phrases=(*r.phrases, Phrase("clothes", "dressed")), attributes={"shirt": top, "trousers": bottom})
         for r, (top, bottom) in zip(records, clothes, strict=True)
     ]
 
@@ -197,11 +205,11 @@ def test_references_in_new_clothes_wear_no_colour_of_the_targets(photos):
     for sample in samples:
         own = set(clothes[sample.file_names[0]])
         others = {name for name, colours in clothes.items() if own.isdisjoint(colours)}
-        assert set(sample.reference_names[0]) == others
+        assert set(sample.references.names[0]) == others
     picky = make(dressed, training=False, new_clothes=True, min_references=4)
     assert len(picky) == 1  # the only one whose colours nobody else wears
     trained = make(dressed, new_clothes=True)
-    seen = {(s.file_names[0], n) for s in map(trained.__getitem__, range(60)) for n in s.reference_names[0]}
+    seen = {(s.file_names[0], n) for s in map(trained.__getitem__, range(60)) for n in s.references.names[0]}
     assert any(set(clothes[a]) & set(clothes[b]) for a, b in seen)
 
 
@@ -211,7 +219,7 @@ def test_as_many_photos_of_a_person_are_targets_as_asked_for(photos):
     names = [few[i].file_names[0] for i in range(len(few))]
     assert Counter(few[i].identities[0] for i in range(len(few))) == dict.fromkeys({r.identity for r in photos[1]}, 2)
     assert names == [everything[i].file_names[0] for i in range(len(everything))][: len(few)]
-    assert max(len(few[i].reference_names[0]) for i in range(len(few))) == 4
+    assert max(len(few[i].references.names[0]) for i in range(len(few))) == 4
 
 
 def test_people_with_too_few_photos_are_no_targets(photos):
@@ -228,8 +236,8 @@ def test_people_with_too_few_photos_are_no_targets(photos):
 def test_no_references_at_all(photos):
     dataset = make(photos, records=photos[1][::6], min_references=0, max_references=0)
     batch = TrainingBatch.cat([dataset[k] for k in range(4)])
-    assert batch.reference_pictures.shape == (4, 0, 3, 96, 64)
-    assert batch.reference_mask.shape == (4, 0)
+    assert batch.references.pictures.shape == (4, 0, 3, 96, 64)
+    assert batch.references.mask.shape == (4, 0)
     assert len(set(batch.identities)) == 4
     invariants.check_ranges(batch)
 
@@ -242,10 +250,10 @@ def test_silhouettes_and_faces_are_known_where_they_are(photos):
     for k in range(12):
         sample = dataset[k]
         assert bool(sample.silhouette_known) == known[sample.file_names[0]] == bool(sample.silhouettes.any())
-        for slot, name in enumerate(sample.reference_names[0]):
-            assert bool(sample.face_mask[0, slot]) == (faces[name] is not None)
+        for slot, name in enumerate(sample.references.names[0]):
+            assert bool(sample.references.face_mask[0, slot]) == (faces[name] is not None)
             if faces[name] is not None:
-                np.testing.assert_array_equal(sample.reference_faces[0, slot], faces[name])
+                np.testing.assert_array_equal(sample.references.faces[0, slot], faces[name])
 
 
 def test_the_canonical_pose_is_the_given_one_or_a_retargeted_one(photos):

@@ -67,7 +67,7 @@ def loader(folder, workers: int, ranks: int = 1, rank: int = 0, epoch: int = 0) 
 
 
 def digest(batch: TrainingBatch) -> tuple:
-    names = [name for names in batch.reference_names for name in names]
+    names = [name for names in batch.references.names for name in names]
     return (*batch.file_names, *names, *batch.captions, float(batch.pictures.double().sum()))
 
 

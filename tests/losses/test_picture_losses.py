@@ -145,12 +145,12 @@ def test_what_a_caption_names_must_be_read_off_the_picture():
 
 def test_style_is_the_mean_over_the_references_that_exist():
     b = batch(2)
-    b.reference_pictures[:, 0] = coloured([1.0, -1.0, -1.0])  # red in -1..1
-    b.reference_pictures[:, 1] = coloured([-1.0, 1.0, -1.0])
-    b.reference_mask[:] = torch.tensor([[True, True], [True, False]])
+    b.references.pictures[:, 0] = coloured([1.0, -1.0, -1.0])  # red in -1..1
+    b.references.pictures[:, 1] = coloured([-1.0, 1.0, -1.0])
+    b.references.mask[:] = torch.tensor([[True, True], [True, False]])
     found = ReferenceStyleLoss(FakeClip())(coloured([1.0, 0.0, 0.0], [1.0, 0.0, 0.0]), b)
     torch.testing.assert_close(found, torch.tensor([0.5, 0.0]))
-    b.reference_mask[:] = False
+    b.references.mask[:] = False
     assert ReferenceStyleLoss(FakeClip())(coloured([1.0, 0.0, 0.0], [1.0, 0.0, 0.0]), b).tolist() == [0.0, 0.0]
 
 

@@ -28,7 +28,7 @@ def denoising(backbone, timesteps, complete=None, judges=None):
     batch = miniature.batch(count=len(timesteps))
     latents = backbone.encode_pictures(batch.pictures)
     noisy = backbone.noise_scheduler.add_noise(latents, torch.randn_like(latents), torch.tensor(timesteps))
-    text, embeds = backbone.encode_prompt(batch.captions), [batch.reference_faces[:, :1]]
+    text, embeds = backbone.encode_prompt(batch.captions), [batch.references.faces[:, :1]]
     predicted = backbone.predict(noisy, torch.tensor(timesteps), text, embeds, batch.time_ids)
     complete = torch.ones(len(timesteps), dtype=torch.bool) if complete is None else torch.tensor(complete)
     judges = torch.tensor(judges or [1] * len(timesteps))

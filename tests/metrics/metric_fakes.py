@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from bolid.core.schema import TrainingBatch
+from bolid.core.schema import References, TrainingBatch, Views
 from bolid.vision.base import FeatureNetwork
 
 
@@ -32,22 +32,29 @@ def make_batch(pictures, references=1, size=(96, 64)):
         pictures=pictures,
         captions=[f"a photo of a person, number {i}" for i in range(count)],
         full_captions=["a photo of a woman"] * count,
+        asked=[{} for _ in range(count)],
+        full_asked=[{"gender": "woman"} for _ in range(count)],
         keypoints=torch.zeros(count, 17, 3),
         keypoints_found=torch.zeros(count, 17, 3),
         keypoints_canonical=torch.zeros(count, 17, 3),
         silhouettes=torch.zeros(count, 1, *pictures.shape[-2:]),
         silhouette_known=torch.zeros(count, dtype=torch.bool),
+        whole_figure=torch.zeros(count, dtype=torch.bool),
         time_ids=torch.zeros(count, 6),
-        reference_pictures=reference_pictures,
-        reference_keypoints=torch.rand(count, references, 17, 3, generator=generator) * 60,
-        reference_mask=torch.ones(count, references, dtype=torch.bool),
-        outfit_pictures=torch.zeros(count, 0, 3, 96, 64),
-        outfit_keypoints=torch.zeros(count, 0, 17, 3),
-        outfit_mask=torch.zeros(count, 0, dtype=torch.bool),
-        reference_faces=torch.zeros(count, references, 512),
-        face_mask=torch.zeros(count, references, dtype=torch.bool),
+        references=References(
+            pictures=reference_pictures,
+            keypoints=torch.rand(count, references, 17, 3, generator=generator) * 60,
+            mask=torch.ones(count, references, dtype=torch.bool),
+            faces=torch.zeros(count, references, 512),
+            face_mask=torch.zeros(count, references, dtype=torch.bool),
+            pose=torch.zeros(count, 17, 3),
+            proportions=torch.full((count, 7), torch.nan),
+            names=[[f"p{i}_1.png"] for i in range(count)],
+            captions=[["a photo of a woman"]] * count,
+            attributes=[[{"gender": "woman"}]] * count,
+        ),
+        outfit=Views(torch.zeros(count, 0, 3, 96, 64), torch.zeros(count, 0, 17, 3), torch.zeros(count, 0).bool()),
+        groups=torch.arange(count),
         identities=[f"p{i}" for i in range(count)],
         file_names=[f"p{i}_0.png" for i in range(count)],
-        reference_names=[[f"p{i}_1.png"] for i in range(count)],
-        reference_captions=[["a photo of a woman"]] * count,
     )

@@ -159,10 +159,10 @@ def test_without_bodies_families_or_second_photos_the_rest_is_told():
 def test_the_encoder_sees_a_set_as_it_does_in_training(tmp_path):
     model = BodyVAE.from_pretrained(str(miniature.save_body_vae(tmp_path))).eval()
     batch = miniature.batch(count=3, references=3)
-    batch.reference_mask[:] = torch.tensor([[True, True, True], [True, True, False], [True, False, False]])
+    batch.references.mask[:] = torch.tensor([[True, True, True], [True, True, False], [True, False, False]])
     with torch.no_grad():
-        expected = model.encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
-        features, weight = model.look(batch.reference_pictures.flatten(0, 1), batch.reference_keypoints.flatten(0, 1))
+        expected = model.encode(batch.references.pictures, batch.references.keypoints, batch.references.mask)
+        features, weight = model.look(batch.references.pictures.flatten(0, 1), batch.references.keypoints.flatten(0, 1))
     seen = Looks(features, weight, torch.zeros(9, 17, 3), torch.zeros(9, 1), [""] * 9, [""] * 9, [""] * 9)
     found = posterior(model, seen, [[0, 1, 2], [3, 4], [6]])
     torch.testing.assert_close(found.mean, expected.mean)

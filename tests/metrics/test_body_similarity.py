@@ -58,7 +58,7 @@ def drawn():
     pictures = torch.rand(3, 3, 48, 32)
     pictures[1] = 0  # nobody
     batch = make_batch(torch.zeros(3, 3, 48, 32), references=2)
-    batch.reference_mask[0, 1] = False
+    batch.references.mask[0, 1] = False
     return pictures, batch
 
 
@@ -66,7 +66,7 @@ def test_is_the_centred_cosine_and_nobody_counts_as_zero(drawn, by_colour):
     pictures, batch = drawn
     metric = by_colour(Eye())
     metric.update(pictures, batch)
-    theirs = batch.reference_pictures[..., :48, :].mean((-1, -2))
+    theirs = batch.references.pictures[..., :48, :].mean((-1, -2))
     theirs = torch.stack([theirs[0, 0], theirs[1].mean(0), theirs[2].mean(0)]) - MeanColour.mean_code
     # The whole-picture box gets a margin of a tenth, which is grey: the upper half is 1/12 margin rows of 6/12,
     # and the sides are margin too, so the code is a fixed share of the picture's colour.
@@ -95,9 +95,9 @@ def test_scores_are_kept_by_person(drawn, by_colour):
 
 def test_the_reference_itself_is_alike(drawn, by_colour):
     _, batch = drawn
-    batch.reference_mask[:, 1] = False
+    batch.references.mask[:, 1] = False
     metric = by_colour(Whole())
-    metric.update((batch.reference_pictures[:, 0] + 1) / 2, batch)
+    metric.update((batch.references.pictures[:, 0] + 1) / 2, batch)
     assert metric.compute()["body_similarity"] == pytest.approx(1, abs=1e-5)
 
 

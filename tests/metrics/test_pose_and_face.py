@@ -111,10 +111,10 @@ class Corner:
 def faces(bundle, batch):
     metric = FaceSimilarity(Offset(batch.keypoints), bundle / "face/face.onnx")
     metric.embedder = Corner()
-    batch.face_mask[:] = torch.tensor([[True, True], [True, False], [False, False]])
-    batch.reference_faces[..., :2] = torch.tensor([1.0, 0.0])
-    batch.reference_faces[0, 1, :2] = torch.tensor([0.0, 1.0])
-    batch.reference_faces[1, 1, :2] = torch.tensor([0.0, 1.0])  # is no face: the mask says so
+    batch.references.face_mask[:] = torch.tensor([[True, True], [True, False], [False, False]])
+    batch.references.faces[..., :2] = torch.tensor([1.0, 0.0])
+    batch.references.faces[0, 1, :2] = torch.tensor([0.0, 1.0])
+    batch.references.faces[1, 1, :2] = torch.tensor([0.0, 1.0])  # is no face: the mask says so
     return metric
 
 

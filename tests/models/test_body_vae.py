@@ -48,8 +48,8 @@ def test_undetected_points_contribute_nothing_wherever_they_claim_to_be():
 def test_the_order_of_views_does_not_matter(model):
     b = miniature.batch(3, 4)
     order = [2, 0, 3, 1]
-    a = model.encode(b.reference_pictures, b.reference_keypoints, b.reference_mask)
-    c = model.encode(b.reference_pictures[:, order], b.reference_keypoints[:, order], b.reference_mask[:, order])
+    a = model.encode(b.references.pictures, b.references.keypoints, b.references.mask)
+    c = model.encode(b.references.pictures[:, order], b.references.keypoints[:, order], b.references.mask[:, order])
     assert torch.allclose(a.mean, c.mean, atol=1e-5)
     assert torch.allclose(a.logvar, c.logvar, atol=1e-5)
 
@@ -57,30 +57,30 @@ def test_the_order_of_views_does_not_matter(model):
 def test_masked_views_are_not_looked_at_and_others_are(model):
     b = miniature.batch(2, 3)
     mask = torch.tensor([[True, True, False]] * 2)
-    noise = torch.randn_like(b.reference_pictures[:, 2])
-    other = b.reference_pictures.clone()
+    noise = torch.randn_like(b.references.pictures[:, 2])
+    other = b.references.pictures.clone()
     other[:, 2] = noise
-    a = model.encode(b.reference_pictures, b.reference_keypoints, mask).mean
-    assert torch.allclose(a, model.encode(other, b.reference_keypoints, mask).mean, atol=1e-5)
-    assert not torch.allclose(a, model.encode(other, b.reference_keypoints, mask | True).mean, atol=1e-3)
-    alone = model.encode(b.reference_pictures[:, :2], b.reference_keypoints[:, :2], mask[:, :2]).mean
+    a = model.encode(b.references.pictures, b.references.keypoints, mask).mean
+    assert torch.allclose(a, model.encode(other, b.references.keypoints, mask).mean, atol=1e-5)
+    assert not torch.allclose(a, model.encode(other, b.references.keypoints, mask | True).mean, atol=1e-3)
+    alone = model.encode(b.references.pictures[:, :2], b.references.keypoints[:, :2], mask[:, :2]).mean
     assert torch.allclose(a, alone, atol=1e-5)
 
 
 def test_only_the_weighted_part_of_a_picture_is_seen(model):
     b = miniature.batch(1, 1)
-    keypoints = torch.zeros_like(b.reference_keypoints)
+    keypoints = torch.zeros_like(b.references.keypoints)
     keypoints[..., 5, :], keypoints[..., 6, :] = torch.tensor([8.0, 4.0, 1.0]), torch.tensor([8.0, 9.0, 1.0])
-    changed = b.reference_pictures.clone()
+    changed = b.references.pictures.clone()
     changed[..., 40:, 20:] = 1  # many σ away
     mask = torch.ones(1, 1, dtype=torch.bool)
-    a = model.encode(b.reference_pictures, keypoints, mask).mean
+    a = model.encode(b.references.pictures, keypoints, mask).mean
     assert torch.allclose(a, model.encode(changed, keypoints, mask).mean, atol=1e-5)
 
 
 def test_no_views_at_all_give_finite_numbers(model):
     b = miniature.batch(1, 2)
-    posterior = model.encode(b.reference_pictures, b.reference_keypoints * 0, torch.zeros(1, 2, dtype=torch.bool))
+    posterior = model.encode(b.references.pictures, b.references.keypoints * 0, torch.zeros(1, 2, dtype=torch.bool))
     assert torch.isfinite(posterior.mean).all()
 
 
@@ -129,7 +129,7 @@ def test_unweighted_views_and_mean_pooling():
     torch.manual_seed(0)
     options = {"latent_dim": 8, "size": miniature.SIZE, "text_dim": 16, "channels": (8, 8, 16), "width": 16, "heads": 2}
     batch = miniature.batch(count=2, references=3)
-    seen = batch.reference_pictures, batch.reference_keypoints, torch.ones(2, 3, dtype=torch.bool)
+    seen = batch.references.pictures, batch.references.keypoints, torch.ones(2, 3, dtype=torch.bool)
     model = BodyVAE(**options, pooling="mean").eval()
     features, weight = model.look(seen[0].flatten(0, 1), seen[1].flatten(0, 1))
     mean = (features * weight[:, None]).unflatten(0, (2, 3)).sum(1) / weight.unflatten(0, (2, 3)).sum(1, keepdim=True)

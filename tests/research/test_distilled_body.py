@@ -58,7 +58,7 @@ def test_branches_become_the_teachers_and_the_bodys_projector_learns_the_oracles
 
 def test_the_distance_is_between_what_both_projectors_say(folders, people, tmp_path):
     task, batch = pupil(folders, people, tmp_path / "none.ckpt"), miniature.batch()
-    code = task.branches[1].embed(batch, torch.Generator().manual_seed(3))
+    code = task.branches[1].embed(batch.references, torch.Generator().manual_seed(3))
     truth = TrueBodyCondition(people).embed(batch)
     said = task.backbone.unet.encoder_hid_proj.image_projection_layers[1](code)
     expected = (said - task.taught(truth)).square().mean()

@@ -56,7 +56,7 @@ def test_generation_after_a_fit_and_its_export(folders, tmp_path, family):
     assert pictures.shape == (4, 3, *miniature.SIZE)
     t.export(tmp_path / "adapter")
     again = BoLIDPipeline.from_pretrained(tmp_path / "adapter")
-    embeds = [branch.embed(b) for branch in again.branches]
+    embeds = [branch.embed(b.references) for branch in again.branches]
     arguments = {"num_inference_steps": 2, "guidance_scale": 2.0, "height": 48, "width": 32}
     seeds = [crc32(name.encode()) for name in b.file_names]
     assert torch.equal(pictures, again.draw(b.captions, embeds, [1.0, 1.0], seeds, **arguments))
@@ -226,21 +226,21 @@ def test_noise_offset_moves_whole_channels():
 
 def test_training_samples_the_body_and_inference_takes_its_mean(folders):
     branch, b = task(folders).branches[1], miniature.batch()
-    posterior = branch.encoder.encode(b.reference_pictures, b.reference_keypoints, b.reference_mask)
-    assert torch.equal(branch.embed(b), posterior.mean)
-    sample = branch.embed(b, torch.Generator().manual_seed(1))
+    posterior = branch.encoder.encode(b.references.pictures, b.references.keypoints, b.references.mask)
+    assert torch.equal(branch.embed(b.references), posterior.mean)
+    sample = branch.embed(b.references, torch.Generator().manual_seed(1))
     assert torch.equal(sample, posterior.sample(torch.Generator().manual_seed(1)))
     assert not torch.equal(sample, posterior.mean)
 
 
 def test_faces_are_averaged_over_the_references_that_show_one(folders):
     branch, b = task(folders).branches[0], miniature.batch()
-    b.face_mask[0] = torch.tensor([False, True])
-    b.face_mask[1] = False
-    faces = branch.embed(b)
-    assert torch.allclose(faces[0], b.reference_faces[0, 1])
+    b.references.face_mask[0] = torch.tensor([False, True])
+    b.references.face_mask[1] = False
+    faces = branch.embed(b.references)
+    assert torch.allclose(faces[0], b.references.faces[0, 1])
     assert not faces[1].any()
-    assert torch.allclose(faces[2], b.reference_faces[2].mean(0))
+    assert torch.allclose(faces[2], b.references.faces[2].mean(0))
 
 
 def test_a_checkpoint_holds_exactly_what_was_trained(folders, tmp_path):

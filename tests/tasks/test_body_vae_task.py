@@ -129,9 +129,9 @@ def test_the_loss_is_the_sum_its_docstring_says(task):
 
 def in_other_outfits(batch, shown=None):
     """The batch with another picture of everybody, or of those `shown`, in the place of another outfit."""
-    batch.outfit_pictures = batch.reference_pictures[:, :1].flip(-2)
-    batch.outfit_keypoints = batch.reference_keypoints[:, :1]
-    batch.outfit_mask = torch.ones(len(batch), 1, dtype=torch.bool) if shown is None else shown[:, None]
+    batch.outfit.pictures = batch.references.pictures[:, :1].flip(-2)
+    batch.outfit.keypoints = batch.references.keypoints[:, :1]
+    batch.outfit.mask = torch.ones(len(batch), 1, dtype=torch.bool) if shown is None else shown[:, None]
     return batch
 
 
@@ -139,7 +139,7 @@ def test_what_another_outfit_tells_is_compared_where_it_is_shown(task):
     task.consistency = 1.0
     batch = in_other_outfits(miniature.batch())
     everybody = terms(task, batch)["consistency"]
-    views = ((batch.pictures, batch.keypoints), (batch.outfit_pictures[:, 0], batch.outfit_keypoints[:, 0]))
+    views = ((batch.pictures, batch.keypoints), (batch.outfit.pictures[:, 0], batch.outfit.keypoints[:, 0]))
     ones = torch.ones(len(batch), 1, dtype=torch.bool)
     one, two = (
         Normal(found.mean, (0.5 * found.logvar).exp())
@@ -229,7 +229,7 @@ def test_the_exported_encoder_is_the_trained_one(task, tmp_path):
     trained = {n: v for n, v in task.model.state_dict().items() if not n.startswith("decoder.")}
     torch.testing.assert_close(again.state_dict(), trained, rtol=0, atol=0)  # the decoder has served its purpose
     ours, theirs = (
-        m.eval().encode(batch.reference_pictures, batch.reference_keypoints, batch.reference_mask)
+        m.eval().encode(batch.references.pictures, batch.references.keypoints, batch.references.mask)
         for m in (task.model, again)
     )
     assert torch.equal(ours.mean, theirs.mean)
@@ -241,7 +241,7 @@ def test_captions_and_pictures_of_another_size_are_refused_with_the_setting_to_c
     with pytest.raises(BolidError, match=r"width \[64, 48\], and was given \[48, 32\]"):
         fit(BodyVAETask(other, task.backbone), tmp_path)
     batch = miniature.batch()
-    batch.reference_pictures = batch.reference_pictures[..., ::2]
+    batch.references.pictures = batch.references.pictures[..., ::2]
     with pytest.raises(BolidError, match=r"set the data's reference_size to \[48, 32\]"):
         terms(task, batch)
     with pytest.raises(BolidError, match="set the model's text_dim to 16"):
@@ -257,7 +257,7 @@ def test_only_references_are_augmented_and_only_in_training(task):
     changed = task.augmented(batch, torch.Generator().manual_seed(0))
     differing = {f.name for f in fields(batch) if not same(getattr(batch, f.name), getattr(changed, f.name))}
     assert differing == {"reference_pictures", "reference_keypoints"}
-    assert changed.reference_pictures.shape == batch.reference_pictures.shape
+    assert changed.references.pictures.shape == batch.references.pictures.shape
     task.augmented = None  # calling it would fail
     task.log_dict = lambda *_, **__: None
     task.validation_step(batch, 0)
@@ -334,4 +334,4 @@ def test_augmented_references_are_exact_in_mixed_precision(task):
     task.augment = ViewAugment(**off)
     with torch.autocast("cpu", torch.bfloat16):
         same = task.augmented(batch, generator.manual_seed(0))
-    torch.testing.assert_close(same.reference_pictures, batch.reference_pictures, atol=1e-4, rtol=0)
+    torch.testing.assert_close(same.references.pictures, batch.references.pictures, atol=1e-4, rtol=0)

@@ -16,7 +16,7 @@ from bolid.callbacks.report import WriteReport
 from bolid.conditions import BodyCondition, FaceCondition, PoseCondition
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, numbered
+from bolid.metrics.base import ImageMetric, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.backbones import StableDiffusion
 from bolid.models.body_prior import fit_body_prior
@@ -108,7 +108,7 @@ def test_a_batch_of_one_person_takes_the_person_before_it(folders):
     t = task(folders)
     one, two, three = (miniature.batch(1, seed=i) for i in range(3))
     one.identities, two.identities, three.identities = ["a"], ["b"], ["b"]
-    ours = {id(b): [branch.embed(b) for branch in t.branches] for b in (one, two, three)}
+    ours = {id(b): [branch.embed(b.references) for branch in t.branches] for b in (one, two, three)}
     with pytest.raises(BolidError, match="batch_size"):
         t.of_others(one, ours[id(one)])
     for b in (two, three):  # the same person twice in a row
@@ -131,7 +131,7 @@ def test_the_sample_grid_gathers_people_and_does_without_the_other_column_if_the
     assert [list(row.columns) for row in t.sample_grid()] == [["text", "face", "both"]]
 
 
-class Brightness(PictureMetric):
+class Brightness(ImageMetric):
     """The mean of what was drawn."""
 
     def __init__(self):

@@ -5,7 +5,7 @@ import yaml
 from jsonargparse import ArgumentParser
 from pyarrow import parquet
 
-from bolid.metrics.base import PictureMetric
+from bolid.metrics.base import ImageMetric
 from bolid.models.body_vae import BodyVAE
 from bolid.synthetic.measures import PEOPLE, RATIOS
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork
@@ -19,10 +19,10 @@ def test_metrics_are_built_from_a_configuration(clip_folder, pose_folder, tmp_pa
     AnthropometerNetwork((48, 32), (8, 8), 8, 16).save_pretrained(tmp_path / "anthropometer")
     person = dict.fromkeys(RATIOS, 0.5) | {"identity": "p0", "gender": "man"}
     parquet.write_table(pa.Table.from_pylist([person]), tmp_path / PEOPLE)
-    reader = {"class_path": "AttributeReader", "init_args": {"weights": str(tmp_path / "attributes")}}
+    reader = {"class_path": "EmbeddedAttributes", "init_args": {"weights": str(tmp_path / "attributes")}}
     anthropometer = {"class_path": "Anthropometer", "init_args": {"weights": str(tmp_path / "anthropometer")}}
     for judge in (reader, anthropometer):
-        judge["class_path"] = f"bolid.synthetic.readers.readers.{judge['class_path']}"
+        judge["class_path"] = f"bolid.synthetic.readers.{judge['class_path']}"
     clip = {"class_path": "bolid.vision.clip.ClipModel", "init_args": {"name": str(clip_folder)}}
     pose = {"class_path": "bolid.vision.pose.PoseEstimator", "init_args": {"weights": str(pose_folder)}}
     arguments = {
@@ -41,7 +41,7 @@ def test_metrics_are_built_from_a_configuration(clip_folder, pose_folder, tmp_pa
     }
     config = {"metrics": [{"class_path": path, "init_args": given} for path, given in arguments.items()]}
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--metrics", type=list[PictureMetric])
+    parser.add_argument("--metrics", type=list[ImageMetric])
     built = parser.instantiate_classes(parser.parse_string(yaml.safe_dump(config))).metrics
     assert [type(metric).__name__ for metric in built] == [path.rpartition(".")[2] for path in arguments]
     assert built[0].clone().clip.network is built[0].clip.network

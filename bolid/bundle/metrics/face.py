@@ -9,11 +9,11 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.pictures import to_uint8
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, numbered
+from bolid.metrics.base import ImageMetric, numbered
 from bolid.vision.face import EMBEDDING, FaceEmbedder
 
 
-class FaceVerification(PictureMetric):
+class FaceVerification(ImageMetric):
     """Area under the ROC curve of the cosines of photos of one person against those of two people, over all pairs.
 
     Photos whose face is turned away or too small to embed do not count; the share of the others is told.

@@ -11,17 +11,17 @@ from torchmetrics.utilities import dim_zero_cat
 from bolid.core.boxes import silhouette_boxes
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision
+from bolid.metrics.base import ImageMetric, full_precision
+from bolid.metrics.pose_error import FILLED
 from bolid.vision.pose import PoseEstimator
 from bolid.vision.yolo import import_ultralytics
 
 HIT = 0.5  # least IoU of boxes, and least object keypoint similarity, of the mAP50
 # What ultralytics validates with: nearly every detection counts, and boxes that overlap more are of one person.
 MIN_SCORE, OVERLAP = 0.001, 0.7
-FILLED = 0.53  # share of a box that COCO takes for the person's area
 
 
-class PoseMAP50(PictureMetric):
+class PoseMAP50(ImageMetric):
     """Area under the precision-recall curve of a pose network's boxes and keypoints on photos of one person each.
 
     Photos whose silhouette, and with it the true box, is unknown do not count.

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from bolid.bundle.views import whole_view
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, real_pictures
+from bolid.metrics.base import ImageMetric, full_precision, real_pictures
 from bolid.synthetic.wording import FRAMING, attributes
 
 
-class PersonPSNR(PictureMetric):
+class PersonPSNR(ImageMetric):
     """Peak signal-to-noise ratio of images against the photos that they reproduce, on the person's pixels, in dB.
 
     The squared error is averaged over the pixels of all photos, not the ratio over photos. Where the silhouette is

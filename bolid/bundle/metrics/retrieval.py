@@ -8,11 +8,11 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.base import ImageMetric, full_precision, numbered
 from bolid.vision.clip import ClipModel
 
 
-class CaptionRetrieval(PictureMetric):
+class CaptionRetrieval(ImageMetric):
     """Share of pictures that find their full caption among those of a group, and of captions that find their picture.
 
     Pictures are dealt to groups of `size` that have different captions; the groups' shares are averaged.

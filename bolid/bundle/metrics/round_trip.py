@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision
+from bolid.metrics.base import ImageMetric, full_precision
 from bolid.vision.base import Frozen
 
 
-class RoundTripScores(PictureMetric):
+class RoundTripScores(ImageMetric):
     """Metrics of photos after a round trip through an autoencoder, which is made once for all of them.
 
     Args:
@@ -23,7 +23,7 @@ class RoundTripScores(PictureMetric):
 
     metrics: Any  # a ModuleList, whose members mypy would take for mere Modules
 
-    def __init__(self, autoencoder: Any, metrics: Sequence[PictureMetric]) -> None:
+    def __init__(self, autoencoder: Any, metrics: Sequence[ImageMetric]) -> None:
         super().__init__()
         self.autoencoder, self.metrics = Frozen(autoencoder), nn.ModuleList(metrics)
 

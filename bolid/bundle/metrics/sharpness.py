@@ -7,12 +7,12 @@ from torch import Tensor
 
 from bolid.bundle.views import whole_view
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, real_pictures
+from bolid.metrics.base import ImageMetric, full_precision, real_pictures
 
 FINE = 0.25  # cycles a pixel: half the Nyquist frequency
 
 
-class Sharpness(PictureMetric):
+class Sharpness(ImageMetric):
     """Power above half the Nyquist frequency in images, as a share of the photos' that they stand for.
 
     1 is as sharp as the photos, less is blurred, more is grain. Images need not show the photos' details in the same

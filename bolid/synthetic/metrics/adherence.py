@@ -7,13 +7,13 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.base import ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.synthetic.readers.readers import UNSAID, AttributeReader, attribute_labels
 from bolid.synthetic.wording import ATTRIBUTES
 
 
-class PromptAdherence(PictureMetric):
+class PromptAdherence(ImageMetric):
     """Share of pictures that show what their caption asks for, for each attribute; 0..1, more is better.
 
     A caption counts for an attribute only if it says something of it. The reader's own mistakes count against the
@@ -48,7 +48,7 @@ class PromptAdherence(PictureMetric):
         return {f"adherence/{name}": share for name, share in zip(ATTRIBUTES, shares, strict=True)}
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """See `PictureMetric`."""
+        """See `ImageMetric`."""
         with self.sync_context():
             shown, people = dim_zero_cat(self.shown), dim_zero_cat(self.people)
         return {

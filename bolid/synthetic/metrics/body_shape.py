@@ -12,7 +12,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision
+from bolid.metrics.base import ImageMetric, full_precision
 from bolid.metrics.interval import PersonScores
 from bolid.synthetic.measures import RATIOS, SHAPE, Body, read_bodies, standardise
 from bolid.synthetic.readers.readers import Anthropometer
@@ -22,7 +22,7 @@ from bolid.vision.pose import PoseEstimator
 _SCORED = [RATIOS.index(name) for name in SHAPE]
 
 
-class BodyReadings(PictureMetric):
+class BodyReadings(ImageMetric):
     """Readings of rendered people's bodies, picture by picture; what follows from them is up to `compute`.
 
     Args:
@@ -107,7 +107,7 @@ class BodyShape(BodyReadings):
         return found | {f"body_shape_error/{name}": square[row].sqrt() for row, name in enumerate(RATIOS)}
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """Squared errors, one a person; see `PictureMetric`."""
+        """Squared errors, one a person; see `ImageMetric`."""
         with self.sync_context():
             truth, mean = self.means()
             people = dim_zero_cat(self.rows).cpu().unique()

@@ -8,7 +8,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision, numbered
+from bolid.metrics.base import ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.synthetic.readers.readers import AttributeReader
 from bolid.synthetic.wording import ATTRIBUTES, attributes
@@ -16,7 +16,7 @@ from bolid.synthetic.wording import ATTRIBUTES, attributes
 GARMENTS = ("shirt", "trousers")
 
 
-class ClothesLeak(PictureMetric):
+class ClothesLeak(ImageMetric):
     """Share of garments in a colour of the references' against the prompt, less the same with another's references.
 
     Around 0 where nothing leaks, up to 1; what the reader mistakes for one colour or another is in both terms. Only
@@ -46,7 +46,7 @@ class ClothesLeak(PictureMetric):
         """
         people = batch.identities
         # A last batch may show one person alone, who is then compared with somebody of the batch before.
-        known = [*zip(people, batch.reference_captions, strict=True), *self.before]
+        known = [*zip(people, batch.references.captions, strict=True), *self.before]
         if len({who for who, _ in known}) < 2:
             raise BolidError("clothes leak compares with another person's references: raise data.batch_size")
         other = [next(k for k, (who, _) in enumerate(known) if who != own) for own in people]
@@ -73,6 +73,6 @@ class ClothesLeak(PictureMetric):
         return {"clothes_leak": dim_zero_cat(self.excess).mean()}
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """One number a garment; see `PictureMetric`."""
+        """One number a garment; see `ImageMetric`."""
         with self.sync_context():
             return {"clothes_leak": PersonScores(dim_zero_cat(self.excess), dim_zero_cat(self.people))}

@@ -8,13 +8,13 @@ from torchmetrics.functional.regression import spearman_corrcoef
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import PictureMetric, full_precision
+from bolid.metrics.base import ImageMetric, full_precision
 from bolid.synthetic.measures import RATIOS
 from bolid.synthetic.readers.readers import UNSAID, Anthropometer
 from bolid.synthetic.wording import build_level, shows_figure
 
 
-class GradedWords(PictureMetric):
+class GradedWords(ImageMetric):
     """Spearman's rank correlation of the captions' words for build with the build read off the pictures; -1..1.
 
     Beside it the spread of builds where the caption says nothing of it: about .9 if people differ as much as the

@@ -1,1 +1,5 @@
-"""Vision networks of the rendered world: they read proportions and attributes off its images."""
+"""The embedded readers of images, and the networks they are made of."""
+
+from bolid.synthetic.readers.readers import Anthropometer, EmbeddedAttributes
+
+__all__ = ["Anthropometer", "EmbeddedAttributes"]

@@ -1,4 +1,4 @@
-"""Frozen judges of pictures: what they show, and how the body in them is proportioned."""
+"""The embedded readers of images: what they show, and how the body in them is proportioned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
@@ -16,40 +16,14 @@ from bolid.core.paths import find_folder
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork
 from bolid.synthetic.readers.attributes import AttributeNetwork
 from bolid.synthetic.wording import ATTRIBUTES, attributes
-from bolid.vision.base import Frozen
+from bolid.vision.readers import UNKNOWN, AttributeReader, ProportionReader
 
-UNSAID = -1  # as a label
-
-
-class _Judge(Frozen):
-    def __init__(self, kind: Any, weights: Path, remedy: str) -> None:
-        folder = find_folder(weights, SAFETENSORS_WEIGHTS_NAME, remedy)
-        try:
-            network, found = kind.from_pretrained(
-                str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
-            )
-        except (OSError, ValueError, RuntimeError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise BolidError(f"{folder} holds no readable {kind.__name__} ({reason}): {remedy}") from error
-        if wrong := sorted(found["missing_keys"]) or sorted(found["unexpected_keys"]):
-            raise BolidError(f"{folder} holds no {kind.__name__} (it differs in {wrong[0]}): {remedy}")
-        super().__init__(network.float())
-
-    def _fit(self, pictures: Tensor) -> Tensor:
-        """(B, 3, H, W) in 0..1 to the network's size and range."""
-        size = tuple(self.network.config.size)
-        if pictures.shape[-2:] != size:
-            pictures = F.interpolate(pictures, size, mode="bilinear", antialias=True, align_corners=False)
-        return pictures * 2 - 1
-
-    def _with_mirror(self, pictures: Tensor) -> Tensor:
-        """The pictures, then their mirror images, as the network wants them: (2B, 3, h, w)."""
-        fitted = self._fit(pictures)
-        return torch.cat([fitted, fitted.flip(-1)])
+UNSAID = UNKNOWN
+REMEDY = "train one with `bolid fit --config configs/tiny/{0}.yaml`; data/tiny/{0} is one."
 
 
-class AttributeReader(_Judge):
-    """Says of `bolid.synthetic.wording.ATTRIBUTES` what a picture and its mirror image, taken together, show.
+class EmbeddedAttributes(AttributeReader):
+    """Reads `bolid.synthetic.wording.ATTRIBUTES` off an image and its mirror image taken together.
 
     Args:
         weights: Folder of a trained `AttributeNetwork`.
@@ -58,9 +32,11 @@ class AttributeReader(_Judge):
         BolidError: if there is none, or it was trained on another vocabulary.
     """
 
+    classes = ATTRIBUTES
+
     def __init__(self, weights: Path) -> None:
-        remedy = "train one with `bolid fit --config configs/tiny/attributes.yaml`; data/tiny/attributes is one."
-        super().__init__(AttributeNetwork, weights, remedy)
+        remedy = REMEDY.format("attributes")
+        super().__init__(load_network(AttributeNetwork, weights, remedy))
         known, today = list(self.network.config.classes), list(map(len, ATTRIBUTES.values()))
         if known != today:
             names = ", ".join(ATTRIBUTES)
@@ -68,17 +44,17 @@ class AttributeReader(_Judge):
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """Pictures (B, 3, H, W) in 0..1 -> attribute -> logits (B, classes), of the pictures alone, with gradients."""
-        return {name: logits.float() for name, logits in self.network(self._fit(pictures)).items()}
+        return {name: logits.float() for name, logits in self.network(fitted(self.network, pictures)).items()}
 
     @torch.no_grad()
     def read(self, pictures: Tensor) -> dict[str, Tensor]:
         """Pictures (B, 3, H, W) in 0..1 -> attribute -> (B,) index of the likeliest class in `ATTRIBUTES`."""
-        both = self.network(self._with_mirror(pictures))
+        both = self.network(with_mirror(self.network, pictures))
         return {name: mean_of_both(logits.float().log_softmax(1)).argmax(1) for name, logits in both.items()}
 
 
-class Anthropometer(_Judge):
-    """Reads a body's proportions off a picture of the whole figure, seen from the front or turned halfway at most.
+class Anthropometer(ProportionReader):
+    """Reads a body's proportions off an image of the whole figure, seen from the front or turned halfway at most.
 
     Args:
         weights: Folder of a trained `AnthropometerNetwork`.
@@ -88,12 +64,11 @@ class Anthropometer(_Judge):
     """
 
     def __init__(self, weights: Path) -> None:
-        remedy = "train one with `bolid fit --config configs/tiny/anthropometer.yaml`; data/tiny/anthropometer is one."
-        super().__init__(AnthropometerNetwork, weights, remedy)
+        super().__init__(load_network(AnthropometerNetwork, weights, REMEDY.format("anthropometer")))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """What `read` tells of the pictures alone, with gradients to them."""
-        return self.network(self._fit(pictures)).ratios
+        """What `read` gives for the images alone, with gradients to them."""
+        return self.network(fitted(self.network, pictures)).ratios
 
     @torch.no_grad()
     def read(self, pictures: Tensor) -> Tensor:
@@ -101,12 +76,45 @@ class Anthropometer(_Judge):
 
         A mean over the picture and its mirror image, whose errors differ.
         """
-        return mean_of_both(self.network(self._with_mirror(pictures))[0])
+        return mean_of_both(self.network(with_mirror(self.network, pictures))[0])
 
 
 def mean_of_both(read: Tensor) -> Tensor:
     """What was read off pictures, then off their mirror images (2B, ...) -> the means (B, ...)."""
     return read.unflatten(0, (2, -1)).mean(0)
+
+
+def load_network(kind: Any, weights: Path, remedy: str) -> nn.Module:
+    """A trained network of a class that diffusers saves and loads, in float32.
+
+    Raises:
+        BolidError: if the folder holds none.
+    """
+    folder = find_folder(weights, SAFETENSORS_WEIGHTS_NAME, remedy)
+    try:
+        network, found = kind.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BolidError(f"{folder} holds no readable {kind.__name__} ({reason}): {remedy}") from error
+    if wrong := sorted(found["missing_keys"]) or sorted(found["unexpected_keys"]):
+        raise BolidError(f"{folder} holds no {kind.__name__} (it differs in {wrong[0]}): {remedy}")
+    return network.float()
+
+
+def fitted(network: Any, images: Tensor) -> Tensor:
+    """Images (B, 3, H, W) in 0..1 in the network's size and range, -1..1."""
+    size = tuple(network.config.size)
+    if images.shape[-2:] != size:
+        images = F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+    return images * 2 - 1
+
+
+def with_mirror(network: Any, images: Tensor) -> Tensor:
+    """The images, then their mirror images, as the network wants them: (2B, 3, h, w)."""
+    ready = fitted(network, images)
+    return torch.cat([ready, ready.flip(-1)])
 
 
 def attribute_labels(captions: Sequence[str]) -> dict[str, Tensor]:

@@ -63,7 +63,7 @@ def test_encoders_are_told_what_was_found_and_losses_the_truth(tmp_path):
     assert torch.equal(plain.keypoints, plain.keypoints_found)
     assert torch.equal(told.keypoints, plain.keypoints)
     assert not torch.equal(told.keypoints_found, plain.keypoints)
-    assert not torch.equal(told.reference_keypoints, plain.reference_keypoints)
+    assert not torch.equal(told.references.keypoints, plain.references.keypoints)
 
 
 def test_rendered_people_are_looked_at_by_the_network_that_the_setting_names(tmp_path, monkeypatch):

@@ -79,7 +79,7 @@ def test_it_can_be_trained_on(album):
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     invariants.check_ranges(batch)
-    assert not batch.face_mask.any()
+    assert not batch.references.face_mask.any()
     assert not batch.silhouette_known.any()
 
 

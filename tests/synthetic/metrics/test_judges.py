@@ -83,7 +83,7 @@ def test_clothes_leak_where_pictures_wear_the_references_colours_against_the_pro
     asked, worn, third = colours[:3]
     captions = [f"a photo of a woman, wearing a {asked} shirt"] * 4
     made = batch(captions, ["anna", "anna", "ben", "ben"])
-    made.reference_captions = [[f"a photo of a woman, wearing a {c} shirt"] for c in (worn, worn, third, asked)]
+    made.references.captions = [[f"a photo of a woman, wearing a {c} shirt"] for c in (worn, worn, third, asked)]
     shown = torch.zeros(4, len(ATTRIBUTES))
     shown[:, list(ATTRIBUTES).index("shirt")] = torch.tensor([1, 0, 1, 1]).float()  # worn, asked, worn, worn
     metric = ClothesLeak(Colours())

@@ -1,4 +1,4 @@
-"""People and a window shared by the tests of this folder: the body model takes seconds to load."""
+"""People and a window shared by the tests of the rendered world: the body model takes seconds to load."""
 
 from __future__ import annotations
 
