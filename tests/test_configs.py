@@ -28,6 +28,7 @@ TINY = [
     ["tiny/anthropometer.yaml", "tiny/anthropometer_loss.yaml"],
     ["tiny/oracle.yaml"],
     ["bundle/vae.yaml"],
+    ["bundle/unet.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_more.yaml"],
     ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_more.yaml", "tiny/body_vae_whole.yaml"],
@@ -140,6 +141,8 @@ def test_a_configuration_can_be_built(merged, chain, tmp_path, monkeypatch):
     (tmp_path / "runs/tiny/vae").mkdir(parents=True)
     (tmp_path / "runs/tiny/new").symlink_to(ROOT / "data/tiny/stable-diffusion")  # of the same sizes, but trained
     (tmp_path / "runs/tiny/vae/vae").symlink_to(ROOT / "data/tiny/stable-diffusion/vae")
+    (tmp_path / "runs/world").mkdir()
+    (tmp_path / "runs/world/new").symlink_to(ROOT / "data/tiny/stable-diffusion")
     monkeypatch.chdir(tmp_path)
     parser = LightningArgumentParser()
     parser.add_lightning_class_args(BaseTask, "model", subclass_mode=True)
@@ -172,6 +175,8 @@ def test_what_scores_has_seen_nobody_that_what_it_scores_has(merged):
         ["adapter.yaml"],
         ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_more.yaml"],
         ["tiny/vae.yaml"],
+        ["bundle/vae.yaml"],
+        ["bundle/unet.yaml"],
         ["tiny/unet.yaml"],
         ["tiny/unet.yaml", "tiny/unet_more.yaml"],
         ["tiny/unet.yaml", "tiny/unet_opposites.yaml"],
