@@ -73,6 +73,10 @@ def test_help_lists_every_verb_quickly():
         (["fit", "--config", ADAPTER, "--trainer.callbacks",
           '[{"class_path": "ModelCheckpoint", "init_args": {"save_lst": true}}]'],
          "trainer.callbacks.init_args: no such setting 'save_lst'; did you mean 'save_last'?"),
+        (["fit", "--config", ADAPTER, "--callbacks.checkpoint.save_lst", "true"],
+         "callbacks.checkpoint.init_args: no such setting 'save_lst'; did you mean 'save_last'?"),
+        (["fit", "--config", ADAPTER, "--callbacks.emma", "null"],
+         "callbacks: there is no 'emma' to change or remove (there are: checkpoint, lr, ema, "),
         (["fit", "--conf", ADAPTER], "no such setting 'conf'; did you mean 'config'?"),
         (["fit"], "required: fit.data, fit.model; give them or a `--config FILE`"),
         (["test", "--config", ADAPTER, "--ckpt_path", "no/such.ckpt"], "no/such.ckpt"),
@@ -235,11 +239,21 @@ def test_gradient_accumulation_and_another_logger(run, photos, tmp_path):
         "csv",
     ]
     words += ["--trainer.log_every_n_steps", 1, "--data.init_args.samples_per_epoch", 20]
-    words += ["--trainer.callbacks", '[{"class_path": "ModelCheckpoint", "init_args": {"save_last": true}}]']
+    more = {"class_path": "ModelCheckpoint", "init_args": {"dirpath": str(tmp_path / "more"), "save_last": True}}
+    words += ["--trainer.callbacks", json.dumps([more])]  # beside the named ones
     assert run("fit", *words)[0] == 0
+    assert (tmp_path / "more/last.ckpt").is_file()
     assert next((tmp_path / "csv").rglob("metrics.csv")).read_text().count("\n") >= 2
     loops = torch.load(next((tmp_path / "csv").rglob("last.ckpt")), weights_only=True)["loops"]["fit_loop"]
     assert loops["epoch_loop.batch_progress"]["total"]["completed"] == 4  # two batches a step
+
+
+def test_a_run_without_a_logger_leaves_out_what_needs_one_and_says_so(run, photos, tmp_path, caplog):
+    words = ["--config", ADAPTER, *small(photos, logger=False), "--trainer.logger", "false", "--trainer.max_steps", 1]
+    with caplog.at_level("INFO"):
+        assert run("fit", *words, "--trainer.limit_val_batches", 0)[0] == 0
+    assert "LearningRate: left out, since there is no logger (trainer.logger)" in caplog.messages
+    assert (tmp_path / "adapter/adapter.json").is_file()
 
 
 def test_your_own_photos_keep_the_size_of_the_backbone_in_either_order(run, capsys):

@@ -45,9 +45,9 @@ def pack_bundle(runs: Path = Path("runs"), folder: Path = Path("data/tiny")) -> 
     Returns:
         One line about the bundle's size.
     """
-    trained = {source: name for source, name in MEMBERS.items() if (runs / source).is_dir()}
+    trained = {source: name for source, name in MEMBERS.items() if any((runs / source).glob("*"))}
     if not trained:
-        raise BolidError(f"{runs} holds no member: run a fit of configs/tiny first (`make tiny` runs all)")
+        raise BolidError(f"{runs} holds no member: run a fit of configs/tiny first (`snakemake tiny` runs all)")
     for source, name in trained.items():
         with atomic_folder(folder / name) as part:
             shutil.copytree(runs / source, part, dirs_exist_ok=True)

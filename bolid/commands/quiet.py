@@ -11,6 +11,7 @@ WARNINGS = (
     "LightningCLI's args parameter is intended",  # we route the verbs, so we do give it both
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own use of torch
     r"Found \d+ module\(s\) in eval mode",  # frozen networks are, on purpose
+    r".*there is no last checkpoint available",  # `--ckpt_path last` at a run's first start
     "Precision .* is not supported by the model summary",
 )
 ADVERTISER, ADVERTISEMENT = "lightning.pytorch.utilities.rank_zero", "💡 Tip:"

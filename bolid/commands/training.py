@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from bolid.callbacks.bfloat16 import quick_attention, quick_precision
+from bolid.commands.named import MergesByName
 from bolid.commands.parser import OneLineErrors
 from bolid.core.errors import BolidError
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.base import BaseTask, read_checkpoint
 
 
-class Parser(OneLineErrors, LightningArgumentParser):
-    """Lightning's parser with errors of one line."""
+class Parser(MergesByName, OneLineErrors, LightningArgumentParser):
+    """Lightning's parser with errors of one line and settings that are keyed by name."""
 
 
 class Command(LightningCLI):
@@ -43,6 +45,21 @@ class Command(LightningCLI):
             parser_kwargs={"allow_abbrev": False, "prog": "bolid"},
             args=argv,
         )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Callbacks by name, beside a `trainer.callbacks` list of one's own."""
+        parser.add_argument(
+            "--callbacks",
+            type=dict[str, Callback | None],
+            default={},
+            help="What rides along with the run, by names of one's own; null leaves out what an earlier file named.",
+        )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Adds them."""
+        own = self._get(self.config_init, "trainer")["callbacks"] or []
+        named = self._get(self.config_init, "callbacks").values()
+        return super().instantiate_trainer(callbacks=[*(own if isinstance(own, list) else [own]), *named], **kwargs)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Checks the checkpoint before Lightning opens it, and has nothing unpickled."""

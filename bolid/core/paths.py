@@ -9,10 +9,12 @@ from bolid.core.errors import BolidError
 
 BUNDLE = Path("data/tiny")
 VARIABLE = "BOLID_TINY"
+PACKAGE = Path(__file__).parents[1]
+PLACES = (BUNDLE, PACKAGE.parent / BUNDLE, PACKAGE / "tiny")  # here, the repository's, an installed wheel's
 
 
 def resolve(path: str | Path) -> Path:
-    """`path` itself; the embedded bundle's `data/tiny/…` under `$BOLID_TINY` where set, else here or in the repository.
+    """`path` itself; the embedded bundle's `data/tiny/…` under `$BOLID_TINY` where set, else in the first of `PLACES`.
 
     Raises:
         BolidError: If `BOLID_TINY` names no folder.
@@ -27,7 +29,8 @@ def resolve(path: str | Path) -> Path:
                 f"{VARIABLE}: no folder at {bundle}; set it to a bundle like the repository's {BUNDLE}, or unset it"
             )
         return bundle / path.relative_to(BUNDLE)
-    return path if path.exists() else Path(__file__).parents[2] / path
+    found = [place / path.relative_to(BUNDLE) for place in PLACES]
+    return next((place for place in found if place.exists()), found[1])
 
 
 def find_folder(path: str | Path, member: str, remedy: str) -> Path:

@@ -1,0 +1,1 @@
+"""Any method by any metric: protocol, statistics, report and picture sheet."""

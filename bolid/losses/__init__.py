@@ -1,0 +1,1 @@
+"""What a fit minimises, one idea per file; a loss says which samples it can score."""

@@ -51,10 +51,12 @@ def test_members_that_were_not_trained_stay(runs, tmp_path):
     again.parent.mkdir(parents=True)
     (runs / "tiny/face/face").rename(again)
     (again / "new.txt").write_text("")
+    (tmp_path / "again/tiny/body_vae/body_vae").mkdir(parents=True)  # where a fit is to export to
     (again.parent / "report.json").write_text('{"auc": 0.75}')
     pack_bundle(tmp_path / "again", tmp_path / "tiny")
     assert (tmp_path / "tiny/face/new.txt").is_file()
     assert (tmp_path / "tiny/pose/part/model.safetensors").is_file()
+    assert (tmp_path / "tiny/body_vae/part/model.safetensors").is_file()
     assert json.loads((tmp_path / "tiny/scores.json").read_text()) == {"face/auc": 0.75, "pose/map50": 0.5}
 
 
