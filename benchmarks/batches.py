@@ -11,6 +11,7 @@ from PIL import Image
 from bolid.core.schema import ImageRecord, Phrase
 from bolid.data import CaptionDropout, IdentityDataModule
 from bolid.data.manifest import write_manifest
+from bolid.data.specs import SplitSpec
 
 PEOPLE, PHOTOS, SIZE = 64, 5, (528, 352)
 
@@ -36,7 +37,8 @@ def main() -> None:
     torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
         make_photos(Path(folder))
-        data = IdentityDataModule(Path(folder), caption_dropout=CaptionDropout(), samples_per_epoch=32 * 40)
+        spec = SplitSpec(caption_dropout=CaptionDropout(), samples_per_epoch=32 * 40)
+        data = IdentityDataModule(Path(folder), train=spec)
         start = time.perf_counter()
         data.prepare_data()
         data.setup("fit")

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from lightning.pytorch.cli import LightningCLI
 
-from bolid.callbacks.bfloat16 import emulated, quick_attention
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.base import BaseTask
+from bolid.tasks.precision import emulated, quick_attention
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 ROUNDS = 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 
@@ -50,12 +51,26 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with quiet():
             return run(argv)
+    except (KeyboardInterrupt, SystemExit) as end:
+        status = interrupted(end)
+        if status is None:
+            raise
+        return status
     except Exception as error:
         told = mendable(error)
         if told is None:
             raise
         print(f"bolid: {' '.join(str(told).split())}", file=sys.stderr)
         return 1
+
+
+def interrupted(end: BaseException) -> int | None:
+    """The exit status that a shell gives a process ended by Ctrl-C or SIGTERM; None of an end for other reasons."""
+    if KeyboardInterrupt in (type(end), type(end.__context__)):  # of which Lightning makes an exit with status 1
+        return 128 + signal.SIGINT
+    if type(end).__name__ == "SIGTERMException":  # Lightning's, without a status where it raises it itself
+        return 128 + signal.SIGTERM if end.code is None else end.code  # type: ignore[attr-defined]
+    return None
 
 
 def mendable(error: BaseException) -> BolidError | None:

@@ -1,4 +1,4 @@
-"""A machine that dies in the middle of a fit."""
+"""A machine that dies in the middle of a fit, or a user who ends it."""
 
 import os
 import signal
@@ -7,11 +7,11 @@ from lightning.pytorch import Callback
 
 
 class KillAt(Callback):
-    """Kills the process, as a power cut would, after `step` optimiser steps."""
+    """Sends the process a signal, by default as a power cut would, after `step` optimiser steps."""
 
-    def __init__(self, step: int):
-        self.step = step
+    def __init__(self, step: int, number: int = signal.SIGKILL):
+        self.step, self.number = step, number
 
     def on_train_batch_start(self, trainer, *args):
         if trainer.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.number)

@@ -134,6 +134,7 @@ def batch(count: int = 4, references: int = 2, seed: int = 0) -> TrainingBatch:
         outfit=Views(torch.zeros(count, 0, 3, 96, 64), torch.zeros(count, 0, 17, 3), torch.zeros(count, 0).bool()),
         groups=torch.arange(count),
         identities=[f"p{i}" for i in range(count)],
+        families=[f"p{i}" for i in range(count)],
         file_names=[f"test/p{i}_0.png" for i in range(count)],
     )
 

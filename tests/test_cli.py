@@ -1,6 +1,7 @@
 """The verbs as a user meets them: help, errors of one line, every shipped configuration."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -82,7 +83,8 @@ def test_help_lists_every_verb_quickly():
         (["test", "--config", ADAPTER, "--ckpt_path", "no/such.ckpt"], "no/such.ckpt"),
         (["test", "--config", ADAPTER], "Give `--ckpt_path runs/.../checkpoints/last.ckpt`"),
         (["predict", "--config", ADAPTER, "--trainer.fast_dev_run", "true"], "predict: which weights?"),
-        (["test", "--config", ADAPTER, "--data.test_people", "0", "--model.init_from", "x.ckpt"], "nobody to test on"),
+        (["test", "--config", ADAPTER, "--data.rendered.test.people", "0", "--model.init_from", "x.ckpt"],
+         "bolid: data.rendered.test.people is 0, so there is nobody to test on"),
         (["fit", "--config", ADAPTER, "--trainer.check_val_every_n_epoch", "0.5"], "check_val_every_n_epoch"),
         (["fit", "--config", ADAPTER, "--trainer.val_check_interval", "0.5"], "val_check_interval"),
         (["data", "label", "missing-folder"], "missing-folder"),
@@ -172,7 +174,7 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
         "--config",
         ROOT / "configs/body_vae.yaml",
         *small(photos, drawing=False),
-        "--data.init_args.target",
+        "--data.init_args.train.target",
         "person",
     ]
     words += [
@@ -197,16 +199,14 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
     again = ["test", *words, "--model.init_args.people", "null", "--model.init_args.exported", left / "body_vae"]
     assert run(*again)[0] == 0
     assert json.loads((left / "report.json").read_text()) == pytest.approx(report)
-    status, _, err = run(*test, "--data.init_args.test_splits", "[test]")
-    assert (status, "set data.test_splits to [test, train]" in err) == (1, True)
+    status, _, err = run(*test, "--data.test.probe", "false")
+    assert (status, "set data.test.probe: true" in err) == (1, True)
     status, _, err = run(*test, "--model.init_args.pose", "null")
-    assert (status, "set the task's pose, or data.test_target: person" in err) == (1, True)
+    assert (status, "set the task's pose, or data.test.target: person" in err) == (1, True)
     encoder = left / "body_vae"
     words = ["--config", ADAPTER, *small(photos), "--trainer.fast_dev_run", "true"]
-    words += [
-        "--model.init_args.branches",
-        f'[{{"class_path": "bolid.conditions.BodyCondition", "init_args": {{"encoder": "{encoder}"}}}}]',
-    ]
+    words += ["--model.init_args.conditions.face", "null"]
+    words += ["--model.init_args.conditions.body.init_args.encoder", encoder]
     assert run("fit", *words)[0] == 0
 
 
@@ -238,7 +238,7 @@ def test_gradient_accumulation_and_another_logger(run, photos, tmp_path):
         "--trainer.logger.save_dir",
         "csv",
     ]
-    words += ["--trainer.log_every_n_steps", 1, "--data.init_args.samples_per_epoch", 20]
+    words += ["--trainer.log_every_n_steps", 1, "--data.init_args.train.samples_per_epoch", 20]
     more = {"class_path": "ModelCheckpoint", "init_args": {"dirpath": str(tmp_path / "more"), "save_last": True}}
     words += ["--trainer.callbacks", json.dumps([more])]  # beside the named ones
     assert run("fit", *words)[0] == 0
@@ -256,6 +256,30 @@ def test_a_run_without_a_logger_leaves_out_what_needs_one_and_says_so(run, photo
     assert (tmp_path / "adapter/adapter.json").is_file()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_fit_that_is_ended_loses_nothing(run, photos, tmp_path, number):
+    words = ["fit", "--config", ADAPTER, *small(photos), "--trainer.max_steps", 3, "--trainer.val_check_interval", 2]
+    killer = ["--callbacks.kill", "tests.killer.KillAt", "--callbacks.kill.step", 1, "--callbacks.kill.number"]
+    last = tmp_path / "runs/adapter/x/checkpoints/last.ckpt"
+    assert run(*words, *killer, int(number))[0] == 128 + number
+    assert torch.load(last, weights_only=True)["global_step"] == 2  # the step in hand was finished
+    assert run(*words, "--ckpt_path", last)[0] == 0
+    whole = last.rename(tmp_path / "parts.ckpt")
+    assert run(*words)[0] == 0
+    parts, whole = (torch.load(path, weights_only=True) for path in (whole, last))
+    for part in ("state_dict", "ema", "optimizer_states", "lr_schedulers"):
+        torch.testing.assert_close(parts[part], whole[part], rtol=0, atol=0)
+
+
+def test_ctrl_c_is_no_traceback(run, monkeypatch):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bolid.cli.call", pressed)
+    status, _, err = run("identity", "list")
+    assert (status, err) == (130, "")
+
+
 def test_your_own_photos_keep_the_size_of_the_backbone_in_either_order(run, capsys):
     overlays = [ROOT / "configs/data/folder.yaml", ROOT / "configs/backbone/sdxl.yaml"]
     for first, second in (overlays, overlays[::-1]):
@@ -264,7 +288,7 @@ def test_your_own_photos_keep_the_size_of_the_backbone_in_either_order(run, caps
         data = yaml.safe_load(capsys.readouterr().out)["data"]
         assert data["class_path"].endswith("IdentityDataModule")
         assert (data["init_args"]["size"], data["init_args"]["batch_size"]) == ([1216, 832], 1)
-        assert data["init_args"]["caption_dropout"]["body"] == 0.8
+        assert data["init_args"]["train"]["caption_dropout"]["body"] == 0.8
 
 
 def test_predict_validate_and_test_start_from_the_weights_they_are_given(run, photos, tmp_path):

@@ -119,6 +119,8 @@ def check(wanted, found):
         for key, value in wanted.items():
             if key.endswith("+"):  # is added to what lay below
                 check(value, found[key[:-1]][-len(value) :])
+            elif value is None:
+                assert found.get(key) is None
             else:
                 check(value, found[key])
     elif isinstance(wanted, list):
@@ -153,7 +155,7 @@ def test_a_configuration_can_be_built(merged, chain, tmp_path, monkeypatch):
     if parts.model.trained_keys():  # else it is for tests alone
         optimizer = parts.model.configure_optimizers()
         assert optimizer["lr_scheduler"]["scheduler"].optimizer is optimizer["optimizer"]
-    tested = parts.data.people["test"] if isinstance(parts.data, RenderedPeople) else ()
+    tested = parts.data.people["test"].numbers() if isinstance(parts.data, RenderedPeople) else ()
     assert all(person >= RESERVED for person in tested)
 
 
@@ -165,9 +167,10 @@ def test_on_cuda_every_device_trains_in_bfloat16(merged):
 
 def test_what_scores_has_seen_nobody_that_what_it_scores_has(merged):
     def people(*chain):
-        data = merged(chain)["data"]["init_args"]
-        first = {"train": data["train_first"], "val": data["val_first"] or data["train_first"] + 90_000}
-        found = {first[split] + k for split in first for k in range(data[f"{split}_people"])}
+        data = merged(chain)["data"]["init_args"]["rendered"]
+        train, val = data["train"], data["val"]
+        first = train["first"], val["first"] or train["first"] + 90_000
+        found = {k + i for k, people in zip(first, (train, val), strict=True) for i in range(people["people"])}
         assert max(found) < RESERVED
         return found
 

@@ -6,8 +6,8 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
 from bolid.conditions import BodyCondition, FaceCondition
-from bolid.core.identity import Identity
-from bolid.models.attention import install_branches
+from bolid.core.identity import Embedding, Identity
+from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.adapter import AdapterTask
@@ -20,15 +20,15 @@ FAMILIES = {"sd": (miniature.save_sd, StableDiffusion), "sdxl": (miniature.save_
 
 @pytest.fixture
 def models(tmp_path):
-    """A backbone of a family, and its two branches."""
+    """A backbone of a family, and its two conditions."""
 
     def new(family, dtype="float32"):
         save, kind = FAMILIES[family]
         body = miniature.save_body_vae(tmp_path / "body", 16)
-        return kind(str(save(tmp_path / family)), dtype=dtype), [
-            FaceCondition(),
-            BodyCondition(str(body), num_tokens=3),
-        ]
+        return kind(str(save(tmp_path / family)), dtype=dtype), {
+            "face": FaceCondition(),
+            "body": BodyCondition(str(body), num_tokens=3),
+        }
 
     return new
 
@@ -61,12 +61,13 @@ def test_a_fit_in_bfloat16_is_finite_and_repeatable(models, tmp_path, determinis
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_two_branches_draw_in_half_precision(models, family, dtype):
-    backbone, branches = models(family, dtype)
-    install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
+def test_two_conditions_generate_in_half_precision(models, family, dtype):
+    backbone, conditions = models(family, dtype)
+    install_conditions(backbone.unet, [c.projector(backbone.text_dim) for c in conditions.values()])
     backbone.unet.to(backbone.vae.dtype)
-    pipe = BoLIDPipeline(backbone.requires_grad_(False).eval(), branches).to(DEVICE)
-    someone = Identity(face=torch.nn.functional.normalize(torch.ones(512), dim=0), body=torch.ones(8))
+    pipe = BoLIDPipeline(backbone.requires_grad_(False).eval(), conditions).to(DEVICE)
+    face = torch.nn.functional.normalize(torch.ones(512), dim=0)
+    someone = Identity({"face": Embedding(face, ""), "body": Embedding(torch.ones(8), conditions["body"].fingerprint)})
     short = {"num_inference_steps": 2, "height": 48, "width": 32, "output_type": "pt"}
     for guidance in (1.0, 2.0):
         drawn = pipe(miniature.CAPTIONS, [someone, None], guidance_scale=guidance, **short).images

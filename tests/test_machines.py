@@ -32,7 +32,7 @@ def bolid(tmp_path, bundle):
         command = [sys.executable, "-m", "bolid.cli", "fit", "--config", ROOT / "configs/adapter.yaml"]
         command += ["--config", ROOT / "configs/data/folder.yaml", "--config", tmp_path / "short.yaml"]
         command += ["--data.init_args.folder", tmp_path / "photos", "--data.init_args.batch_size", "2"]
-        command += ["--data.init_args.samples_per_epoch", "12", "--trainer.val_check_interval", "4"]
+        command += ["--data.init_args.train.samples_per_epoch", "12", "--trainer.val_check_interval", "4"]
         command += ["--trainer.max_steps", "5", "--trainer.accelerator", "cpu", "--trainer.precision", "32-true"]
         command += [
             "--trainer.logger.init_args.version",

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 from bolid.cli import main
+from bolid.core.identity import Embedding
 from bolid.core.safe_io import sha256
 from bolid.data.manifest import read_manifest, write_manifest
 from tests import miniature
@@ -59,12 +61,11 @@ def test_the_snippets_draw_a_person_and_so_does_stock_diffusers(demo):
     exec(four_lines, names)
     with Image.open("person.png") as drawn:
         assert drawn.size == (64, 96)
-    card = {
-        branch["name"]: branch["arguments"]
-        for branch in json.loads((RUN / "adapter/adapter.json").read_text())["branches"]
-    }
-    assert card["face"]["fingerprint"] == sha256(Path("data/tiny/face/face.onnx"))
-    names["person"] = replace(names["person"], face=names["person"].body.new_ones(512))  # no face is seen in them
+    card = json.loads((RUN / "adapter/adapter.json").read_text())["conditions"]
+    assert card["face"]["arguments"]["fingerprint"] == sha256(Path("data/tiny/face/face.onnx"))
+    names["person"] = names["person"].replace(
+        face=Embedding(torch.ones(512), card["face"]["arguments"]["fingerprint"])
+    )  # no face is seen in them
     exec(stock, names)
     with Image.open("walking.png") as drawn:
         assert drawn.size == (64, 96)

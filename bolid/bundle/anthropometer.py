@@ -10,24 +10,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bolid.bundle.perception import PerceptionTask, RawAndRoundTrip, moved
-from bolid.core.errors import BolidError
 from bolid.core.keypoints import FLIP
 from bolid.core.schema import TrainingBatch
-from bolid.synthetic.measures import Body, read_bodies, standardise
 from bolid.synthetic.metrics.body_shape import ReadingAccuracy
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork, Reading
 from bolid.synthetic.readers.readers import Anthropometer
-from bolid.synthetic.wording import shows_figure
 
 
 class AnthropometerTask(PerceptionTask):
     """Squared error of the proportions in within-gender standard deviations, with joints and silhouette to learn from.
 
-    Photos that show no whole figure teach joints and silhouette only.
+    Photos that show no whole figure, or people whose proportions are not known, teach joints and silhouette only.
 
     Args:
         network: What is trained.
-        people: Folder of the rendered people, whose table knows their true proportions.
         joints: Weight of the joints' mean distance in shares of the picture.
         spots: Weight of the cross-entropy of the joints' maps with a spot where each joint is, which teaches them to
             find joints from the start; distances then make them exact.
@@ -38,25 +34,13 @@ class AnthropometerTask(PerceptionTask):
     def __init__(
         self,
         network: AnthropometerNetwork,
-        people: Path,
         joints: float = 10.0,
         spots: float = 0.3,
         outline: float = 1.0,
         **kwargs: Any,
     ):
         super().__init__(network=network, **kwargs)
-        self.people = people
         self.joints, self.spots, self.outline = joints, spots, outline
-        self.bodies: dict[str, Body] = {}
-
-    def on_fit_start(self) -> None:
-        """Reads the bodies of the people to train on."""
-        super().on_fit_start()
-        self.bodies = dict(read_bodies(self.people))
-        splits = self.of_data("splits", None)
-        taught = {record.identity for record in splits["train"]} if splits else self.bodies.keys()
-        if strange := sorted(taught - self.bodies.keys()):
-            raise BolidError(f"people: {self.people} does not know {strange[0]}: set it to data.folder")
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -82,16 +66,20 @@ class AnthropometerTask(PerceptionTask):
         }
 
     def ratios_loss(self, reading: Reading, batch: TrainingBatch) -> Tensor:
-        """Mean squared error over the photos that show a whole figure, 0 if none does: scalar."""
-        shown = [i for i, caption in enumerate(batch.full_captions) if shows_figure(caption)]
-        if not shown:
+        """Mean squared error over the photos that teach proportions, 0 if none does: scalar."""
+        shown = teaches_ratios(batch)
+        if not shown.any():
             return reading.ratios.sum() * 0.0
-        truth = standardise([self.bodies[batch.identities[i]] for i in shown]).to(reading.ratios.device)  # (b, 7)
-        return F.mse_loss(reading.ratios[shown].float(), truth)
+        return F.mse_loss(reading.ratios[shown].float(), batch.references.proportions[shown])
 
     def new_score(self, folder: Path) -> RawAndRoundTrip:
         """R² of readings of held-out people's photos."""
-        return RawAndRoundTrip(ReadingAccuracy(Anthropometer(folder), self.people), self.vae)
+        return RawAndRoundTrip(ReadingAccuracy(Anthropometer(folder)), self.vae)
+
+
+def teaches_ratios(batch: TrainingBatch) -> Tensor:
+    """(B,) bool: photos of a whole figure of a person whose proportions are known."""
+    return batch.whole_figure & batch.references.proportions.isfinite().all(1)
 
 
 def spot_loss(maps: Tensor, places: Tensor) -> Tensor:

@@ -12,12 +12,14 @@ from torch.nn import functional as F
 from bolid.bundle.perception import PerceptionTask, RawAndRoundTrip
 from bolid.core.schema import TrainingBatch
 from bolid.synthetic.metrics.adherence import PromptAdherence
+from bolid.synthetic.readers import EmbeddedAttributes
 from bolid.synthetic.readers.attributes import AttributeNetwork
-from bolid.synthetic.readers.readers import UNSAID, EmbeddedAttributes, attribute_labels
+from bolid.synthetic.wording import ATTRIBUTES
+from bolid.vision.readers import UNKNOWN, attribute_labels
 
 
 class AttributesTask(PerceptionTask):
-    """Cross-entropy on every attribute that a photo's full caption names.
+    """Cross-entropy on every attribute that a photo's full caption asks for.
 
     Args:
         network: What is trained.
@@ -38,13 +40,13 @@ class AttributesTask(PerceptionTask):
 
     def loss(self, logits: dict[str, Tensor], batch: TrainingBatch) -> Tensor:
         """The sum of the attributes' cross-entropies, each a mean over the photos that have it: scalar, in nats."""
-        labels = attribute_labels(batch.full_captions)
+        labels = attribute_labels(ATTRIBUTES, batch.full_asked)
         terms = [
             F.cross_entropy(
-                logits[name].float(), label.to(self.device), ignore_index=UNSAID, label_smoothing=self.smoothing
+                logits[name].float(), label.to(self.device), ignore_index=UNKNOWN, label_smoothing=self.smoothing
             )
             for name, label in labels.items()
-            if (label != UNSAID).any()
+            if (label != UNKNOWN).any()
         ]
         nothing = 0.0 * torch.cat(list(logits.values()), 1).float().sum()  # DDP waits for a gradient of every head
         return sum(terms, nothing)

@@ -14,10 +14,10 @@ from bolid.core.safe_io import atomic_path
 
 
 class LatentStore:
-    """The latents of photos and of their mirror images, one small file for each photo.
+    """The latents of photos, one small file for each.
 
-    Files are named by what a photo shows and lie in a folder named by the autoencoder's weights: neither a photo
-    rendered anew nor another autoencoder finds latents that are not its own.
+    Files are named by what a photo shows and lie in a folder named by the autoencoder's weights: neither a mirrored
+    photo, nor one rendered anew, nor another autoencoder finds latents that are not its own.
 
     Args:
         folder: Of all autoencoders' latents.
@@ -30,7 +30,7 @@ class LatentStore:
         self.held: dict[str, Tensor] = {}
 
     def of(self, photos: Tensor) -> Tensor:
-        """Photos (B, 3, H, W) in -1..1 -> (B, 2, C, h, w) float32: as they are, then mirrored."""
+        """Photos (B, 3, H, W) in -1..1 -> (B, C, h, w) float32."""
         keys = [fingerprint(photo) for photo in photos]
         for key, photo in zip(keys, photos, strict=True):
             if key not in self.held:
@@ -40,7 +40,7 @@ class LatentStore:
     def _read(self, key: str, photo: Tensor) -> Tensor:
         file = self.folder / f"{key}.npy"
         if not file.is_file():
-            latents = self.encode(torch.stack([photo, photo.flip(-1)])).half().cpu()
+            latents = self.encode(photo[None])[0].half().cpu()
             with atomic_path(file) as temporary, temporary.open("wb") as stream:
                 np.save(stream, latents.numpy())
         return torch.from_numpy(np.load(file))

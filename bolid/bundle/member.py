@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
 from bolid.core.schema import TrainingBatch
 from bolid.evaluation.results import Report
@@ -19,20 +20,29 @@ from bolid.tasks.base import BaseTask
 class MemberTask(BaseTask):
     """Trains a member of the bundle; a test measures the exported member, loaded by the class that users load it by.
 
-    Args:
-        exported: Folder of a member to test, such as `data/tiny/face`; null: of the checkpoint's weights.
-        kwargs: See `BaseTask`.
+    `init_from` may be the folder of an exported member, such as `data/tiny/face`, which a test measures.
     """
 
     score: Any  # the test's metric, a container of networks that mypy would take for a mere Module
 
-    def __init__(self, exported: Path | None = None, **kwargs: Any):
+    def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
-        self.exported, self.score, self.tested = exported, None, 0
+        self.exported: Path | None = None
+        self.score, self.tested = None, 0
 
     @abstractmethod
     def new_score(self, folder: Path) -> ImageMetric:
         """The metric of a test, around the member that was exported to `folder`."""
+
+    def load_exported(self, folder: Path) -> None:
+        """What a test or validation is to measure.
+
+        Raises:
+            BolidError: If a fit is to start from it.
+        """
+        if self.trainer.state.fn == "fit":
+            raise BolidError(f"init_from: {folder} is a folder, and a fit of the bundle's members takes a .ckpt file")
+        self.exported = folder
 
     def on_test_start(self) -> None:
         """A new test starts afresh."""
@@ -57,4 +67,4 @@ class MemberTask(BaseTask):
         """What the test measured, on all ranks together; every rank must ask."""
         values = {name: float(value) for name, value in self.score.compute().items()}
         pictures = self.trainer.strategy.reduce(torch.tensor(self.tested, device=self.device), reduce_op="sum")
-        return Report(metrics=values, pictures=int(pictures), seed=self.seed)
+        return Report(values, int(pictures), self.seed, descriptions=self.score.describes)

@@ -27,10 +27,16 @@ class NoiseLevels:
     late_shift: float = 1.0
 
     def draw(self, count: int, timesteps: int, progress: float, generator: torch.Generator) -> Tensor:
-        """Timesteps of `count` samples, (count,) int64 below `timesteps`, after a share of the fit's steps.
+        """Timesteps of `count` samples or groups of them, (count,) int64 below `timesteps`.
 
-        The samples are one of every count-th part of the levels, which makes the loss vary less (Kingma et al. 2021,
+        They are one of every count-th part of the levels, which makes the loss vary less (Kingma et al. 2021,
         appendix I.1).
+
+        Args:
+            count: How many.
+            timesteps: Of the noise schedule.
+            progress: Share of the fit's steps that are done.
+            generator: On any device.
         """
         lots = torch.rand(2, count, generator=generator, device=generator.device)
         share = (torch.randperm(count, generator=generator, device=generator.device) + lots[0]) / count

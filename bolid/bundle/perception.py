@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,36 @@ from bolid.bundle.metrics.round_trip import round_trip
 from bolid.core.pictures import to_bytes
 from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import ImageMetric, full_precision, real_pictures
-from bolid.tasks.once import OncePerPhoto, refuse_flips
+from bolid.tasks.once import OncePerPhoto
 from bolid.vision.base import Frozen
 
 
+@dataclass
+class Degradation:
+    """How training photos are made worse, as generated images may be.
+
+    Attributes:
+        raw: Share of the photos that are shown as they are, not after a round trip through the autoencoder.
+        shift: Largest move, as a share of the size.
+        light: Largest change of brightness and contrast, as a share.
+        blur: Share of the photos that are blurred, by up to a 3x3 box.
+        noise: Largest standard deviation of noise added to half of them; photos lie in -1..1.
+    """
+
+    raw: float = 0.3
+    shift: float = 0.03
+    light: float = 0.15
+    blur: float = 0.3
+    noise: float = 0.08
+
+
 class PerceptionTask(MemberTask):
-    """Trains a network that will judge generated pictures, which all come out of an autoencoder.
+    """Trains a network that will read generated images, which all come out of an autoencoder.
 
     Args:
         network: What is trained; diffusers saves and loads it.
         vae: Folder of that autoencoder.
-        raw: Share of the training photos that are shown as they are, not after a round trip through it.
-        shift: Largest move of a training photo, as a share of its size.
-        light: Largest change of brightness and contrast, as a share.
-        blur: Share of the training photos that are blurred, by up to a 3x3 box.
-        noise: Largest standard deviation of noise added to half of them; photos lie in -1..1.
+        degradation: Of the training photos; null: as by default.
         kwargs: See `MemberTask`.
     """
 
@@ -40,27 +56,18 @@ class PerceptionTask(MemberTask):
         self,
         network: ModelMixin,
         vae: Path,
-        raw: float = 0.3,
-        shift: float = 0.03,
-        light: float = 0.15,
-        blur: float = 0.3,
-        noise: float = 0.08,
+        degradation: Degradation | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.network = network
         self.trained_buffers = tuple(f"network.{name}" for name in network.state_dict())  # batch norm's are among them
         self.vae = Frozen(load_vae(vae))
-        self.raw, self.shift, self.light, self.blur, self.noise = raw, shift, light, blur, noise
+        self.degradation = degradation or Degradation()
         self.trips = OncePerPhoto()  # the autoencoder is frozen
 
-    def on_fit_start(self) -> None:
-        """Refuses mirrored photos, whose round trips would be those of the photo as it was first seen."""
-        super().on_fit_start()
-        refuse_flips(self)
-
     def seen(self, batch: TrainingBatch) -> Tensor:
-        """The photos (B, 3, H, W) in -1..1 after a round trip, remembered by file name in 8 bits."""
+        """The photos (B, 3, H, W) in -1..1 after a round trip, each view of one remembered in 8 bits."""
         trips = self.trips.of(batch, lambda photos: to_bytes(round_trip(self.vae, photos * 0.5 + 0.5)))
         return trips.float() / 127.5 - 1
 
@@ -71,17 +78,17 @@ class PerceptionTask(MemberTask):
             (B, 3, H, W) in -1..1, which are mirrored (B,) bool, and by how much each was moved right and down (B, 2),
             as a share of its size.
         """
-        count = len(batch)
+        count, worse = len(batch), self.degradation
         lots = torch.rand(8, count, 1, 1, 1, generator=generator, device=self.device)
-        pictures = torch.where(lots[0] < self.raw, batch.pictures, self.seen(batch))
+        pictures = torch.where(lots[0] < worse.raw, batch.pictures, self.seen(batch))
         mirrored = lots[1] < 0.5
         pictures = torch.where(mirrored, pictures.flip(-1), pictures)
-        pictures = pictures * (1 + self.light * (2 * lots[2] - 1)) + self.light * (2 * lots[3] - 1)
+        pictures = pictures * (1 + worse.light * (2 * lots[2] - 1)) + worse.light * (2 * lots[3] - 1)
         blurred = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        pictures = pictures.lerp(blurred, torch.where(lots[4] < self.blur, lots[5], 0.0))
+        pictures = pictures.lerp(blurred, torch.where(lots[4] < worse.blur, lots[5], 0.0))
         noise = torch.randn(pictures.shape, generator=generator, device=self.device)
-        pictures = pictures + noise * torch.where(lots[6] < 0.5, self.noise * lots[7], 0.0)
-        move = self.shift * (2 * torch.rand(count, 2, generator=generator, device=self.device) - 1)
+        pictures = pictures + noise * torch.where(lots[6] < 0.5, worse.noise * lots[7], 0.0)
+        move = worse.shift * (2 * torch.rand(count, 2, generator=generator, device=self.device) - 1)
         return moved(pictures, move).clamp(-1, 1), mirrored[:, 0, 0, 0], move
 
     def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
@@ -112,6 +119,7 @@ class RawAndRoundTrip(ImageMetric):
     def __init__(self, metric: ImageMetric, vae: Frozen) -> None:
         super().__init__()
         self.trips, self.photos, self.vae = metric, metric.clone(), vae
+        self.describes = metric.describes
 
     @full_precision
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:

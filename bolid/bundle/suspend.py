@@ -14,7 +14,7 @@ from bolid.bundle.pack import EXACT
 from bolid.callbacks.ema import KEY
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_path
-from bolid.tasks.base import read_checkpoint
+from bolid.tasks.checkpoints import FORMAT, read_checkpoint
 
 REST = "checkpoint"  # key of the file's metadata that holds all that is no weight
 KEPT = ("epoch", "global_step", "pytorch-lightning_version", "loops", "lr_schedulers")
@@ -35,6 +35,7 @@ def suspend_fit(checkpoint: Path, file: Path) -> str:
     found = read_checkpoint(checkpoint, "checkpoint")
     weights = {name: halved(name, value) for name, value in found["state_dict"].items()}
     rest = {name: found[name] for name in KEPT}
+    rest[FORMAT] = found.get(FORMAT, 1)
     # The optimiser's settings are needed to load it; where checkpoints lie is a matter of the machine.
     rest["optimizer_states"] = [{"state": {}, "param_groups": s["param_groups"]} for s in found["optimizer_states"]]
     rest["callbacks"] = {k: v for k, v in found["callbacks"].items() if not k.startswith("ModelCheckpoint")}

@@ -10,10 +10,11 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from bolid.core.schema import TrainingBatch
-from bolid.losses.diffusion import diffusion_loss, lots, noised, person_weight, regression_target
+from bolid.losses.diffusion import diffusion_loss, person_weight
 from bolid.models.backbones import Backbone
+from bolid.models.noise import noised, regression_target, uniform
 from bolid.tasks.base import BaseTask
-from bolid.tasks.once import OncePerPhoto, refuse_flips
+from bolid.tasks.once import OncePerPhoto
 
 
 class TextToImageTask(BaseTask):
@@ -42,9 +43,8 @@ class TextToImageTask(BaseTask):
         self.latents = OncePerPhoto()  # the autoencoder is frozen
 
     def on_fit_start(self) -> None:
-        """Refuses mirrored photos, whose latents would be those of the photo as it was first seen."""
+        """Chooses the quicker attention."""
         super().on_fit_start()
-        refuse_flips(self)
         if self.device.type == "cpu":  # there the fused attention's backward makes a step a quarter longer
             self.backbone.unet.set_attn_processor(AttnProcessor())
 
@@ -68,15 +68,15 @@ class TextToImageTask(BaseTask):
         """L_diff: scalar."""
         scheduler = self.backbone.noise_scheduler
         latents = self.encode(batch)
-        noisy, noise, timesteps = noised(scheduler, latents, generator, self.shift, alike=self.alike)
-        dropped = lots(len(batch), generator, self.alike) < self.text_dropout
+        noisy, noise, timesteps = noised(scheduler, latents, batch.groups, generator, self.shift)
+        dropped = uniform(batch.groups, generator) < self.text_dropout
         captions = ["" if drop else caption for caption, drop in zip(batch.captions, dropped.tolist(), strict=True)]
         predicted = self.backbone.predict(noisy, timesteps, self.backbone.encode_prompt(captions), [], batch.time_ids)
         target = regression_target(scheduler, latents, noise, timesteps)
         return diffusion_loss(predicted, target, person_weight(batch, latents, self.person_weight))
 
     def encode(self, batch: TrainingBatch) -> Tensor:
-        """The photos' latents (B, C, h, w), remembered by file name."""
+        """The photos' latents (B, C, h, w), each view of one made once."""
         return self.latents.of(batch, self.backbone.encode_pictures)
 
     def export(self, folder: Path) -> None:

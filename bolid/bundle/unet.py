@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,11 +18,11 @@ from bolid.bundle.representation import RepresentationAlignment
 from bolid.bundle.views import PhotoView, whole_view
 from bolid.core.schema import TrainingBatch
 from bolid.evaluation.results import SheetRow
-from bolid.losses.diffusion import diffusion_loss, regression_target
+from bolid.losses.diffusion import diffusion_loss
 from bolid.metrics.base import real_pictures
 from bolid.models.backbones import Backbone
+from bolid.models.noise import one_per_group, regression_target, uniform
 from bolid.tasks.base import BaseTask
-from bolid.tasks.once import refuse_flips
 
 EVEN = NoiseLevels(shift=1.0)
 GUIDANCE, STEPS, SHOWN = 5.0, 20, 16  # of the sample sheet
@@ -47,7 +48,7 @@ class CellWeights:
 
 
 class UNetTask(BaseTask):
-    """L_diff from scratch with captions dropped now and then, each photo as it is or mirrored.
+    """L_diff from scratch with captions dropped now and then.
 
     Args:
         backbone: An untrained backbone (see `new_stable_diffusion`); its autoencoder and its text encoder stay frozen.
@@ -85,9 +86,8 @@ class UNetTask(BaseTask):
         return self.global_step / self._trainer.max_steps if self._trainer else 0.0
 
     def on_fit_start(self) -> None:
-        """Refuses photos that the data mirrors: the task does, since it keeps latents of both."""
+        """Chooses the quicker attention."""
         super().on_fit_start()
-        refuse_flips(self)
         if self.device.type == "cpu":  # there the fused attention's backward makes a step a quarter longer
             self.backbone.unet.set_attn_processor(AttnProcessor())
 
@@ -99,31 +99,27 @@ class UNetTask(BaseTask):
 
     def loss(self, batch: TrainingBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and its terms by name, scalars."""
-        latents, view = self.mirrored(batch, generator)
-        scheduler = self.backbone.noise_scheduler
-        steps, size = scheduler.config.num_train_timesteps, len(latents)
-        timesteps = self.levels.draw(size, steps, self.progress, generator).to(latents.device)
-        noise = torch.randn(latents.shape, generator=generator, device=latents.device)
+        latents, scheduler = self.store.of(batch.pictures), self.backbone.noise_scheduler
+        noise, timesteps = self.sample_noise(latents, batch.groups, generator)
         noisy = scheduler.add_noise(latents, noise, timesteps)
-        text = self.backbone.encode_prompt(self.dropped(batch.captions, generator))
+        dropped = uniform(batch.groups, generator) < self.text_dropout
+        captions = ["" if drop else caption for caption, drop in zip(batch.captions, dropped.tolist(), strict=True)]
+        text = self.backbone.encode_prompt(captions)
         predicted = self.backbone.predict(noisy, timesteps, text, [], batch.time_ids)
         target = regression_target(scheduler, latents, noise, timesteps)
-        terms = {"loss": diffusion_loss(predicted, target, self.weights.of(view, latents))}
+        terms = {"loss": diffusion_loss(predicted, target, self.weights.of(whole_view(batch), latents))}
         if self.alignment is not None and self.training and self.progress < self.alignment.until:
-            terms["alignment"] = self.alignment.loss(view.photos)
+            terms["alignment"] = self.alignment.loss(batch.pictures)
         return torch.stack(list(terms.values())).sum(), terms
 
-    def mirrored(self, batch: TrainingBatch, generator: torch.Generator) -> tuple[Tensor, PhotoView]:
-        """Latents (B, C, h, w) and view of the photos, half of them mirrored in training."""
-        both, view = self.store.of(batch.pictures), whole_view(batch)
-        chosen = torch.rand(len(batch), generator=generator, device=self.device) < 0.5 * self.training
-        rows = chosen[:, None, None, None]
-        return torch.where(rows, both[:, 1], both[:, 0]), PhotoView(*(torch.where(rows, x.flip(-1), x) for x in view))
-
-    def dropped(self, captions: list[str], generator: torch.Generator) -> list[str]:
-        """The captions, a share of them empty."""
-        drop = torch.rand(len(captions), generator=generator, device=self.device) < self.text_dropout
-        return ["" if gone else caption for caption, gone in zip(captions, drop.tolist(), strict=True)]
+    def sample_noise(self, latents: Tensor, groups: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Noise like latents (B, C, h, w) and timesteps (B,), the same within a group (B,) of ids."""
+        where, steps = {"generator": generator, "device": latents.device}, self.backbone.noise_scheduler.config
+        noise = one_per_group(lambda count: torch.randn((count, *latents.shape[1:]), **where), groups)
+        draw = partial(
+            self.levels.draw, timesteps=steps.num_train_timesteps, progress=self.progress, generator=generator
+        )
+        return noise, one_per_group(draw, groups)
 
     def on_validation_epoch_start(self) -> None:
         """Starts afresh."""

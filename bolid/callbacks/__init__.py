@@ -7,7 +7,6 @@ from bolid.callbacks.learning_rate import LearningRate
 from bolid.callbacks.predictions import WritePictures
 from bolid.callbacks.report import WriteReport
 from bolid.callbacks.samples import SampleGrid
-from bolid.callbacks.stop import StopTogether
 from bolid.callbacks.throughput import Throughput
 
 __all__ = [
@@ -16,7 +15,6 @@ __all__ = [
     "LearningRate",
     "SampleGrid",
     "SkipNonFinite",
-    "StopTogether",
     "Throughput",
     "WritePictures",
     "WriteReport",

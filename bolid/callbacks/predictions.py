@@ -1,4 +1,4 @@
-"""Writes what `bolid predict` draws."""
+"""Writes what `bolid predict` generates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bolid.core.schema import TrainingBatch
 
 
 class WritePictures(BasePredictionWriter):
-    """Writes every drawn picture as `predictions/<column>/<photo>.png` into the run's folder."""
+    """Writes every image as `predictions/<method>/<photo>.png` into the run's folder."""
 
     def __init__(self) -> None:
         super().__init__("batch")
@@ -25,7 +25,7 @@ class WritePictures(BasePredictionWriter):
     ) -> None:
         """`prediction` holds one `SheetRow` per sample of the batch; files are named after the target photo."""
         for name, row in zip(batch.file_names, prediction, strict=True):
-            for column, picture in row.columns.items():
-                path = run_folder(trainer) / "predictions" / column / PurePosixPath(name).with_suffix(".png")
+            for method, image in row.images.items():
+                path = run_folder(trainer) / "predictions" / method / PurePosixPath(name).with_suffix(".png")
                 with atomic_path(path) as temporary:
-                    to_image(picture).save(temporary, format="PNG")
+                    to_image(image).save(temporary, format="PNG")

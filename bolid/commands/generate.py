@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ def generate(
     device: str = "cpu",
     pose: Path | None = None,
     pose_network: Path = Path("data/tiny/pose"),
+    negative_body: bool = False,
 ) -> str:
     """Draws pictures of a person whom `bolid identity create` stored, or of nobody in particular.
 
@@ -52,15 +53,17 @@ def generate(
         steps: Denoising steps.
         guidance: 1 is off.
         negative_prompt: What to steer away from.
-        face_scale: λ of the face branch.
-        body_scale: λ of the body branch.
-        pose_scale: λ of the pose branch.
+        face_scale: λ of the face condition.
+        body_scale: λ of the body condition.
+        pose_scale: λ of the pose condition.
         size: Height and width in pixels; null for the backbone's own.
         identities: Where identities are kept.
         device: cpu, cuda, cuda:1, …
-        pose: A photo of somebody in the wanted pose, for adapters with a pose branch; null leaves it to the prompt. How
-            long their limbs are is taken over too.
+        pose: A photo of a person in the wanted pose, for adapters with a pose condition; null leaves it to the prompt.
+            How long their limbs are is taken over too.
         pose_network: Folder of the network that finds the pose there.
+        negative_body: Whether guidance steers away from the opposite body, which increases the body's effective
+            guidance; otherwise from no body.
 
     Returns:
         A line that says where the pictures are.
@@ -85,7 +88,7 @@ def generate(
     person = None if identity is None else IdentityFolder(identities).load(identity)
     pipe = BoLIDPipeline.from_pretrained(adapter).to(device)
     if person is not None:
-        check_known(person, pipe.branches, str(identity))
+        check_known(person, pipe.conditions, str(identity))
     imagined = None if prior is None else pipe.imagine(prompt, prior, range(seed, seed + count), temperature)
     wanted = None
     if pose is not None:
@@ -97,25 +100,25 @@ def generate(
         who = person if imagined is None else imagined[number - seed]
         picture: Any = pipe(
             prompt, who, negative_prompt, height, width, steps, guidance, seed=number,
-            scale={b.name: scales.get(b.name, 1.0) for b in pipe.branches}, pose=wanted,
+            scale={name: scales.get(name, 1.0) for name in pipe.conditions}, pose=wanted, negative_body=negative_body,
         ).images[0]  # fmt: skip
         with atomic_path(out / f"{number}.png") as part:
             picture.save(part)
     return f"{count} pictures of {identity or 'nobody in particular'} in {out}"
 
 
-def check_known(person: Identity, branches: Sequence[Condition], name: str) -> None:
+def check_known(person: Identity, conditions: Mapping[str, Condition], name: str) -> None:
     """Warns of what an adapter wants to know of a person and the identity does not hold.
 
     Raises:
         BolidError: If it holds nothing of it.
     """
-    wanted = [branch.name for branch in branches if branch.personal]
-    missing = [name for name in wanted if getattr(person, name) is None]
+    wanted = [part for part, condition in conditions.items() if condition.personal]
+    missing = [part for part in wanted if part not in person]
     if wanted and len(missing) == len(wanted):
         raise BolidError(
             f"{name} holds nothing that this adapter draws by ({', '.join(missing)}): create the identity anew; "
-            "an image branch needs `--clip`"
+            "an image condition needs `--clip`"
         )
     for part in missing:
-        log.warning("%s holds no %s: that branch of the adapter is off", name, part)
+        log.warning("%s holds no %s: that condition of the adapter is off", name, part)

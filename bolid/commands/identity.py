@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from bolid.core.errors import BolidError
-from bolid.core.identity import Identity, Look, mix
+from bolid.core.identity import Embedding, Identity, mix
 from bolid.core.identity_file import IdentityFolder
+
+if TYPE_CHECKING:
+    from bolid.conditions import Condition
+    from bolid.pipelines.identify import Size, View
 
 HOME = Path("data/identities")
 
@@ -26,7 +29,7 @@ def create_identity(
     identities: Path = HOME,
     replace: bool = False,
 ) -> str:
-    """Reads a person off photos, or off a labelled folder, and stores what the branches need under a name.
+    """Reads a person off photos, or off a labelled folder, and stores what conditions need under a name.
 
     Args:
         name: Of the identity.
@@ -36,7 +39,7 @@ def create_identity(
         encoder: Folder of the body encoder that the adapter was trained with.
         pose: Folder of the pose network that finds the person in photos; a manifest has the keypoints.
         face: The face recogniser that the adapter was trained with; null for no face. A manifest has the faces.
-        clip: The CLIP of the adapter's image branch, if it has one: a folder or hub id, see `ClipModel`.
+        clip: The CLIP of the adapter's image condition, if it has one: a folder or hub id, see `ClipModel`.
         identities: Where identities are kept.
         replace: Whether an identity of that name may be replaced.
 
@@ -46,62 +49,50 @@ def create_identity(
     Raises:
         BolidError: If no photo can be used, the person is not in the folder, or the name is taken.
     """
+    from bolid.pipelines.identify import crop_sizes, identify
+
     home = IdentityFolder(identities)
     home.check_free(name, replace)  # before anything is read
     if (folder is None) == (not photos) or (folder is None) != (person is None):
         raise BolidError("give either `--photos FILE …`, or `--folder FOLDER --person NAME` of a labelled folder")
-    identity = read_person(photos, folder, person, encoder, pose, face, clip)
+    conditions = conditions_for(encoder, clip)
+    if folder is not None and person is not None:
+        views, face_model = view_folder(folder, person, crop_sizes(conditions))
+    else:
+        views, face_model = view_files(photos, pose, face, crop_sizes(conditions))
+    identity = identify(conditions, views, face_model)
     path = home.save(name, identity, replace)
     return f"{path}: {describe(identity)}"
 
 
-def read_person(
-    photos: Sequence[Path],
-    folder: Path | None,
-    person: str | None,
-    encoder: str,
-    pose: Path,
-    face: Path | None,
-    clip: str | None,
-) -> Identity:
-    """See `create_identity`."""
-    from bolid.conditions.image import ImageCondition
-    from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
-    from bolid.pipelines.identify import merge
+def conditions_for(encoder: str, clip: str | None) -> dict[str, Condition]:
+    """The conditions whose embeddings an identity is to hold, see `create_identity`."""
+    from bolid.conditions import BodyCondition, FaceCondition, ImageCondition
 
-    network = load_body_vae(encoder).eval()
-    size = (network.config.size[0], network.config.size[1])
-    if folder is not None and person is not None:
-        looks, face_model = look_in_folder(folder, person, size)
-    else:
-        looks, face_model = look_in_photos(photos, pose, face, size)
-    found = merge(looks, network)
-    found = dataclasses.replace(found, face_model=face_model, body_model=body_vae_fingerprint(encoder))
-    if clip is None:
-        return found
-    branch = ImageCondition(clip, size=size)
-    return dataclasses.replace(found, image=branch.read(looks), image_model=branch.fingerprint)
+    body = BodyCondition(encoder).eval()
+    found: dict[str, Condition] = {"body": body, "face": FaceCondition()}
+    return found if clip is None else found | {"image": ImageCondition(clip, size=body.crop_size)}
 
 
-def look_in_photos(
-    photos: Sequence[Path], pose: Path, face: Path | None, size: tuple[int, int]
-) -> tuple[list[Look], str]:
+def view_files(
+    photos: Sequence[Path], pose: Path, face: Path | None, sizes: Collection[Size]
+) -> tuple[list[View], str]:
     """What photos show, and the SHA-256 of the recogniser, if one was asked."""
-    from bolid.core.paths import resolve
-    from bolid.pipelines.identify import look_at
+    from bolid.pipelines.identify import view_photos
     from bolid.vision.face import FaceEmbedder
     from bolid.vision.pose import PoseEstimator
 
-    embedder = None if face is None else FaceEmbedder(resolve(face))
-    return look_at(photos, size, PoseEstimator(pose), embedder), embedder.fingerprint if embedder else ""
+    embedder = None if face is None else FaceEmbedder(face)
+    views = view_photos(photos, sizes, PoseEstimator(pose), embedder)
+    return views, embedder.fingerprint if embedder else ""
 
 
-def look_in_folder(folder: Path, person: str, size: tuple[int, int]) -> tuple[list[Look], str]:
+def view_folder(folder: Path, person: str, sizes: Collection[Size]) -> tuple[list[View], str]:
     """What a person's photos show by their manifest, and the SHA-256 of the recogniser that embedded the faces."""
     from bolid.core.safe_io import open_picture, resolve_inside
     from bolid.core.schema import ImageRecord
     from bolid.data.manifest import read_manifest
-    from bolid.pipelines.identify import look, usable
+    from bolid.pipelines.identify import usable, view
 
     records = read_manifest(folder)
     shown = [r for r in records if r.identity == person]
@@ -109,9 +100,9 @@ def look_in_folder(folder: Path, person: str, size: tuple[int, int]) -> tuple[li
         some = ", ".join(sorted({r.identity for r in records})[:3])
         raise BolidError(f"{folder}: the manifest knows no {person!r}; it knows {some}, …")
 
-    def read(record: ImageRecord) -> Look:
+    def read(record: ImageRecord) -> View:
         picture = open_picture(resolve_inside(folder, record.file_name))
-        return look(picture, record.keypoints, record.box, record.face_embedding, size)
+        return view(record.file_name, picture, (record.keypoints, record.box), record.face_embedding, sizes)
 
     return usable(shown, read), next((r.face_model for r in shown if r.face_embedding is not None), "")
 
@@ -140,7 +131,7 @@ def mix_identities(
 def move_identity(
     name: str,
     start: str,
-    direction: Literal["waist", "hip", "shoulder", "torso", "leg", "arm", "build"],
+    direction: str,
     strength: float = 1.0,
     directions: Path = Path("data/directions.safetensors"),
     identities: Path = HOME,
@@ -151,7 +142,7 @@ def move_identity(
     Args:
         name: Of the new identity.
         start: Name of whom to start from.
-        direction: The proportion; build is the volume.
+        direction: The proportion, as the directions' file names it, such as waist, leg or build (the volume).
         strength: How much more of it, in standard deviations among people; below 0: less.
         directions: File that `bolid identity directions` wrote with the same body encoder.
         identities: Where identities are kept.
@@ -160,14 +151,17 @@ def move_identity(
     Raises:
         BolidError: If the identity or the directions are missing, or do not belong together.
     """
+    from bolid.core.names import check_known
     from bolid.models.body_directions import load_directions
 
     home = IdentityFolder(identities)
     before = home.load(start)
-    if before.body is None:
+    if "body" not in before:
         raise BolidError(f"{start} has no body to move; create the identity from photos that show it")
-    body = before.body + strength * load_directions(directions, before.body_model)[direction]
-    moved = dataclasses.replace(before, body=body)
+    code, model = before["body"]
+    known = load_directions(directions, model)
+    check_known([direction], known, str(directions), "direction")
+    moved = before.replace(body=Embedding(code + strength * known[direction], model))
     return f"{home.save(name, moved, replace)}: {describe(moved)}"
 
 
@@ -199,9 +193,14 @@ def show_identity(name: str, identities: Path = HOME) -> str:
     home = IdentityFolder(identities)
     identity = home.load(name)
     lines = [f"file: {home.path(name)}", f"holds: {describe(identity)}"]
-    names = {"body": "body encoder", "face": "face recogniser", "image": "CLIP"}
-    models = {what: getattr(identity, f"{part}_model") for part, what in names.items()}
-    return "\n".join(lines + [f"{what}: SHA-256 {model}" for what, model in models.items() if model])
+    return "\n".join(
+        lines
+        + [
+            f"{part}: embedded by the network of SHA-256 {found.model}"
+            for part, found in identity.items()
+            if found.model
+        ]
+    )
 
 
 def delete_identity(name: str, identities: Path = HOME) -> str:
@@ -216,6 +215,4 @@ def delete_identity(name: str, identities: Path = HOME) -> str:
 
 def describe(identity: Identity) -> str:
     """In a few words what an identity holds."""
-    parts = {part: getattr(identity, part) for part in ("body", "face", "image")}
-    known = [f"{part} ({len(tensor)} numbers)" for part, tensor in parts.items() if tensor is not None]
-    return " and ".join(known) or "nothing"
+    return " and ".join(f"{name} ({len(found.values)} numbers)" for name, found in identity.items()) or "nothing"

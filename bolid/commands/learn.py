@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bolid.core.errors import BolidError
 
@@ -20,7 +20,7 @@ def fit_prior(
     out: Path = Path("data/body_prior"),
     encoder: str = "data/tiny/body_vae",
     backbone: str = "data/tiny/stable-diffusion",
-    family: Literal["StableDiffusion", "StableDiffusionXL"] = "StableDiffusion",
+    family: str = "StableDiffusion",
     device: str = "cpu",
 ) -> str:
     """Fits the text prior p(c_body | caption) on the training people of a labelled folder.
@@ -32,7 +32,7 @@ def fit_prior(
         out: Folder for the prior.
         encoder: Folder of the body encoder.
         backbone: Folder or hub id of the backbone whose text encoder reads the captions.
-        family: Of the backbone.
+        family: Kind of the backbone: StableDiffusion, StableDiffusionXL, or one that an installed package adds.
         device: cpu, cuda, cuda:1, …
 
     Returns:
@@ -43,12 +43,12 @@ def fit_prior(
     """
     import torch
 
+    from bolid.models.backbones.base import KINDS
     from bolid.models.body_prior import fit_body_prior
     from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
-    from bolid.pipelines.bolid import BACKBONES
 
     network = load_body_vae(encoder)
-    base = BACKBONES[family](backbone).to(device)
+    base = KINDS.find(family)(backbone).to(device)
     codes, features, people = [], [], []
     for batch, posterior in read_folder(folder, network, device):
         codes.append(posterior.mean.cpu())  # as an identity holds it: a sample's noise is no difference of bodies
@@ -64,14 +64,16 @@ def fit_directions(
     folder: Path,
     out: Path = Path("data/directions.safetensors"),
     encoder: str = "data/tiny/body_vae",
+    names: Sequence[str] = ("waist", "hip", "shoulder", "torso", "leg", "arm", "build"),
     device: str = "cpu",
 ) -> str:
-    """Finds along which directions of c_body each proportion grows while the others stay, on rendered people.
+    """Finds along which directions of c_body each proportion grows while the others stay.
 
     Args:
-        folder: Of rendered people, whose proportions are known.
+        folder: With a manifest that knows people's proportions, such as `bolid data render` writes.
         out: File for the directions, which `bolid identity move` reads.
         encoder: Folder of the body encoder.
+        names: Of the proportions, in the manifest's order; by default those of rendered people.
         device: cpu, cuda, cuda:1, …
 
     Returns:
@@ -84,19 +86,20 @@ def fit_directions(
 
     from bolid.models.body_directions import fit_body_directions, save_directions
     from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
-    from bolid.synthetic.measures import RATIOS, read_bodies, standardise
 
-    bodies, codes, people = read_bodies(folder), [], []
+    codes, proportions, people = [], [], set()
     for batch, posterior in read_folder(folder, load_body_vae(encoder), device):
         codes.append(posterior.mean.cpu())
-        people += batch.identities
-    if strange := [who for who in people if who not in bodies]:
-        raise BolidError(f"{folder}: the table of people does not know {strange[0]}; render the folder anew")
-    directions, explained = fit_body_directions(torch.cat(codes), standardise([bodies[who] for who in people]))
+        proportions.append(batch.references.proportions)
+        people |= set(batch.identities)
+    known = torch.cat(proportions)
+    if not known.numel() or not known.isfinite().all():
+        raise BolidError(
+            f"{folder}: the manifest does not know everybody's proportions; `bolid data render` writes them"
+        )
+    directions, explained = fit_body_directions(torch.cat(codes), known, names)
     save_directions(directions, out, body_vae_fingerprint(encoder))
-    return (
-        f"{out}: {', '.join(RATIOS)}, which explain {explained:.0%} of c_body's variance over {len(set(people))} people"
-    )
+    return f"{out}: {', '.join(names)}, which explain {explained:.0%} of c_body's variance over {len(people)} people"
 
 
 def read_folder(folder: Path, network: BodyVAE, device: str) -> Iterator[tuple[TrainingBatch, Posterior]]:
@@ -106,13 +109,14 @@ def read_folder(folder: Path, network: BodyVAE, device: str) -> Iterator[tuple[T
     from tqdm import tqdm
 
     from bolid.core.schema import TrainingBatch
-    from bolid.data.datamodule import split_records
     from bolid.data.dataset import LeaveOneOutDataset
     from bolid.data.manifest import read_manifest
+    from bolid.data.specs import ReferenceSpec, SplitSpec
+    from bolid.data.splits import split_records
 
     size = tuple(network.config.size)
     records = split_records(read_manifest(folder), folder)["train"]
-    people = LeaveOneOutDataset(records, folder, size, size, "person", training=False)
+    people = LeaveOneOutDataset(records, folder, size, ReferenceSpec(size), SplitSpec("person"), training=False)
     network.eval().to(device)
     for batch in tqdm(DataLoader(people, BATCH, collate_fn=TrainingBatch.cat), "reading", unit="batch"):
         shown = batch.to(device)

@@ -8,15 +8,15 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
-from bolid.callbacks.bfloat16 import quick_attention, quick_precision
 from bolid.commands.named import MergesByName
 from bolid.commands.parser import OneLineErrors
 from bolid.core.errors import BolidError
 from bolid.data.datamodule import IdentityDataModule
-from bolid.tasks.base import BaseTask, read_checkpoint
+from bolid.tasks.base import BaseTask
+from bolid.tasks.checkpoints import find_checkpoint
+from bolid.tasks.precision import quick_precision
 
 
 class Parser(MergesByName, OneLineErrors, LightningArgumentParser):
@@ -44,6 +44,7 @@ class Command(LightningCLI):
             parser_class=Parser,
             parser_kwargs={"allow_abbrev": False, "prog": "bolid"},
             args=argv,
+            load_from_checkpoint_support=False,
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -62,11 +63,14 @@ class Command(LightningCLI):
         return super().instantiate_trainer(callbacks=[*(own if isinstance(own, list) else [own]), *named], **kwargs)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Checks the checkpoint before Lightning opens it, and has nothing unpickled."""
+        """Checks the checkpoint before anything is loaded."""
         super().parse_arguments(parser, args)
         config = self.config[self.config.subcommand]
-        check_checkpoint(config.ckpt_path)
-        config.weights_only = True
+        if config.ckpt_path not in (None, "best", "last", "hpc"):  # Lightning's words for those it finds itself
+            config.ckpt_path = str(find_checkpoint(Path(config.ckpt_path), "ckpt_path"))
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning would lay the settings that a checkpoint holds over the configuration."""
 
     def before_instantiate_classes(self) -> None:
         """Refuses what would fail, or draw with untrained weights, only after minutes of loading and rendering."""
@@ -74,27 +78,8 @@ class Command(LightningCLI):
         config = self.config[verb]
         check_weights(verb, config.ckpt_path, config.model.get("init_args", {}))
         config.trainer.precision = quick_precision(config.trainer.precision, config.trainer.accelerator)
-        quick_attention()
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
         self.parser.instantiate_classes(only_data)[verb].data.require(verb)
-
-    def before_fit(self) -> None:
-        """Training is counted in steps, and without a number of epochs Lightning's Rich bar counts to epoch -2."""
-        trainer: Any = self.trainer
-        bar = TQDMProgressBar(refresh_rate=trainer.log_every_n_steps)
-        trainer.callbacks[:] = [bar if isinstance(c, RichProgressBar) else c for c in trainer.callbacks]
-
-
-def check_checkpoint(path: str | None) -> None:
-    """Checkpoints are local files (Lightning would unpickle what a URL gives) or Lightning's words for one of its own.
-
-    Raises:
-        BolidError: if there is no such file, or no fit wrote it.
-    """
-    if path in (None, "best", "last", "hpc"):
-        return
-    if "pytorch-lightning_version" not in read_checkpoint(Path(str(path)), "ckpt_path"):
-        raise BolidError(f"ckpt_path: {path} holds weights, but no checkpoint that `bolid fit` wrote")
 
 
 def check_weights(verb: str, checkpoint: str | None, task: Mapping[str, Any]) -> None:
@@ -103,17 +88,15 @@ def check_weights(verb: str, checkpoint: str | None, task: Mapping[str, Any]) ->
     Args:
         verb: What is to be run.
         checkpoint: To load, if any.
-        task: The task's settings. It may start from a checkpoint of its own; a test may measure an exported network, or
-            a base model alone.
+        task: The task's settings. It may start from weights of its own; a test may measure a base model alone.
 
     Raises:
         BolidError: if there is none.
     """
-    exported = verb == "test" and task.get("exported")
-    alone = verb == "test" and task.get("branches") == []
-    if verb != "fit" and not (checkpoint or task.get("init_from") or exported or alone):
-        other = "`init_from`, or `exported`, the folder of a network" if "exported" in task else "`init_from`"
+    conditions = task.get("conditions")
+    alone = verb == "test" and conditions is not None and not any(conditions.values())
+    if verb != "fit" and not (checkpoint or task.get("init_from") or alone):
         raise BolidError(
             f"{verb}: which weights? Give `--ckpt_path runs/.../checkpoints/last.ckpt`, a checkpoint that `bolid fit` "
-            f"wrote, or the task's setting {other}"
+            "wrote, or the task's setting `init_from`"
         )

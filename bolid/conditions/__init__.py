@@ -1,4 +1,4 @@
-"""What identifies a person, each as a branch of the UNet's cross-attention."""
+"""What a picture can be conditioned on, each with K and V of its own in the UNet's cross-attention."""
 
 from bolid.conditions.base import Condition
 from bolid.conditions.body import BodyCondition

@@ -1,14 +1,13 @@
-"""The body branch: c_body of the references, from the frozen Γ_body."""
+"""The body condition: c_body of the references, from the frozen Γ_body."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bolid.conditions.base import Condition
-from bolid.core.identity import Look
 from bolid.core.schema import References
 from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
 
@@ -25,18 +24,21 @@ class BodyCondition(Condition):
         BolidError: If the encoder is missing, cannot be read or has another fingerprint.
     """
 
-    name = "body"
+    kind = "body"
+    crop_size: tuple[int, int]
 
     def __init__(self, encoder: str, num_tokens: int = 16, mult: int = 2, dropout: float = 0.05, fingerprint: str = ""):
         super().__init__(num_tokens, mult, dropout, fingerprint)
         self.path = encoder
         self.encoder = load_body_vae(encoder).requires_grad_(False)
+        height, width = self.encoder.config.size
+        self.crop_size = height, width
         found = body_vae_fingerprint(encoder)
         self.check_fingerprint(found, encoder)
         self.fingerprint = found
 
     @property
-    def arguments(self) -> dict[str, int | str]:
+    def arguments(self) -> dict[str, Any]:
         return super().arguments | {"encoder": self.path}
 
     @property
@@ -46,17 +48,6 @@ class BodyCondition(Condition):
     def train(self, mode: bool = True) -> BodyCondition:
         """Γ_body is frozen and stays as it is at inference."""
         return super().train(False)
-
-    @property
-    def crop_size(self) -> tuple[int, int]:
-        """Height and width of the crops that it reads."""
-        height, width = self.encoder.config.size
-        return height, width
-
-    @torch.no_grad()
-    def read(self, looks: Sequence[Look]) -> Tensor:
-        """c_body (d,) of photos of one person, on the CPU."""
-        return self.encoder.encode_looks(looks).mean[0].cpu()
 
     @torch.no_grad()
     def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:

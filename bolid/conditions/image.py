@@ -1,15 +1,14 @@
-"""The image-prompt branch: the references' CLIP embedding, as in IP-Adapter (c_ref of the slides)."""
+"""The image prompt: the references' CLIP embedding, as in IP-Adapter (c_ref of the slides)."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bolid.conditions.base import Condition
-from bolid.core.identity import Look
 from bolid.core.schema import References
 from bolid.vision.clip import ClipModel
 
@@ -20,14 +19,14 @@ class ImageCondition(Condition):
     Args:
         clip: The open_clip model, by the names that `ClipModel` takes.
         pretrained: See `ClipModel`.
-        size: Height and width of the crops that photos are read at; what the data's `reference_size` was.
+        size: Height and width of the crops that photos are read at; what the data's `references.size` was.
         num_tokens: See `Condition`, as the rest.
 
     Raises:
         BolidError: If the model is missing or has another fingerprint.
     """
 
-    name = "image"
+    kind = "image"
 
     def __init__(
         self,
@@ -48,7 +47,7 @@ class ImageCondition(Condition):
         self.fingerprint = found
 
     @property
-    def arguments(self) -> dict:
+    def arguments(self) -> dict[str, Any]:
         return super().arguments | self.source
 
     @property
@@ -61,11 +60,6 @@ class ImageCondition(Condition):
         features = self._encode(references.pictures.flatten(0, 1)).unflatten(0, references.mask.shape)
         there = references.mask.to(features.dtype)[..., None]
         return (features * there).sum(1) / there.sum(1).clamp_min(1)
-
-    @torch.no_grad()
-    def read(self, looks: Sequence[Look]) -> Tensor:
-        """The embedding (D,) of photos of one person, on the CPU."""
-        return self._encode(torch.stack([look.crop for look in looks]).to(self.clip.mean.device)).mean(0).cpu()
 
     def _encode(self, crops: Tensor) -> Tensor:
         """(N, 3, h, w) in -1..1 to (N, D) of length √D, as if their numbers were standard normal."""

@@ -1,4 +1,4 @@
-"""The pose branch: where the joints of an average body in the wanted pose are."""
+"""The pose condition: where the joints of an average body in the wanted pose are."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ class PoseCondition(Condition):
     In training it is told the target's pose on the average body, so that the pose tells nothing of whose body it is.
     """
 
-    name = "pose"
+    kind = "pose"
     personal = False
     embed_dim = 3 * KEYPOINTS
 
     def __init__(self, num_tokens: int = 8, mult: int = 8, dropout: float = 0.1, fingerprint: str = ""):
         super().__init__(num_tokens, mult, dropout, fingerprint)
+
+    def known(self, references: References) -> Tensor:
+        """(B,) bool, for which pictures a pose is asked for."""
+        return (references.pose[..., 2] > 0).any(1)
 
     def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
         """The poses asked for, (B, 51)."""

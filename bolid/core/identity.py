@@ -1,8 +1,8 @@
-"""A person, as the branches know them."""
+"""A person, as conditions know them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from torch import Tensor
@@ -10,40 +10,47 @@ from torch import Tensor
 from bolid.core.errors import BolidError
 
 
-class Look(NamedTuple):
-    """One photo of the person: a crop (3, h, w) in -1..1, its keypoints (17, 3), the face (512,) if it shows one."""
-
-    crop: Tensor
-    keypoints: Tensor
-    face: Tensor | None
-
-
-PARTS = ("face", "body", "image")
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Embeddings of one person.
+class Embedding(NamedTuple):
+    """What one network reads of a person.
 
     Attributes:
-        face: (512,) mean of the L2-normalised face embeddings, or None if no photo showed a face.
-        body: (d,) c_body, the posterior's mean, or None.
-        image: (D,) mean of the photos' CLIP embeddings, or None.
-        face_model: SHA-256 of the recogniser that embedded the face; empty where it is not known.
-        body_model: SHA-256 of the encoder that read the body; empty where it is not known.
-        image_model: SHA-256 of the CLIP's weights; empty where it is not known.
+        values: (E,) float.
+        model: SHA-256 of the network; embeddings of two networks mean different things. Empty where it is not known.
     """
 
-    face: Tensor | None = None
-    body: Tensor | None = None
-    image: Tensor | None = None
-    face_model: str = ""
-    body_model: str = ""
-    image_model: str = ""
+    values: Tensor
+    model: str
+
+
+class Identity(Mapping[str, Embedding]):
+    """A person's embeddings by the names of the conditions that they are for, such as "body" and "face".
+
+    Args:
+        embeddings: Name -> embedding; what is not known of the person is left out.
+    """
+
+    def __init__(self, embeddings: Mapping[str, Embedding] | None = None) -> None:
+        self._embeddings = dict(embeddings or {})
+
+    def __getitem__(self, name: str) -> Embedding:
+        return self._embeddings[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._embeddings)
+
+    def __len__(self) -> int:
+        return len(self._embeddings)
+
+    def __repr__(self) -> str:
+        return f"Identity({', '.join(f'{name}: {len(found.values)} numbers' for name, found in self.items())})"
+
+    def replace(self, **embeddings: Embedding) -> Identity:
+        """The same person with these embeddings in place of those of the same names."""
+        return Identity({**self, **embeddings})
 
 
 def mix(first: Identity, second: Identity, share: float = 0.5) -> Identity:
-    """Somebody between two people: (1 − share)·first + share·second, in all that is known of both.
+    """A person between two: (1 − share)·first + share·second, in all that is known of both.
 
     Args:
         first: What comes out at 0.
@@ -53,13 +60,10 @@ def mix(first: Identity, second: Identity, share: float = 0.5) -> Identity:
     Raises:
         BolidError: If they were read by different networks.
     """
-    mixed: dict[str, Tensor | str | None] = {}
-    for part in PARTS:
-        ours, theirs = getattr(first, part), getattr(second, part)
-        if ours is None or theirs is None:
-            continue
-        model, other = getattr(first, f"{part}_model"), getattr(second, f"{part}_model")
-        if model and other and model != other:
-            raise BolidError(f"their {part} was read by different networks; create both identities with the same one")
-        mixed |= {part: ours.lerp(theirs, share), f"{part}_model": model or other}
-    return Identity(**mixed)  # type: ignore[arg-type]
+    mixed = {}
+    for name in (n for n in first if n in second):
+        ours, theirs = first[name], second[name]
+        if (ours.model and theirs.model and ours.model != theirs.model) or ours.values.shape != theirs.values.shape:
+            raise BolidError(f"their {name} was read by different networks; create both identities with the same one")
+        mixed[name] = Embedding(ours.values.lerp(theirs.values, share), ours.model or theirs.model)
+    return Identity(mixed)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from bolid.core.errors import BolidError
-from bolid.core.identity import PARTS, Identity
+from bolid.core.identity import Embedding, Identity
+from bolid.core.names import NAME, named
 from bolid.core.safe_io import atomic_path, load_safetensors, safetensors_metadata
 
-FORMAT = "bolid-identity-1"
+FORMAT_NAME = "bolid-identity-"
+FORMAT = f"{FORMAT_NAME}2"
+OLD_FORMAT, OLD_NAMES = f"{FORMAT_NAME}1", ("face", "body", "image")
 MAX_BYTES = 1 << 20  # a file holds some hundred numbers
-NAME = re.compile(r"[^\W_][\w.-]{0,63}")
+FILE_NAME = re.compile(r"[^\W_][\w.-]{0,63}")
 
 
 class IdentityFolder:
@@ -35,13 +39,13 @@ class IdentityFolder:
         Raises:
             BolidError: If the name could lead elsewhere, or no file can have it.
         """
-        if not NAME.fullmatch(name):
+        if not FILE_NAME.fullmatch(name):
             raise BolidError(f"{name!r} is no name: up to 64 letters, digits, dots, - and _, a letter or digit first")
         return self.folder / f"{name}.safetensors"
 
     def names(self) -> list[str]:
         """All names, sorted."""
-        return sorted(p.stem for p in self.folder.glob("*.safetensors") if NAME.fullmatch(p.stem))
+        return sorted(p.stem for p in self.folder.glob("*.safetensors") if FILE_NAME.fullmatch(p.stem))
 
     def find(self, name: str) -> Path:
         """The file of that name.
@@ -84,15 +88,22 @@ class IdentityFolder:
 
 
 def save_identity(identity: Identity, path: Path) -> None:
-    """Writes what is known of a person, atomically."""
-    parts = {part: getattr(identity, part) for part in PARTS}
-    metadata = {"format": FORMAT} | {f"{part}_model": getattr(identity, f"{part}_model") for part in PARTS}
+    """Writes what is known of a person, atomically: one tensor an embedding, and which networks they are of.
+
+    Raises:
+        BolidError: If an embedding's name could not be a condition's.
+    """
+    embeddings = named(identity, "identity")
+    models = {name: embedding.model for name, embedding in embeddings.items()}
+    values = {name: embedding.values.float().contiguous() for name, embedding in embeddings.items()}
     with atomic_path(path) as part:
-        save_file({k: v.float().contiguous() for k, v in parts.items() if v is not None}, part, metadata)
+        save_file(values, part, {"format": FORMAT, "models": json.dumps(models)})
 
 
 def load_identity(path: Path) -> Identity:
     """Reads what `save_identity` wrote; nothing is unpickled, and a file of anything else is refused.
+
+    Files of the first format, which knew face, body and image alone, are read, too.
 
     Raises:
         BolidError: If the file is missing or no identity.
@@ -101,13 +112,29 @@ def load_identity(path: Path) -> Identity:
         raise BolidError(f"{path}: no such identity file")
     if path.stat().st_size > MAX_BYTES:
         raise BolidError(f"{path}: {path.stat().st_size} bytes are too many for an identity file")
-    metadata, parts = safetensors_metadata(path), load_safetensors(path)
-    if metadata.get("format") != FORMAT or not all(_is_embedding(k, v) for k, v in parts.items()):
+    metadata, values = safetensors_metadata(path), load_safetensors(path)
+    models = _models(metadata, path)
+    if models is None or not all(
+        name in models and NAME.fullmatch(name) and _is_embedding(v) for name, v in values.items()
+    ):
         raise BolidError(f"{path}: a safetensors file, but none that `bolid identity create` wrote")
-    known: dict[str, Any] = {**parts, **{f"{part}_model": metadata.get(f"{part}_model", "") for part in PARTS}}
-    return Identity(**known)
+    return Identity({name: Embedding(values[name], models[name]) for name in models if name in values})
 
 
-def _is_embedding(name: str, tensor: Tensor) -> bool:
-    usual = tensor.ndim == 1 and tensor.dtype == torch.float32
-    return name in PARTS and usual and bool(tensor.isfinite().all())
+def _models(metadata: Mapping[str, str], path: Path) -> dict[str, str] | None:
+    """Name -> SHA-256 of the network, of a file of this format or the first; None of anything else."""
+    found = metadata.get("format", "")
+    if found == OLD_FORMAT:
+        return {name: metadata.get(f"{name}_model", "") for name in OLD_NAMES}
+    if found.startswith(FORMAT_NAME) and found != FORMAT:
+        raise BolidError(f"{path} is of format {found}, and this version reads {FORMAT}: update BoLID")
+    try:
+        models = json.loads(metadata["models"]) if found == FORMAT else None
+    except (ValueError, LookupError, RecursionError):
+        return None
+    usual = isinstance(models, dict) and all(isinstance(model, str) for model in models.values())
+    return models if usual else None
+
+
+def _is_embedding(tensor: Tensor) -> bool:
+    return tensor.ndim == 1 and tensor.dtype == torch.float32 and bool(tensor.isfinite().all())

@@ -48,7 +48,7 @@ class ImageRecord:
         keypoints_canonical: The same pose and camera on the average body, where known (rendered photos).
         box: (4,) x0, y0, x1, y1 of the person in pixels.
         face_box: (4,) of the face, or None.
-        face_embedding: (512,) float32, L2-normalised, or None; `face_model` is the embedder's fingerprint.
+        face_embedding: (F,) float32, L2-normalised, or None; `face_model` is the embedder's fingerprint.
         silhouette: Path of an 8-bit mask of the photo's size, relative to the folder, or None.
         source: Where the photo is from; `licence` under which it may be used.
         sha256: Of the photo's file.
@@ -61,6 +61,7 @@ class ImageRecord:
             of its own.
         group: Photos of one group belong together in a batch and share their noise, such as a counterfactual pair, in
             which only the body differs; empty: none.
+        family: Identities of one family look alike in all but the body, and come into the same batch; empty: none.
     """
 
     file_name: str
@@ -83,6 +84,7 @@ class ImageRecord:
     whole_figure: bool | None = None
     scene: str = ""
     group: str = ""
+    family: str = ""
 
     @property
     def keypoints_seen(self) -> np.ndarray:
@@ -160,6 +162,7 @@ class TrainingBatch:
         outfit: The target's scene in another outfit; M is 1 where the data asks for it, else 0.
         groups: (B,) int64; samples of one group share noise, timestep and condition dropout.
         identities: B identity keys.
+        families: B families' keys, see `ImageRecord`; the identity's own where it has none.
         file_names: B file names of the targets.
     """
 
@@ -179,6 +182,7 @@ class TrainingBatch:
     outfit: Views
     groups: Tensor
     identities: list[str]
+    families: list[str]
     file_names: list[str]
 
     def __len__(self) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,28 +12,30 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bolid.core import keypoints as kp
-from bolid.core.errors import BolidError
 from bolid.core.schema import ImageRecord, Phrase, References, TrainingBatch, Views, asked_for, compose_caption
-from bolid.data.cache import Geometry, View, ViewCache
-from bolid.data.caption_dropout import CaptionDropout, swap_sides
+from bolid.data.cache import Geometry, ViewCache
+from bolid.data.caption_dropout import swap_sides
+from bolid.data.order import Rounds, fixed_order
 from bolid.data.sampler import Draw
+from bolid.data.specs import ReferenceSpec, SplitSpec
 
-log = logging.getLogger(__name__)
+FACE_SIZE = 512  # numbers of a face embedding where there are none
 
 
 class LeaveOneOutDataset(Dataset[TrainingBatch]):
     """Samples as a pure function of (seed, epoch, index), so that workers, ranks and resumed runs agree.
 
-    In training an epoch goes through the identities in rounds, each in a new order; of the identity the target is
-    uniform over its photos, the number of references uniform over what is allowed and possible, and the references are
-    drawn from its other photos; the target in another outfit (see `render_people`) is none of them, but two references
-    may differ in the outfit alone. In evaluation every
-    photo with enough others is a target once, in a fixed order in which neighbours are different people, with as many
-    references as there are, unflipped.
+    In training an epoch goes through the identities in rounds (see `Rounds`); the number of references is uniform over
+    what is allowed and possible, and they are drawn from the person's photos of other scenes. Samples of one group take
+    neighbouring places, and lose the same phrases of their captions.
+    In evaluation every photo with enough others is a target once, in a fixed order in which neighbours are different
+    people, with as many references as there are.
 
     Attributes:
         records: The photos in use.
         skipped: Why others are not: one message each, naming the file.
+        group_size: Photos of a group; 1 where there are none, and in evaluation.
+        left_out: Photos that are no targets because another of their group cannot be used.
     """
 
     def __init__(
@@ -42,20 +43,12 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         records: Sequence[ImageRecord],
         folder: Path,
         size: tuple[int, int] = (96, 64),
-        reference_size: tuple[int, int] = (96, 64),
-        target: View = "frame",
-        min_references: int = 1,
-        max_references: int = 4,
-        caption_dropout: CaptionDropout | None = None,
-        flip: float = 0.5,
+        references: ReferenceSpec | None = None,
+        spec: SplitSpec | None = None,
         training: bool = True,
         seed: int = 0,
         name: str = "photos",
-        families: Mapping[str, object] | None = None,
-        opposites: bool = False,
-        other_outfits: bool = False,
-        targets: int | None = None,
-        new_clothes: bool = False,
+        face_size: int = FACE_SIZE,
     ) -> None:
         """Makes the working-size copies that are missing, and sorts the photos by identity.
 
@@ -63,48 +56,32 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
             records: The photos.
             folder: Their top folder.
             size: Height and width of targets in pixels.
-            reference_size: Height and width of references in pixels.
-            target: `frame`: the whole photo, cut to the aspect; `person`: cropped to the person, as references are.
-            min_references: People with fewer other photos are no targets; 0 takes single photos too.
-            max_references: M, 0 for none.
-            caption_dropout: Phrases left out of `captions`; None leaves all in.
-            flip: Probability of mirroring each picture in training.
+            references: Size and number of the references; None: the defaults.
+            spec: How samples are made; None: the defaults, with flips in training only.
             training: Samples drawn at random, at any index, or all photos in order.
             seed: Of everything random.
             name: Of the working copies on disk, see `ViewCache`.
-            families: Of identities that look alike in all but the body; in training, members of one family follow each
-                other, so that a batch holds them together. Others are a family of their own.
-            opposites: Whether identities come in pairs that differ in the body alone, photo by photo; in training both
-                of a pair are then shown in the same scene, without the same phrases.
-            other_outfits: Whether a sample shows the target's scene in another outfit too, where there is one.
-            targets: In evaluation at most so many photos of a person are targets; None: all.
-            new_clothes: In evaluation, references wear none of the colours that the target's caption names; photos
-                without enough such references are no targets.
-
-        Raises:
-            BolidError: if the numbers of references contradict each other.
+            face_size: F, numbers of a face embedding.
         """
-        if not 0 <= min_references <= max_references:
-            raise BolidError(f"min_references={min_references} must lie between 0 and max_references={max_references}.")
-        self.size, self.reference_size, self.seed, self.training = size, reference_size, seed, training
-        self.min_references, self.max_references = min_references, max_references
-        self.caption_dropout, self.flip = caption_dropout, flip if training else 0.0
-        self.opposites, self.other_outfits = opposites, other_outfits
-        self.targets, self.new_clothes = targets, new_clothes and not training
-        self._targets = ViewCache(records, folder, target, size, name)
-        same = not (max_references or other_outfits) or (target == "person" and size == reference_size)
-        self._people = self._targets if same else ViewCache(records, folder, "person", reference_size, name)
-        self._last_round: tuple[tuple[int, int], np.ndarray] = ((-1, -1), np.empty(0, int))
-        self.skipped = list(dict.fromkeys(self._targets.skipped + self._people.skipped))
+        self.spec, self.references = (spec or SplitSpec()).completed(training), references or ReferenceSpec()
+        self.flip = self.spec.flip or 0.0
+        self.size, self.seed, self.training, self.face_size = size, seed, training, face_size
         self._records = list(records)
         self._proportions = _proportions(records)
         self._scenes = np.unique([r.scene or r.file_name for r in records], return_inverse=True)[1]
-        self._colours = [colours(r) for r in records] if self.new_clothes else []
+        self._colours = [colours(r) for r in records] if self.spec.new_clothes else []
+        self._make_copies(folder, name)
         self._rows = self._group(np.flatnonzero(self._targets.good & self._people.good))
         self.records = [self._records[k] for k in sorted(np.concatenate([[], *self._rows.values()]).astype(int))]
-        self._identities = [i for i, rows in self._rows.items() if len(np.unique(self._scenes[rows])) > min_references]
-        self._families = self._group_families(families or {})
-        self._order = self._fixed_order()
+        self._sort()
+
+    def _make_copies(self, folder: Path, name: str) -> None:
+        target, size = self.spec.target or "frame", self.references.size
+        self._targets = ViewCache(self._records, folder, target, self.size, name)
+        alone = not (self.references.max or self.spec.second_outfit)
+        same = alone or (target == "person" and self.size == size)
+        self._people = self._targets if same else ViewCache(self._records, folder, "person", size, name)
+        self.skipped = list(dict.fromkeys(self._targets.skipped + self._people.skipped))
 
     def _group(self, usable: np.ndarray) -> dict[str, np.ndarray]:
         rows: dict[str, list[int]] = defaultdict(list)
@@ -112,88 +89,72 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
             rows[self._records[k].identity].append(int(k))
         return {identity: np.array(rows[identity]) for identity in sorted(rows)}
 
-    def _group_families(self, families: Mapping[str, object]) -> list[np.ndarray]:
-        members: dict[object, list[int]] = defaultdict(list)
-        for k, identity in enumerate(self._identities):
-            members[families.get(identity, (identity,))].append(k)
-        return [np.array(family) for family in members.values()]
+    def _sort(self) -> None:
+        least = self.references.min
+        targets = {i: rows for i, rows in self._rows.items() if len(np.unique(self._scenes[rows])) > least}
+        self.group_size, self.left_out = 1, 0
+        if self.training:
+            self._rounds = Rounds(self._records, [int(k) for rows in targets.values() for k in rows], self.seed)
+            self.group_size, self.left_out = self._rounds.size, self._rounds.left_out
+        else:
+            self._order = fixed_order(targets, self.seed, self._has_references, self.spec.max_targets)
 
-    def _fixed_order(self) -> list[int]:
-        rng = np.random.default_rng([self.seed, 0])
-        shuffled = [rng.permutation(self._rows[i]) for i in rng.permutation(self._identities)]
-        if not self.training:
-            fit = [[k for k in rows if len(self._others(k)) >= self.min_references] for rows in shuffled]
-            shuffled = [np.array(rows[: self.targets], int) for rows in fit]
-        rounds = max(map(len, shuffled), default=0)
-        return [int(rows[k]) for k in range(rounds) for rows in shuffled if k < len(rows)]
+    def _has_references(self, target: int) -> bool:
+        return len(self._others(target)) >= self.references.min
 
     def __len__(self) -> int:
         """How many photos can be targets."""
-        return len(self._order)
+        return len(self._rounds if self.training else self._order)
 
     def __getitem__(self, draw: Draw | int) -> TrainingBatch:
         """The sample of a `Draw`, or of an index in epoch 0, as a batch of one."""
         epoch, index = draw if isinstance(draw, tuple) else (0, draw)
-        if not self._order or index < 0 or (index >= len(self) and not self.training):
+        if not len(self) or index < 0 or (index >= len(self) and not self.training):
             raise IndexError(index)
-        lot = index - index % 2 if self.opposites else index
+        lot = index // self.group_size
         rng = np.random.default_rng([self.seed, 1, epoch, lot])
-        row = self._target(epoch, index, rng)
+        row = self._rounds.target(epoch, index, rng) if self.training else self._order[index]
         references = self._references(row, self._choose(row, rng), rng)
-        outfit = self._views(self._other_outfit(row, rng), int(self.other_outfits), rng)
-        return self._sample(row, references, outfit, lot, rng)
-
-    def _target(self, epoch: int, index: int, rng: np.random.Generator) -> int:
-        if not self.training:
-            return self._order[index]
-        rounds, place = divmod(index, len(self._identities))
-        identity = self._identities[self._round(epoch, rounds)[place]]
-        return int(rng.choice(self._rows[identity]))
-
-    def _round(self, epoch: int, rounds: int) -> np.ndarray:
-        """The order of identities in one round of an epoch; the last one is kept, as samples ask in order."""
-        key = (epoch, rounds)
-        if self._last_round[0] != key:
-            families = np.random.default_rng([self.seed, 2, *key]).permutation(len(self._families))
-            self._last_round = key, np.concatenate([self._families[k] for k in families])
-        return self._last_round[1]
+        outfit = self._views(self._other_outfit(row, rng), int(bool(self.spec.second_outfit)), rng)
+        # Chance of its own: the references of a group's samples may differ in number.
+        return self._sample(row, references, outfit, lot, np.random.default_rng([self.seed, 3, epoch, lot]))
 
     def _others(self, target: int) -> np.ndarray:
         """The photos that may be references of a target."""
         others = self._rows[self._records[target].identity]
         others = others[self._scenes[others] != self._scenes[target]]
-        if self.new_clothes:
+        if self.spec.new_clothes:
             others = others[[self._colours[k].isdisjoint(self._colours[target]) for k in others]]
         return others
 
     def _choose(self, target: int, rng: np.random.Generator) -> np.ndarray:
         others = self._others(target)
-        most = min(self.max_references, len(others))
-        count = rng.integers(self.min_references, most + 1) if self.training else most
+        most = min(self.references.max, len(others))
+        count = rng.integers(self.references.min, most + 1) if self.training else most
         return rng.permutation(others)[:count]
 
     def _other_outfit(self, target: int, rng: np.random.Generator) -> np.ndarray:
-        if not self.other_outfits:
+        if not self.spec.second_outfit:
             return np.empty(0, int)
         rows = self._rows[self._records[target].identity]
         return rng.permutation(rows[(self._scenes[rows] == self._scenes[target]) & (rows != target)])[:1]
 
     def _views(self, rows: np.ndarray, most: int, rng: np.random.Generator) -> Views:
         """Crops of these photos, padded to `most`: a batch of one."""
-        height, width = self.reference_size
+        height, width = self.references.size
         pictures = np.zeros((most, 3, height, width), np.float32)
         keypoints = np.zeros((most, 17, 3), np.float32)
         for slot, k in enumerate(rows):
             flipped = rng.random() < self.flip
             pictures[slot] = _scale(self._people.pictures[k], flipped)
             seen, geometry = self._records[k].keypoints_seen, self._people.geometry[k]
-            keypoints[slot] = _place(seen, geometry, self.reference_size, flipped)
+            keypoints[slot] = _place(seen, geometry, self.references.size, flipped)
         return Views(_batch(pictures), _batch(keypoints), _batch(np.arange(most) < len(rows)))
 
     def _references(self, target: int, rows: np.ndarray, rng: np.random.Generator) -> References:
-        views, records = self._views(rows, self.max_references, rng), [self._records[k] for k in rows]
-        faces = np.zeros((self.max_references, 512), np.float32)
-        face_mask = np.zeros(self.max_references, bool)
+        views, records = self._views(rows, self.references.max, rng), [self._records[k] for k in rows]
+        faces = np.zeros((self.references.max, self.face_size), np.float32)
+        face_mask = np.zeros(self.references.max, bool)
         for slot, record in enumerate(records):
             if record.face_embedding is not None:
                 faces[slot], face_mask[slot] = record.face_embedding, True
@@ -213,7 +174,7 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
     ) -> TrainingBatch:
         record, flipped = self._records[row], rng.random() < self.flip
         geometry = Geometry(*self._targets.geometry[row])
-        dropped = self.caption_dropout.draw(rng, record.phrases) if self.caption_dropout else frozenset()
+        dropped = self.spec.caption_dropout.draw(rng, record.phrases) if self.spec.caption_dropout else frozenset()
         phrases = [Phrase(p.kind, swap_sides(p.text)) for p in record.phrases] if flipped else record.phrases
         silhouette = self._targets.silhouettes[row][:, ::-1] if flipped else self._targets.silhouettes[row]
         canonical = record.keypoints_canonical
@@ -238,6 +199,7 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
             outfit=outfit,
             groups=torch.tensor([group]),
             identities=[record.identity],
+            families=[record.family or record.identity],
             file_names=[record.file_name],
         )
 

@@ -3,11 +3,14 @@
 A photo below `train/`, `val/` or `test/` stands in that folder's `metadata.parquet`, `file_name` relative to it, so
 that `load_dataset("imagefolder", data_dir=…)` finds the splits; every other photo stands in the top folder's. Paths of
 silhouettes are relative to the top folder.
+
+A file's schema metadata hold the version of this format under `bolid_manifest`. Files without are of version 1, or from
+elsewhere: columns that they lack take their defaults.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -20,15 +23,17 @@ from bolid.core.safe_io import atomic_path, check_relative
 from bolid.core.schema import PHRASE_KINDS, SPLITS, ImageRecord, Phrase
 
 MANIFEST = "metadata.parquet"
-# Shapes of the columns that hold arrays; the nested lists of a row must have exactly these lengths.
+FORMAT = 2  # 1 had no whole_figure, proportions, attributes, scene, group and family
+_VERSION = b"bolid_manifest"
+# Shapes of the columns that hold arrays; the nested lists of a row must have exactly these lengths, 0 being any one.
 _SHAPES = {
     "keypoints": (17, 3),
     "keypoints_canonical": (17, 3),
     "box": (4,),
     "face_box": (4,),
-    "face_embedding": (512,),
+    "face_embedding": (0,),
 }
-_STRINGS = ("face_model", "silhouette", "source", "licence", "sha256", "scene", "group")
+_STRINGS = ("face_model", "silhouette", "source", "licence", "sha256", "scene", "group", "family")
 _REQUIRED = ("file_name", "identity", "keypoints", "box")
 _ATTRIBUTE = pa.struct([("name", pa.string()), ("value", pa.string())])
 _PHRASE = pa.struct([("kind", pa.string()), ("text", pa.string())])
@@ -46,7 +51,8 @@ SCHEMA = pa.schema(
     + [(name, _list_type(shape)) for name, shape in _SHAPES.items()]
     + [(name, pa.string()) for name in _STRINGS]
     + [("renderer", pa.int32()), ("whole_figure", pa.bool_()), ("proportions", pa.list_(pa.float32()))]
-    + [("attributes", pa.list_(_ATTRIBUTE))]
+    + [("attributes", pa.list_(_ATTRIBUTE))],
+    metadata={_VERSION: str(FORMAT).encode()},
 )
 
 
@@ -127,8 +133,8 @@ def _to_table(folder: Path, records: Sequence[ImageRecord], split: str | None) -
 
 def _to_lists(folder: Path, records: Sequence[ImageRecord], name: str) -> pa.Array:
     """A column of nested lists, made from one flat buffer: Python lists of 40,000 embeddings take seconds."""
-    shape = _SHAPES[name]
     values = [getattr(r, name) for r in records]
+    shape = _shape(name, (len(v) for v in values if v is not None))
     for record, value in zip(records, values, strict=True):
         if value is not None and (np.shape(value) != shape or not np.isfinite(value).all()):
             what = f"needs {name} of shape {shape} with finite values"
@@ -146,6 +152,7 @@ def _to_lists(folder: Path, records: Sequence[ImageRecord], name: str) -> pa.Arr
 def _read_table(path: Path, split: str | None) -> list[ImageRecord]:
     try:
         table = pq.read_table(path, partitioning=None)
+        _check_version(path, table.schema.metadata or {})
         missing = [c for c in _REQUIRED if c not in table.column_names]
         if missing:
             raise BolidError(f"{path}: the column(s) {', '.join(missing)} are missing.")
@@ -159,14 +166,28 @@ def _read_table(path: Path, split: str | None) -> list[ImageRecord]:
     return [_to_record(path, row, split) for row in rows]
 
 
+def _check_version(path: Path, metadata: Mapping[bytes, bytes]) -> None:
+    found = metadata.get(_VERSION, b"1").decode(errors="replace")
+    if not found.isdecimal() or not 1 <= int(found) <= FORMAT:
+        raise BolidError(
+            f"{path}: a manifest of format {found[:20]!r}, and this version of BoLID reads 1 to {FORMAT}: "
+            "update BoLID, or label the folder anew."
+        )
+
+
+def _shape(name: str, lengths: Iterable[int]) -> tuple[int, ...]:
+    """A column's shape; where any length will do, the first one's, which the others must have."""
+    return tuple(length or next(iter(lengths), 1) for length in _SHAPES[name])
+
+
 def _column(path: Path, table: pa.Table, name: str) -> list:
     """One value per row; the reverse of `_to_lists` for arrays."""
     column = table[name]
     if name not in _SHAPES:
         return column.to_pylist()
-    shape = _SHAPES[name]
     valid = column.is_valid().to_numpy()
     flat = column.combine_chunks()
+    shape = _shape(name, flat.drop_null().value_lengths().to_pylist()[:1])
     for length in shape:
         if (flat.drop_null().value_lengths().to_numpy() != length).any():
             raise BolidError(f"{path}: a row of {name} does not have the shape {shape}.")

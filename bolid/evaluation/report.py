@@ -11,33 +11,7 @@ from bolid.core.safe_io import atomic_path, write_text
 from bolid.evaluation.results import Report, SheetRow
 from bolid.evaluation.sheet import draw_sheet
 
-FEW = 2048  # FID's covariance of 2048 Inception features has full rank only with more pictures than this
-NEED_MANY = ("fid", "kid", "inception_score")
 BOUNDS = ("low", "high")  # how the names of an interval's ends end
-DIRECTIONS = {
-    "fid": "less is better, 0 to infinity",
-    "kid": "less is better, around 0 for equal distributions",
-    "inception_score": "more is better, 1 to the number of classes",
-    "clip_score": "more is better, 0 to 100",
-    "clip_score_shuffled": "of the next picture's prompt: what any prompt scores",
-    "body_similarity": "more is better, -1 to 1; a picture without a person counts as 0",
-    "body_found": "share of pictures in which a person was found, 0 to 1",
-    "person_found": "share of pictures in which a person was found, 0 to 1",
-    "clothes_leak": "around 0 is best; the references' colours against the prompt, less another person's references'",
-    "psnr": "more is better, dB on the person's pixels",
-    "top1_of_64": "more is better, 0 to 1; 1/64 by chance",
-    "map50": "more is better, 0 to 1",
-    "verification_auc": "more is better, 0.5 by chance to 1",
-    "faces_found": "share of photos whose face could be embedded, 0 to 1",
-    "adherence": "share of pictures that show what their caption asks for, 0 to 1; real photos are the ceiling",
-    "body_shape_error": "less is better, standard deviations within a gender; an average body scores about 0.93",
-    "body_gap_closed": "share of body shape's error that a column closes between text only, 0, and the floor, 1",
-    "body_shape_slope": "of readings on true proportions; 1 is best, 0 where pictures do not follow the person",
-    "build_words_correlation": "rank correlation of the captions' words with the bodies drawn, -1 to 1; more is better",
-    "build_spread": "of bodies where captions do not say, in standard deviations within a gender; about 0.93 in photos",
-    "r2_1": "more is better, share of the variance within a gender that one picture's reading explains, up to 1",
-    "r2_8": "the same for the mean reading of eight pictures of a person",
-}
 
 
 def write_report(report: Report, folder: Path, max_rows: int = 8) -> list[Path]:
@@ -71,7 +45,7 @@ def flat(report: Report) -> dict[str, float | int]:
 
 def markdown(report: Report, sheet: bool = False) -> str:
     """The report as a page: a table of metrics by column, and how to read it."""
-    columns = list(report.rows[0].columns) if report.rows else []
+    columns = list(report.rows[0].images) if report.rows else []
     lines = ["# Test report", "", f"{report.pictures} pictures, seed {report.seed}.", ""]
     lines += [*table(report.metrics, columns), "", *how_to_read(report), *(f"- {note}" for note in report.notes)]
     if sheet:
@@ -81,14 +55,14 @@ def markdown(report: Report, sheet: bool = False) -> str:
 
 def how_to_read(report: Report) -> list[str]:
     """A line for each thing to know about the report's numbers: which way is better, and what not to conclude."""
-    metrics = list(dict.fromkeys(name.split("/")[0] for name in report.metrics))
-    lines = [f"- `{metric}`: {DIRECTIONS[metric]}." for metric in metrics if metric in DIRECTIONS]
-    few = [metric for metric in metrics if metric in NEED_MANY]
-    if few and report.pictures < FEW:
-        names = ", ".join(f"`{metric}`" for metric in few)
+    names = list(dict.fromkeys(name.split("/")[0] for name in report.metrics))
+    described = {name: report.descriptions[name] for name in names if name in report.descriptions}
+    lines = [f"- `{name}`: {description}." for name, description in described.items()]
+    few = [f"`{name}`" for name, description in described.items() if report.pictures < description.smallest]
+    if few:
         lines.append(
-            f"- **Few pictures**: {names} from {report.pictures} pictures are not comparable with published values, "
-            "which take tens of thousands; compare only runs with as many pictures and the same feature network."
+            f"- **Few pictures**: {', '.join(few)} from {report.pictures} pictures are not comparable with published "
+            "values, which take tens of thousands; compare only runs with as many pictures and the same network."
         )
     if any(name.endswith(f"/{BOUNDS[0]}") for name in report.metrics):
         lines.append(

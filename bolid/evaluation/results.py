@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
 from bolid.core.errors import BolidError
+from bolid.metrics.base import Description
 
 
 @dataclass
@@ -17,12 +19,12 @@ class SheetRow:
 
     Attributes:
         references: Photos of the person, each (3, h, w) in 0..1.
-        columns: Heading -> picture (3, H, W) in 0..1, from left to right.
+        images: Heading -> image (3, H, W) in 0..1, from left to right.
         caption: The prompt.
     """
 
     references: list[Tensor]
-    columns: dict[str, Tensor]
+    images: dict[str, Tensor]
     caption: str = ""
 
 
@@ -37,6 +39,7 @@ class Report:
         seed: What every picture can be drawn again with.
         rows: People for the picture sheet; none, no sheet.
         notes: Sentences that a reader of the numbers must know.
+        descriptions: First part of a metric's name -> what report.md says of it.
     """
 
     metrics: dict[str, float]
@@ -44,6 +47,7 @@ class Report:
     seed: int
     rows: list[SheetRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    descriptions: Mapping[str, Description] = field(default_factory=dict)
 
 
 def read_report(path: Path) -> dict[str, float]:

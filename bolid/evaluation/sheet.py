@@ -29,16 +29,16 @@ def draw_sheet(rows: Sequence[SheetRow], title: str = "") -> Image.Image:
         title: A line above it all.
     """
     alone = not any(row.references for row in rows)
-    if alone and len(rows[0].columns) == 1:
+    if alone and len(rows[0].images) == 1:
         return _gallery(rows, title)
-    headings = [*([] if alone else [REFERENCES]), *rows[0].columns]
+    headings = [*([] if alone else [REFERENCES]), *rows[0].images]
     tile = _tile_size(rows[0])
     width = len(headings) * tile[0] + (len(headings) - 1) * GAP
     strips = [_text_strip(title, width, HEADING + 4, INK)] if title else []
     strips.append(_heading_strip(headings, tile[0]))
     for row in rows:
         tiles = [] if alone else [_mosaic(row.references, tile)]
-        tiles += [_to_tile(row.columns.get(heading), tile) for heading in rows[0].columns]
+        tiles += [_to_tile(row.images.get(heading), tile) for heading in rows[0].images]
         caption = _text_strip(row.caption, width, CAPTION, FAINT)
         strips += [_beside(tiles), caption, Image.new("RGB", (1, GAP), PAPER)]
     return _framed(_below(strips))
@@ -48,7 +48,7 @@ def _gallery(rows: Sequence[SheetRow], title: str) -> Image.Image:
     """One picture a person, `ACROSS` beside each other, each with its prompt below."""
     tile = _tile_size(rows[0])
     cells = [
-        _below([_to_tile(next(iter(row.columns.values())), tile), _text_strip(row.caption, tile[0], SMALL, FAINT)])
+        _below([_to_tile(next(iter(row.images.values())), tile), _text_strip(row.caption, tile[0], SMALL, FAINT)])
         for row in rows
     ]
     lines = [_beside(cells[start : start + ACROSS]) for start in range(0, len(cells), ACROSS)]
@@ -57,7 +57,7 @@ def _gallery(rows: Sequence[SheetRow], title: str) -> Image.Image:
 
 
 def _tile_size(row: SheetRow) -> tuple[int, int]:
-    height, width = next(iter(row.columns.values())).shape[-2:] if row.columns else row.references[0].shape[-2:]
+    height, width = next(iter(row.images.values())).shape[-2:] if row.images else row.references[0].shape[-2:]
     tall = max(TILE, height)
     return round(width * tall / height), tall
 

@@ -1,4 +1,4 @@
-"""Alignment: who is drawn must not change how the caption is drawn (PuLID, Guo et al. 2024)."""
+"""Alignment: conditions on a person must not change what the caption attends to (PuLID, Guo et al. 2024)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 from torch.nn import functional as F
 
-from bolid.losses.schedule import ScheduledTerm
+from bolid.losses.base import Loss
 
 
 class Attended(NamedTuple):
@@ -21,27 +21,27 @@ class Attended(NamedTuple):
     keys: Tensor
 
 
-class AlignmentLoss(ScheduledTerm):
-    """Queries with the branches against those without, same captions and noise, mean over the cross-attention layers.
+class AlignmentLoss(Loss):
+    """Queries with the conditions against those without, same captions and noise, mean over the cross-attention layers.
+
+    It costs another UNet pass.
 
     Args:
         semantic: Weight of ‖softmax(K Q_idᵀ/√d) Q_id − softmax(K Qᵀ/√d) Q‖²: what answers each word.
         layout: Weight of ‖Q_id − Q‖²: what is where.
-        weight: Of both; see `ScheduledTerm`, as the rest.
+        weight: Of both; see `Loss`, as the rest.
     """
-
-    name = "alignment"
 
     def __init__(self, semantic: float = 0.6, layout: float = 0.1, weight: float = 1.0, start: int = 0, ramp: int = 0):
         super().__init__(weight, start, ramp)
         self.semantic, self.layout = semantic, layout
 
-    def forward(self, told: Mapping[str, Attended], plain: Mapping[str, Attended]) -> Tensor:
-        """Layers' names to what they attended with the branches, and without: scalar."""
+    def forward(self, conditioned: Mapping[str, Attended], plain: Mapping[str, Attended]) -> Tensor:
+        """Layers' names to what they attended with the conditions, and without: scalar."""
         terms = [
-            self.semantic * F.mse_loss(answers(told[name]), answers(plain[name]))
-            + self.layout * F.mse_loss(told[name].queries.float(), plain[name].queries.float())
-            for name in told
+            self.semantic * F.mse_loss(answers(conditioned[name]), answers(plain[name]))
+            + self.layout * F.mse_loss(conditioned[name].queries.float(), plain[name].queries.float())
+            for name in conditioned
         ]
         return torch.stack(terms).mean()
 

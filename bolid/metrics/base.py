@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from hashlib import sha256
+from types import MappingProxyType
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,13 +18,38 @@ from bolid.core.schema import TrainingBatch
 from bolid.metrics.interval import Interval, PersonScores
 
 
+@dataclass(frozen=True)
+class Description:
+    """What a report says of a number.
+
+    Attributes:
+        text: What it is, with its range.
+        better: Which way is better; empty where neither is.
+        unit: Of the number; empty for none.
+        smallest: Images below which it must not be compared with published values; 0 where any number will do.
+    """
+
+    text: str
+    better: Literal["higher", "lower", ""] = ""
+    unit: str = ""
+    smallest: int = 0
+
+    def __str__(self) -> str:
+        way = f"{self.better} is better" if self.better else ""
+        return "; ".join(part for part in (f"{self.text}, {self.unit}" if self.unit else self.text, way) if part)
+
+
 class ImageMetric(Metric, ABC):
-    """Scores pictures that were drawn for the samples of batches.
+    """Scores images that were generated for the samples of batches.
+
+    Attributes:
+        describes: First part of a number's name, up to the slash -> what a report says of it.
 
     States are sums (or lists) that reduce over ranks, none is saved in checkpoints, and networks are `Frozen`. Sums are
     kept as `add_sum` makes them, in double precision.
     """
 
+    describes: Mapping[str, Description] = MappingProxyType({})
     full_state_update = False
     is_differentiable = False
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision, numbered
+from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.body_vae import load_body_vae
 from bolid.models.crop import crop_to_person
@@ -30,6 +30,10 @@ class BodySimilarity(ImageMetric):
         BolidError: if the encoder is missing or cannot be read.
     """
 
+    describes = {
+        "body_similarity": Description("-1 to 1, where an image without a person counts as 0", "higher"),
+        "body_found": Description("share of images in which a person was found, 0 to 1", "higher"),
+    }
     higher_is_better = True
     cosines: list[Tensor]
     people: list[Tensor]

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision, numbered
+from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.vision.clip import ClipModel
 
@@ -21,6 +21,10 @@ class ClipScore(ImageMetric):
         clip: Compares them; it should not be the one that trained anything.
     """
 
+    describes = {
+        "clip_score": Description("0 to 100", "higher"),
+        "clip_score_shuffled": Description("of the next image's prompt: what any prompt scores"),
+    }
     higher_is_better = True
     own: list[Tensor]
     shuffled: list[Tensor]

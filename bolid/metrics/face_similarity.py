@@ -11,7 +11,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.pictures import to_uint8
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision, numbered
+from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.vision.face import MIN_FACE, FaceEmbedder
 from bolid.vision.pose import PoseEstimator
@@ -29,6 +29,10 @@ class FaceSimilarity(ImageMetric):
         min_face: In pixels.
     """
 
+    describes = {
+        "face_similarity": Description("-1 to 1, of the faces that are known", "higher"),
+        "face_found": Description("share of images whose face could be embedded, 0 to 1", "higher"),
+    }
     higher_is_better = True
     cosines: list[Tensor]
     people: list[Tensor]

@@ -14,6 +14,8 @@ from bolid.metrics.base import ImageMetric, full_precision, numbered, real_pictu
 from bolid.metrics.interval import Interval, resampled
 from bolid.vision.base import FeatureNetwork
 
+FULL_RANK = 2048  # the covariance of 2048 Inception features has full rank only with more images than this
+
 
 class FeatureSets(ImageMetric):
     """A distance between the features of photos and of pictures, as many of each; 0 is best.

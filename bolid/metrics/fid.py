@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bolid.metrics.feature_sets import FeatureSets
+from bolid.metrics.base import Description
+from bolid.metrics.feature_sets import FULL_RANK, FeatureSets
 
 
 class FID(FeatureSets):
@@ -17,6 +18,7 @@ class FID(FeatureSets):
     """
 
     kind = "fid"
+    describes = {"fid": Description("from 0", "lower", smallest=FULL_RANK)}
 
     def distance(self, real: Tensor, fake: Tensor) -> Callable[[Tensor], Tensor]:
         """See `FeatureSets.distance`."""

@@ -8,7 +8,8 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision, numbered
+from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
+from bolid.metrics.feature_sets import FULL_RANK
 from bolid.metrics.interval import Interval, resampled
 from bolid.vision.base import FeatureNetwork
 
@@ -26,6 +27,7 @@ class InceptionScore(ImageMetric):
         BolidError: if the network has fewer than two classes.
     """
 
+    describes = {"inception_score": Description("1 to the number of classes", "higher", smallest=FULL_RANK)}
     higher_is_better = True
     logits: list[Tensor]
     people: list[Tensor]

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from bolid.metrics.feature_sets import FeatureSets
+from bolid.metrics.base import Description
+from bolid.metrics.feature_sets import FULL_RANK, FeatureSets
 
 
 class KID(FeatureSets):
@@ -17,6 +18,7 @@ class KID(FeatureSets):
     """
 
     kind = "kid"
+    describes = {"kid": Description("around 0 for equal distributions", "lower", smallest=FULL_RANK)}
 
     def distance(self, real: Tensor, fake: Tensor) -> Callable[[Tensor], Tensor]:
         """See `FeatureSets.distance`."""

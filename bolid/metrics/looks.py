@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import torch
 from torch import Tensor
@@ -24,15 +23,19 @@ class Looks:
         features: (N, width) of `BodyVAE.look`, and `weight` (N,).
         keypoints: (N, 17, 3) of the pose on the average body.
         text: (N, D) features of the captions.
-        identities: N identities; `captions` N full captions; `names` N file names, which order a person's photos.
+        proportions: (N, K) true ones, see `ImageRecord`; not a number where unknown.
+        identities: N identities.
+        attributes: N times what the full caption asks for, attribute -> class.
+        names: N file names, which order a person's photos.
     """
 
     features: Tensor
     weight: Tensor
     keypoints: Tensor
     text: Tensor
+    proportions: Tensor
     identities: list[str]
-    captions: list[str]
+    attributes: list[dict[str, str]]
     names: list[str]
 
     @classmethod
@@ -40,18 +43,17 @@ class Looks:
         """Joins parts along N."""
         return joined(parts)
 
-    def _place(self, row: int) -> tuple[bool, str]:
-        return PurePosixPath(self.names[row]).stem[-1:].isalpha(), self.names[row]
-
     def sets(self, first: int = 0) -> dict[str, list[int]]:
-        """Identity -> `VIEWS` of their photos from the `first` on; people without a photo there are absent.
-
-        Rendered photos in a second outfit (`p000123_0b.png`) come last, so that a set shows as many scenes as it can.
-        """
+        """Identity -> `VIEWS` of their photos from the `first` on; people without a photo there are absent."""
         photos = defaultdict(list)
-        for row in sorted(range(len(self.names)), key=self._place):
+        for row in sorted(range(len(self.names)), key=self.names.__getitem__):
             photos[self.identities[row]].append(row)
         return {who: rows[first : first + VIEWS] for who, rows in sorted(photos.items()) if len(rows) > first}
+
+    def shapes(self) -> dict[str, Tensor]:
+        """Identity -> true proportions (K,), of those of whom they are known."""
+        known = self.proportions.isfinite().all(1).tolist() if self.proportions.shape[1] else []
+        return {self.identities[row]: self.proportions[row] for row, fact in enumerate(known) if fact}
 
 
 def posterior(model: BodyVAE, looks: Looks, sets: Sequence[Sequence[int]]) -> Posterior:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision
+from bolid.metrics.base import Description, ImageMetric, full_precision
 from bolid.vision.pose import PoseEstimator
 
 
@@ -16,6 +16,7 @@ class PersonFound(ImageMetric):
         pose: Finds people.
     """
 
+    describes = {"person_found": Description("share of images in which a person was found, 0 to 1", "higher")}
     higher_is_better = True
     found: Tensor
     pictures: Tensor

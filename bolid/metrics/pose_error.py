@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision, numbered
+from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.gaussian import SEEN
 from bolid.vision.pose import PoseEstimator
@@ -27,6 +27,10 @@ class PoseError(ImageMetric):
         pose: Finds the keypoints in the pictures.
     """
 
+    describes = {
+        "pose_error": Description("mean distance of 12 body points, in heights of the person", "lower"),
+        "oks": Description("object keypoint similarity, 0 to 1", "higher"),
+    }
     higher_is_better = None
     distances: list[Tensor]
     similarities: list[Tensor]

@@ -1,9 +1,11 @@
-"""Identity branches inside the UNet's cross-attention: diffusers' own IP-Adapter processors, several at once.
+"""Conditions inside the UNet's cross-attention: diffusers' own IP-Adapter processors, several at once.
 
-Z' = Attn(Q, K_t, V_t) + Σ_i λ_i · Attn(Q, K_i, V_i), one (K_i, V_i) and one projector per branch.
+Z' = Attn(Q, K_t, V_t) + Σ_i λ_i · Attn(Q, K_i, V_i), one (K_i, V_i) and one projector per condition.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -27,7 +29,7 @@ def bias_free_projector(embed_dim: int, cross_attention_dim: int, num_tokens: in
     return projector
 
 
-def install_branches(unet: UNet2DConditionModel, projectors: list[nn.Module]) -> None:
+def install_conditions(unet: UNet2DConditionModel, projectors: Sequence[nn.Module]) -> None:
     """Gives every cross-attention layer K and V for each projector, started from the text's; trains nothing else."""
     if not projectors:  # the model alone
         return
@@ -36,12 +38,12 @@ def install_branches(unet: UNet2DConditionModel, projectors: list[nn.Module]) ->
         attention = unet.get_submodule(name.removesuffix(".processor"))
         processors[name] = cross_processor(attention, projectors) if name.endswith("attn2.processor") else old
     unet.set_attn_processor(processors)
-    unet.encoder_hid_proj = MultiIPAdapterImageProjection(projectors)
+    unet.encoder_hid_proj = MultiIPAdapterImageProjection(list(projectors))
     unet.register_to_config(encoder_hid_dim_type="ip_image_proj")
 
 
-def cross_processor(attention: Attention, projectors: list[nn.Module]) -> IPAdapterAttnProcessor2_0:
-    """One layer's processor: per branch a copy of the text's K and V, in float32 whatever the frozen weights' type."""
+def cross_processor(attention: Attention, projectors: Sequence[nn.Module]) -> IPAdapterAttnProcessor2_0:
+    """One layer's processor: per condition a copy of the text's K and V, in float32 whatever the frozen type."""
     inner, cross = attention.to_k.weight.shape
     processor = IPAdapterAttnProcessor2_0(inner, cross, num_tokens=[p.num_tokens for p in projectors], scale=1.0)
     for new, old in ((processor.to_k_ip, attention.to_k), (processor.to_v_ip, attention.to_v)):
@@ -50,37 +52,37 @@ def cross_processor(attention: Attention, projectors: list[nn.Module]) -> IPAdap
     return processor
 
 
-def set_scales(unet: UNet2DConditionModel, scales: list[float]) -> None:
-    """Sets λ of every branch in every layer; λ = 0 leaves a branch out of the computation."""
+def set_scales(unet: UNet2DConditionModel, scales: Sequence[float]) -> None:
+    """Sets λ of every condition in every layer; λ = 0 leaves one out of the computation."""
     for processor in unet.attn_processors.values():
         if isinstance(processor, IPAdapterAttnProcessor2_0):
             processor.scale = list(scales)
 
 
-def adapter_weights(unet: UNet2DConditionModel, branch: int) -> dict[str, Tensor]:
-    """Branch number `branch` in the IP-Adapter split (FaceID layout), as stock diffusers loads it.
+def adapter_weights(unet: UNet2DConditionModel, number: int) -> dict[str, Tensor]:
+    """The weights of condition `number` in the IP-Adapter split (FaceID layout), as stock diffusers loads it.
 
     Returns:
         `image_proj.proj.{0,2}.*`, `image_proj.norm.*`, `ip_adapter.{1,3,5,…}.to_{k,v}_ip.weight`.
     """
-    projector = unet.encoder_hid_proj.image_projection_layers[branch].state_dict()
+    projector = unet.encoder_hid_proj.image_projection_layers[number].state_dict()
     names = {"ff.net.0.proj": "proj.0", "ff.net.2": "proj.2", "norm": "norm"}
     weights = {f"image_proj.{names[k.rpartition('.')[0]]}.{k.rpartition('.')[2]}": v for k, v in projector.items()}
     cross = [p for p in unet.attn_processors.values() if isinstance(p, IPAdapterAttnProcessor2_0)]
-    for number, processor in enumerate(cross):
+    for layer, processor in enumerate(cross):
         for kind in ("to_k_ip", "to_v_ip"):
-            weights[f"ip_adapter.{2 * number + 1}.{kind}.weight"] = getattr(processor, kind)[branch].weight
+            weights[f"ip_adapter.{2 * layer + 1}.{kind}.weight"] = getattr(processor, kind)[number].weight
     return {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
 
 
-def load_adapter_weights(unet: UNet2DConditionModel, branch: int, weights: dict[str, Tensor]) -> None:
-    """Copies a branch's weights, in the layout of `adapter_weights`, into the installed branch.
+def load_adapter_weights(unet: UNet2DConditionModel, number: int, weights: dict[str, Tensor]) -> None:
+    """Copies a condition's weights, in the layout of `adapter_weights`, into the one installed.
 
     Raises:
-        BolidError: If names or shapes do not fit this UNet and branch.
+        BolidError: If names or shapes do not fit this UNet and condition.
     """
     names = {"proj.0": "ff.net.0.proj", "proj.2": "ff.net.2", "norm": "norm"}
-    wanted = adapter_weights(unet, branch)
+    wanted = adapter_weights(unet, number)
     wrong = sorted(
         k
         for k in wanted.keys() | weights.keys()
@@ -91,11 +93,11 @@ def load_adapter_weights(unet: UNet2DConditionModel, branch: int, weights: dict[
             f"the adapter does not fit this backbone: {len(wrong)} tensors differ, the first is {wrong[0]}"
         )
     projector = {k.removeprefix("image_proj."): v for k, v in weights.items() if k.startswith("image_proj.")}
-    unet.encoder_hid_proj.image_projection_layers[branch].load_state_dict(
+    unet.encoder_hid_proj.image_projection_layers[number].load_state_dict(
         {f"{names[k.rpartition('.')[0]]}.{k.rpartition('.')[2]}": v for k, v in projector.items()}
     )
     cross = [p for p in unet.attn_processors.values() if isinstance(p, IPAdapterAttnProcessor2_0)]
     with torch.no_grad():
-        for number, processor in enumerate(cross):
+        for layer, processor in enumerate(cross):
             for kind in ("to_k_ip", "to_v_ip"):
-                getattr(processor, kind)[branch].weight.copy_(weights[f"ip_adapter.{2 * number + 1}.{kind}.weight"])
+                getattr(processor, kind)[number].weight.copy_(weights[f"ip_adapter.{2 * layer + 1}.{kind}.weight"])

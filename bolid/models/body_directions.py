@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,30 +11,32 @@ from torch import Tensor
 
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_path, load_safetensors, safetensors_metadata
-from bolid.synthetic.measures import RATIOS
 
 FORMAT = "bolid-directions-1"
 
 
-def fit_body_directions(codes: Tensor, deviations: Tensor) -> tuple[dict[str, Tensor], float]:
+def fit_body_directions(codes: Tensor, deviations: Tensor, names: Sequence[str]) -> tuple[dict[str, Tensor], float]:
     """Least squares of codes on proportions: c = c_0 + Σ_r deviation_r · direction_r.
 
     Args:
         codes: (N, d).
-        deviations: (N, 7) of `bolid.synthetic.measures.standardise`.
+        deviations: (N, K) proportions, as `ImageRecord` has them.
+        names: Of the K proportions.
 
     Returns:
-        Ratio -> (d,) for one standard deviation more of it, and the share of the codes' variance that is explained.
+        Name -> (d,) for one standard deviation more of it, and the share of the codes' variance that is explained.
 
     Raises:
-        BolidError: If there are too few codes.
+        BolidError: If there are too few codes, or not as many names as proportions.
     """
-    if len(codes) < 10 * len(RATIOS):
-        raise BolidError(f"{len(codes)} photos are too few to tell {len(RATIOS)} directions; render more people")
+    if deviations.shape[1] != len(names):
+        raise BolidError(f"{len(names)} names ({', '.join(names)}) for {deviations.shape[1]} proportions; name each")
+    if len(codes) < 10 * len(names):
+        raise BolidError(f"{len(codes)} photos are too few to tell {len(names)} directions; add more people")
     x, y = (values.double() - values.double().mean(0) for values in (deviations, codes))
-    found = torch.linalg.lstsq(x, y).solution  # (7, d)
+    found = torch.linalg.lstsq(x, y).solution  # (K, d)
     explained = 1 - (y - x @ found).square().sum() / y.square().sum()
-    return dict(zip(RATIOS, found.float(), strict=True)), explained.item()
+    return dict(zip(names, found.float(), strict=True)), explained.item()
 
 
 def save_directions(directions: dict[str, Tensor], path: Path, body_model: str) -> None:

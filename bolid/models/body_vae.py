@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import ceil, prod
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
-from bolid.core.identity import Look
 from bolid.core.keypoints import FLIP, KEYPOINTS
 from bolid.core.paths import find_folder, resolve
 from bolid.core.safe_io import sha256
@@ -128,14 +126,13 @@ class BodyVAE(ModelMixin, ConfigMixin):
         size: Height and width of the person crops.
         shrink: How many times smaller the whole is looked at and drawn.
         sigma: Width of the Gaussian weighting as a share of the person's height.
-        text_dim: Size of the caption features given to the decoder.
+        text_dim: Size of the caption features given to the decoder; null: there is no decoder, which only stage 1
+            needs.
         channels: Encoder channels, one per halving.
         decoder_channels: Decoder channels, one per doubling up to what is drawn; null: the encoder's in reverse.
         width: Size of a view's feature vector.
-        heads: Attention heads over the views.
+        heads: Attention heads over the views; 0: their weighted mean in place of attention.
         weighted: Whether an encoder sees x·W, or all of the picture x.
-        pooling: `attention` over the views, or their plain weighted `mean`.
-        draws: Whether it has a decoder, which only stage 1 needs.
 
     Raises:
         BolidError: If `size` over `shrink` is no multiple of what the decoder's doublings make.
@@ -150,14 +147,12 @@ class BodyVAE(ModelMixin, ConfigMixin):
         size: tuple[int, int] = (96, 64),
         shrink: int = 1,
         sigma: float = 0.10,
-        text_dim: int = 128,
+        text_dim: int | None = 128,
         channels: tuple[int, ...] = (32, 64, 96, 96),
         decoder_channels: tuple[int, ...] | None = None,
         width: int = 256,
         heads: int = 4,
         weighted: bool = True,
-        pooling: Literal["attention", "mean"] = "attention",
-        draws: bool = True,
     ):
         super().__init__()
         doublings = tuple(decoder_channels or channels[::-1])
@@ -167,18 +162,25 @@ class BodyVAE(ModelMixin, ConfigMixin):
                 f"{shrink * 2 ** len(doublings)} divides, or other decoder_channels, one per doubling"
             )
         self.views = ViewEncoder(tuple(channels), width, size, shrink, sigma, weighted)
-        self.attention = ViewAttention(width, heads) if pooling == "attention" else None
+        self.attention = ViewAttention(width, heads) if heads else None
         self.moments = nn.Linear(width, 2 * latent_dim)
         # A code that starts as mostly noise teaches the decoder to ignore it, and then the KL term collapses it.
         nn.init.constant_(self.moments.bias[latent_dim:], -6.0)
-        if draws:
+        if text_dim is not None:
             self.decoder = BodyDecoder(latent_dim, text_dim, doublings, (size[0] // shrink, size[1] // shrink))
         self.register_buffer("mean_code", torch.zeros(latent_dim))
 
+    @classmethod
+    def load_config(cls, *args: Any, **kwargs: Any) -> Any:
+        """As diffusers', with settings of version 0.1 (`draws`, `pooling`) in today's terms."""
+        found = super().load_config(*args, **kwargs)
+        migrate(found[0] if isinstance(found, tuple) else found)
+        return found
+
     def encoder(self) -> BodyVAE:
         """A copy without the decoder: all that inference needs."""
-        settings = {k: v for k, v in self.config.items() if not k.startswith("_")}  # diffusers' own would undo `draws`
-        alone = BodyVAE.from_config(settings | {"draws": False})
+        settings = {k: v for k, v in self.config.items() if not k.startswith("_")}  # diffusers' own would undo this one
+        alone = BodyVAE.from_config(settings | {"text_dim": None})
         alone.load_state_dict({k: v for k, v in self.state_dict().items() if not k.startswith("decoder.")})
         return alone
 
@@ -199,12 +201,6 @@ class BodyVAE(ModelMixin, ConfigMixin):
         features[mask], weight[mask] = seen, counts
         return self.merge(features, weight)
 
-    def encode_looks(self, looks: Sequence[Look]) -> Posterior:
-        """The posterior over (1, d) of the one person whom photos show."""
-        place = self.mean_code.device
-        crops, points = (torch.stack([getattr(v, k) for v in looks])[None].to(place) for k in ("crop", "keypoints"))
-        return self.encode(crops, points, torch.ones(1, len(looks), dtype=torch.bool, device=place))
-
     def look(self, pictures: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
         """What single views tell: features (N, width) and how much each counts (N,), its pose confidence.
 
@@ -220,7 +216,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
         if (found := list(pictures.shape[-2:])) != (size := list(self.config.size)):
             raise BolidError(
                 f"the body encoder reads crops of height and width {size}, and was given {found}: set the data's "
-                f"reference_size to {size}; to train an encoder, data.size too"
+                f"references.size to {size}; to train an encoder, data.size too"
             )
         features = self.views(pictures, keypoints)
         if not self.training:
@@ -244,6 +240,14 @@ class BodyVAE(ModelMixin, ConfigMixin):
         height, width = self.config.size
         size = (height // self.config.shrink, width // self.config.shrink)
         return self.decoder(code, gaussian_maps(keypoints, size, 0.03), text)
+
+
+def migrate(config: dict[str, Any]) -> None:
+    """Rewrites the configuration of an encoder that version 0.1 saved, in place."""
+    if not config.pop("draws", True):
+        config["text_dim"] = None
+    if config.pop("pooling", "attention") == "mean":
+        config["heads"] = 0
 
 
 def _mirrored(keypoints: Tensor, width: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Inference, diffusers-style."""
 
-from bolid.core.identity import Identity
+from bolid.core.identity import Embedding, Identity
 from bolid.pipelines.bolid import BoLIDPipeline
 
-__all__ = ["BoLIDPipeline", "Identity"]
+__all__ = ["BoLIDPipeline", "Embedding", "Identity"]

@@ -1,37 +1,55 @@
-"""Photos of a person to an `Identity`: what `BoLIDPipeline` needs to draw them."""
+"""Photos of a person to the `References` that conditions read, and to an `Identity`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from bolid.conditions import Condition
 from bolid.core.errors import BolidError
-from bolid.core.identity import Identity, Look
+from bolid.core.identity import Embedding, Identity
+from bolid.core.keypoints import KEYPOINTS
 from bolid.core.safe_io import PictureError, open_picture
-from bolid.models.body_vae import BodyVAE
+from bolid.core.schema import References, with_tensors
 from bolid.models.crop import crop_to_person
-from bolid.vision.face import FaceEmbedder
+from bolid.vision.face import EMBEDDING, FaceEmbedder
 from bolid.vision.person import Estimator, find_person
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+Size = tuple[int, int]
 
-def look_at(
-    photos: Sequence[str | Path], size: tuple[int, int], pose: Estimator, face: FaceEmbedder | None
-) -> list[Look]:
+
+class View(NamedTuple):
+    """What one photo shows of a person.
+
+    Attributes:
+        name: Of the photo.
+        crops: By height and width: the person (3, h, w) in -1..1 and their keypoints (17, 3) in pixels of the crop.
+        face: (512,) L2-normalised, or None if the photo does not show the face.
+    """
+
+    name: str
+    crops: dict[Size, tuple[Tensor, Tensor]]
+    face: Tensor | None
+
+
+def view_photos(
+    photos: Sequence[str | Path], sizes: Collection[Size], pose: Estimator, face: FaceEmbedder | None
+) -> list[View]:
     """What photos of one person alone show.
 
     Args:
         photos: Files; one that is broken, or does not show one person, is left out with a warning.
-        size: Height and width of the crops.
+        sizes: Heights and widths of the crops.
         pose: Finds the person and the keypoints.
         face: Embeds the face where it is seen; None leaves faces out.
 
@@ -39,16 +57,112 @@ def look_at(
         BolidError: If no photo can be used.
     """
 
-    def read(photo: str | Path) -> Look:
+    def read(photo: str | Path) -> View:
         picture = open_picture(Path(photo))
         keypoints, box = find_person(picture, pose, str(photo))
         embedding = None if face is None else face.embed(np.asarray(picture), keypoints)
-        return look(picture, keypoints, box, embedding, size)
+        return view(str(photo), picture, (keypoints, box), embedding, sizes)
 
     return usable(photos, read)
 
 
-def pose_in(photo: str | Path, size: tuple[int, int], pose: Estimator) -> Tensor:
+def view(
+    name: str,
+    picture: Image.Image,
+    person: tuple[np.ndarray, np.ndarray],
+    face: np.ndarray | None,
+    sizes: Collection[Size],
+) -> View:
+    """What a photo shows of a person, whose keypoints (17, 3) and box (4,) are known in its pixels."""
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 127.5 - 1  # (1, 3, H, W)
+    keypoints, box = (torch.from_numpy(values)[None] for values in person)
+    crops = {}
+    for size in sizes:
+        crop, points = crop_to_person(pixels, keypoints, box, size)
+        crops[size] = crop[0], points[0]
+    return View(name, crops, None if face is None else torch.from_numpy(face))
+
+
+def usable(photos: Sequence[T], read: Callable[[T], View]) -> list[View]:
+    """Views of photos of one person; each photo that cannot be used is left out with a warning.
+
+    Raises:
+        BolidError: If none is left.
+    """
+    views, reasons = [], []
+    for photo in photos:
+        try:
+            views.append(read(photo))
+        except PictureError as error:
+            reasons.append(str(error))
+    if not views:
+        raise BolidError(f"no photo of one person: {' '.join(reasons) or 'none were given'}")
+    for reason in reasons:
+        log.warning("left out: %s", reason)
+    return views
+
+
+def crop_sizes(conditions: Mapping[str, Condition]) -> set[Size]:
+    """Heights and widths of the crops that conditions read."""
+    return {c.crop_size for c in conditions.values() if c.crop_size is not None}
+
+
+def identify(
+    conditions: Mapping[str, Condition], views: Sequence[View], face_model: str = "", device: torch.device | str = "cpu"
+) -> Identity:
+    """The person whom one or more views show, as the conditions embed them.
+
+    Args:
+        conditions: By name; those that are not of a person are left out.
+        views: With crops of every size of `crop_sizes`.
+        face_model: SHA-256 of what embedded the faces.
+        device: Where the conditions are.
+    """
+    found = {}
+    for name, condition in conditions.items():
+        seen = with_tensors(references(views, condition.crop_size), lambda tensor: tensor.to(device))
+        if condition.personal and condition.known(seen).item():
+            model = face_model if condition.reads_faces else condition.fingerprint
+            found[name] = Embedding(condition.embed(seen)[0].float().cpu(), model)
+    return Identity(found)
+
+
+def references(views: Sequence[View], size: Size | None) -> References:
+    """Views of one person as conditions receive them (B = 1), in crops of a size, if any."""
+    crops = [v.crops[size] for v in views] if size else [(torch.zeros(3, 1, 1), torch.zeros(KEYPOINTS, 3))] * len(views)
+    faces = [torch.zeros(EMBEDDING) if v.face is None else v.face for v in views]
+    return References(
+        pictures=torch.stack([crop for crop, _ in crops])[None],
+        keypoints=torch.stack([points for _, points in crops])[None],
+        mask=torch.ones(1, len(views), dtype=torch.bool),
+        faces=torch.stack(faces)[None],
+        face_mask=torch.tensor([[v.face is not None for v in views]]),
+        pose=torch.zeros(1, KEYPOINTS, 3),
+        proportions=torch.full((1, 0), torch.nan),
+        names=[[v.name for v in views]],
+        captions=[[""] * len(views)],
+        attributes=[[{} for _ in views]],
+    )
+
+
+def pose_alone(pose: Tensor | None, count: int) -> References:
+    """References of nobody who is to be in a pose (17, 3), `count` times (B = count, M = 0); None: in any."""
+    asked = torch.zeros(KEYPOINTS, 3) if pose is None else pose.float().cpu()
+    return References(
+        pictures=torch.zeros(count, 0, 3, 1, 1),
+        keypoints=torch.zeros(count, 0, KEYPOINTS, 3),
+        mask=torch.zeros(count, 0, dtype=torch.bool),
+        faces=torch.zeros(count, 0, EMBEDDING),
+        face_mask=torch.zeros(count, 0, dtype=torch.bool),
+        pose=asked.expand(count, -1, -1),
+        proportions=torch.full((count, 0), torch.nan),
+        names=[[]] * count,
+        captions=[[]] * count,
+        attributes=[[]] * count,
+    )
+
+
+def pose_in(photo: str | Path, size: Size, pose: Estimator) -> Tensor:
     """In which pose the one person of a photo is, (17, 3) as `BoLIDPipeline` takes it.
 
     Args:
@@ -62,43 +176,3 @@ def pose_in(photo: str | Path, size: tuple[int, int], pose: Estimator) -> Tensor
     picture = ImageOps.fit(open_picture(Path(photo)), size[::-1])
     keypoints, _ = find_person(picture, pose, str(photo))
     return torch.from_numpy(keypoints / np.array([*picture.size, 1.0])).float()
-
-
-def usable(photos: Sequence[T], read: Callable[[T], Look]) -> list[Look]:
-    """Looks at photos of one person; each that cannot be used is left out with a warning.
-
-    Raises:
-        BolidError: If none is left.
-    """
-    looks, reasons = [], []
-    for photo in photos:
-        try:
-            looks.append(read(photo))
-        except PictureError as error:
-            reasons.append(str(error))
-    if not looks:
-        raise BolidError(f"no photo of one person: {' '.join(reasons) or 'none were given'}")
-    for reason in reasons:
-        log.warning("left out: %s", reason)
-    return looks
-
-
-def look(
-    picture: Image.Image, keypoints: np.ndarray, box: np.ndarray, face: np.ndarray | None, size: tuple[int, int]
-) -> Look:
-    """What a photo shows of a person whose keypoints (17, 3) and box (4,) are known, in its pixels."""
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 127.5 - 1  # (1, 3, H, W)
-    crop, points = crop_to_person(pixels, torch.from_numpy(keypoints)[None], torch.from_numpy(box)[None], size)
-    return Look(crop[0], points[0], None if face is None else torch.from_numpy(face))
-
-
-@torch.no_grad()
-def merge(looks: Sequence[Look], encoder: BodyVAE) -> Identity:
-    """The person whom one or more looks show."""
-    return Identity(face=mean_face(looks), body=encoder.encode_looks(looks).mean[0].cpu())
-
-
-def mean_face(looks: Sequence[Look]) -> Tensor | None:
-    """Mean of the face embeddings (512,), None where no photo shows one."""
-    faces = [look.face for look in looks if look.face is not None]
-    return torch.stack(faces).mean(0) if faces else None

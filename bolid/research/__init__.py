@@ -1,1 +1,1 @@
-"""Finished experiments: the oracle, its distillation, and the supervised upper bound of stage 1."""
+"""Finished experiments: the oracle, its distillation, scaled conditions, and the supervised upper bound of stage 1."""

@@ -22,11 +22,18 @@ class TrueBodyCondition(Condition):
         num_tokens: See `Condition`, as the rest. `mult` makes the projector about as wide as the body condition's.
     """
 
-    name = "true_body"
+    kind = "true_body"
     embed_dim = len(RATIOS) + 1
 
     def __init__(self, num_tokens: int = 16, mult: int = 16, dropout: float = 0.05, fingerprint: str = ""):
         super().__init__(num_tokens, mult, dropout, fingerprint)
+
+    def known(self, references: References) -> Tensor:
+        """(B,) bool, of which people the proportions are known."""
+        found = references.proportions
+        if found.shape[1:] != (len(RATIOS),):
+            return torch.zeros(len(found), dtype=torch.bool, device=found.device)
+        return found.isfinite().all(1)
 
     def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
         """The people's deviations from the average body, then a 1: (B, 8).

@@ -14,29 +14,38 @@ OUTFIT = re.compile(r"(.*_\d+)[b-z]?\.png")
 PERSON = re.compile(r"p(\d+)")
 
 
-def with_known(records: Sequence[ImageRecord], bodies: Mapping[str, Body], pairs: bool = False) -> list[ImageRecord]:
-    """Rendered photos' records with attributes, proportions, whole_figure, scene and, of pairs, group.
+def with_known(
+    records: Sequence[ImageRecord], bodies: Mapping[str, Body], pairs: bool = False, families: int = 0
+) -> list[ImageRecord]:
+    """Rendered photos' records with attributes, proportions, whole_figure and scene, of pairs group, of twins family.
 
     Args:
         records: Of rendered photos.
         bodies: By identity, see `bolid.synthetic.measures.read_bodies`; who is absent has no known proportions.
         pairs: Whether an even number and the next are counterfactual pairs, photo by photo.
+        families: How many consecutive people share head, skin and hair; up to 1: each has their own.
     """
     known = [r.identity for r in records if r.identity in bodies]
     people = list(dict.fromkeys(known))
     deviations = standardise([bodies[who] for who in people]).numpy() if people else ()
     proportions = dict(zip(people, deviations, strict=True))
-    return [_with_known(r, proportions, pairs) for r in records]
+    return [_with_known(r, proportions, pairs, families) for r in records]
 
 
-def _with_known(record: ImageRecord, proportions: Mapping, pairs: bool) -> ImageRecord:
+def _with_known(record: ImageRecord, proportions: Mapping, pairs: bool, families: int) -> ImageRecord:
+    person = PERSON.fullmatch(record.identity)
+    number = int(person[1]) if person else 0
+    photo = record.file_name.removesuffix(".png").rpartition("_")[
+        2
+    ]  # with its outfit: both of a pair are photographed in the same ones
     return replace(
         record,
         attributes=attributes(record.caption),
         proportions=proportions.get(record.identity),
         whole_figure=shows_figure(record.caption),
         scene=scene(record.file_name),
-        group=_pair(record) if pairs else "",
+        group=f"{number // 2}/{photo}" if pairs else "",
+        family=f"{number // families}" if families > 1 else "",
     )
 
 
@@ -44,10 +53,3 @@ def scene(file_name: str) -> str:
     """What a photo shows but for the outfit: `p000123_0` of `p000123_0b.png`."""
     outfit = OUTFIT.fullmatch(file_name)
     return outfit[1] if outfit else file_name
-
-
-def _pair(record: ImageRecord) -> str:
-    """The pair's number and the photo's: both of a pair are photographed in the same scenes."""
-    person = PERSON.fullmatch(record.identity)
-    photo = scene(record.file_name).rpartition("_")[2]
-    return f"{int(person[1]) // 2}/{photo}" if person else ""

@@ -50,6 +50,7 @@ BUILD = (
     ("heavy", "stout"),
     ("very heavy", "very stout"),
 )
+BUILDS = tuple(words[0] for words in BUILD)  # classes of the attribute "build"
 HEIGHT = (("very short",), ("short",), ("of average height", "of medium height"), ("tall",), ("very tall",))
 # Said only where they are noticeable: little, then much.
 PARTS = {
@@ -75,7 +76,7 @@ _CLOTHES = re.compile(rf"(?:wearing|dressed in|in) an? ({_COLOUR}) [\w -]+?(?: a
 
 
 def attributes(caption: str) -> dict[str, str]:
-    """What a caption says of `ATTRIBUTES`; what it leaves open, or says in other words, is absent.
+    """What a caption says of `ATTRIBUTES` and, in `BUILDS`, of the build; what it leaves open or words anew is absent.
 
     The colour of trousers, skirts and shorts is `trousers`; it is absent too where the frame ends above them.
     """
@@ -102,12 +103,6 @@ def shows_figure(caption: str) -> bool:
         "front",
         "three-quarter",
     )
-
-
-def build_level(caption: str) -> int | None:
-    """The grade 0..4 of the caption's word for the build, None if it has none."""
-    said = _graded(caption)
-    return int(said["build"]) + 2 if "build" in said else None
 
 
 def body_grades(caption: str) -> list[float]:
@@ -140,7 +135,8 @@ def _grades() -> dict[str, tuple[str, float]]:
 def _phrases() -> dict[str, tuple[str, str]]:
     """Phrase -> its attribute and class."""
     tables: dict[str, Mapping[str, Sequence[str]]]
-    tables = {"pose": POSE, "view": VIEW, "framing": FRAMING, "background": OUTDOOR}
+    builds = dict(zip(BUILDS, BUILD, strict=True))
+    tables = {"pose": POSE, "view": VIEW, "framing": FRAMING, "background": OUTDOOR, "build": builds}
     return {
         phrase: (attribute, name)
         for attribute, table in tables.items()

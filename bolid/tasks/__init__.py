@@ -1,8 +1,7 @@
-"""The LightningModules."""
+"""The tasks that configurations name by class path."""
 
 from bolid.tasks.adapter import AdapterTask
-from bolid.tasks.base import BaseTask
 from bolid.tasks.body_vae import BodyVAETask
-from bolid.tasks.drawing import Column, Sampling
+from bolid.tasks.diffusion import DiffusionSpec
 
-__all__ = ["AdapterTask", "BaseTask", "BodyVAETask", "Column", "Sampling"]
+__all__ = ["AdapterTask", "BodyVAETask", "DiffusionSpec"]

@@ -1,125 +1,131 @@
-"""Stage 2: trains the identity branches of a frozen diffusion backbone."""
+"""Stage 2: trains the conditions of a frozen diffusion backbone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import inf
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from bolid.conditions import Condition, FaceCondition
+from bolid.conditions import Condition
 from bolid.core.errors import BolidError
+from bolid.core.names import named
 from bolid.core.schema import TrainingBatch
+from bolid.data.datamodule import IdentityDataModule
+from bolid.evaluation.evaluator import Evaluator
+from bolid.evaluation.grid import FirstPhotos
+from bolid.evaluation.protocol import TEXT_ALONE, Evaluation
+from bolid.evaluation.results import Report, SheetRow
 from bolid.losses.alignment import AlignmentLoss, attended
-from bolid.losses.diffusion import diffusion_loss, lots, min_snr_weight, noised, person_weight, regression_target
-from bolid.losses.picture import PictureLoss
+from bolid.losses.base import ImageLoss, Loss
+from bolid.losses.diffusion import diffusion_loss, person_weight
 from bolid.losses.x_gen import Denoising, Estimator
-from bolid.models.backbones import Backbone, TextCondition
-from bolid.tasks.drawing import DrawingTask
-from bolid.tasks.once import OncePerPhoto, refuse_flips
+from bolid.models.attention import install_conditions
+from bolid.models.backbones import Backbone
+from bolid.models.noise import min_snr_weight, noised, regression_target, uniform
+from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.tasks.base import BaseTask
+from bolid.tasks.coverage import check_coverage, coverage, report_coverage
+from bolid.tasks.diffusion import AS_PUBLISHED, DiffusionSpec, Inputs
+from bolid.tasks.once import OncePerPhoto
+
+RESERVED = ("diffusion", "loss")  # names in logs
 
 
-class Conditions(NamedTuple):
-    """What the UNet may be told of B samples, and what is dropped.
-
-    Attributes:
-        text: Captions.
-        embeds: Per branch (B, 1, E).
-        drop_text: (B,) bool.
-        drop: Per branch (B,) bool.
-    """
-
-    text: TextCondition
-    embeds: list[Tensor]
-    drop_text: Tensor
-    drop: list[Tensor]
-
-    def kept(self, nothing: TextCondition) -> tuple[TextCondition, list[Tensor]]:
-        """What is left: `nothing` in place of dropped captions, zeros in place of dropped embeddings."""
-        left = [e * ~d[:, None, None] for e, d in zip(self.embeds, self.drop, strict=True)]
-        return self.text.where(~self.drop_text, nothing), left
-
-    @property
-    def complete(self) -> Tensor:
-        """(B,) bool, of which samples nothing is dropped."""
-        return ~torch.stack([self.drop_text, *self.drop]).any(0)
-
-
-class AdapterTask(DrawingTask):
-    """L = L_diff + Σ_i w_i · L_i on the target photo, told its caption and who it is by the branches.
+class AdapterTask(BaseTask):
+    """L = L_diff + Σ_i w_i · L_i on the target photo, given its caption and the conditions of its references.
 
     Args:
         backbone: The frozen model.
-        branches: What is known about the person; each with its own dropout.
-        text_dropout: Share of samples in which only the caption is dropped.
-        all_dropout: Share of samples in which everything is dropped.
-        min_snr_gamma: γ of min-SNR weighting, None for none.
-        noise_offset: See `noised`.
-        shift: Of the timesteps towards pure noise, above 1; see `noised`. Bodies' outlines are decided at 600 to 850.
-        person_weight: Extra weight of the person's latent cells; see `person_weight`.
-        encode_once: Whether the latents of photos are kept in memory from epoch to epoch, for data that does not mirror
-            them.
-        x_gen: Makes the pictures that `losses` look at.
-        losses: Terms that look at x_gen, such as L_id and L_CLIP.
-        alignment: Term that keeps the branches from changing what the caption asks for; costs another UNet pass.
-        strengths: What V of each branch is multiplied by in a warm start, as λ multiplies what it says.
-        kwargs: See `DrawingTask`.
+        conditions: What is known of the person or the image asked for, by name; each with its own dropout.
+        diffusion: How L_diff trains.
+        losses: Further terms by name, such as L_id and L_CLIP on x_gen, or alignment.
+        x_gen: Makes the images that losses look at.
+        evaluation: What a test generates and measures.
+        optimizer: See `BaseTask`, as the rest.
 
     Raises:
-        BolidError: If losses lack an `x_gen`, or compare pictures of another pose than the photo's.
+        BolidError: If a name cannot be one, losses lack an `x_gen`, or compare images of another pose than the photo's.
     """
 
+    conditions: Any  # ModuleDicts, whose members mypy would take for mere Modules
     losses: Any
 
     def __init__(
         self,
         backbone: Backbone,
-        branches: list[Condition],
-        text_dropout: float = 0.05,
-        all_dropout: float = 0.05,
-        min_snr_gamma: float | None = None,
-        noise_offset: float = 0.0,
-        shift: float = 1.0,
-        person_weight: float = 0.0,
-        encode_once: bool = False,
+        conditions: dict[str, Condition | None],
+        diffusion: DiffusionSpec = AS_PUBLISHED,
+        losses: dict[str, Loss | None] | None = None,
         x_gen: Estimator | None = None,
-        losses: list[PictureLoss] | None = None,
-        alignment: AlignmentLoss | None = None,
-        strengths: list[float] | None = None,
-        **kwargs: Any,
+        evaluation: Evaluation = TEXT_ALONE,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        scheduler: LRSchedulerCallable | None = None,
+        init_from: Path | None = None,
+        seed: int = 0,
     ):
-        super().__init__(backbone, branches, **kwargs)
-        self.dropouts = [text_dropout, all_dropout, *(b.dropout for b in branches)]
-        self.min_snr_gamma, self.noise_offset = min_snr_gamma, noise_offset
-        self.shift, self.person_weight = shift, person_weight
-        self.latents = OncePerPhoto() if encode_once else None
-        self.strengths = strengths or [1.0] * len(branches)
-        if len(self.strengths) != len(branches):
-            raise BolidError(f"strengths: give {len(branches)} numbers, one for each branch, not {len(self.strengths)}")
-        self.x_gen, self.losses, self.alignment = x_gen, nn.ModuleList(losses or []), alignment
-        for loss in self.losses:
-            if x_gen is None:
-                raise BolidError(f"{type(loss).__name__} looks at pictures: set x_gen to OneStep or FewStep")
-            if loss.needs_pose and not x_gen.shares_pose:
+        super().__init__(optimizer, scheduler, init_from, seed)
+        self.backbone, self.conditions = backbone, nn.ModuleDict(named(conditions, "conditions"))
+        self.losses, self.x_gen = nn.ModuleDict(named(losses, "losses")), x_gen
+        self._check_losses()
+        self.dropouts = [diffusion.text_dropout, diffusion.all_dropout, *(c.dropout for c in self.conditions.values())]
+        if min(self.dropouts) < 0 or sum(self.dropouts) > 1:
+            raise BolidError(
+                f"dropouts of captions and conditions are exclusive shares, and add up to at most 1: {self.dropouts}"
+            )
+        install_conditions(backbone.unet, [c.projector(backbone.text_dim) for c in self.conditions.values()])
+        self.diffusion, self.latents = diffusion, OncePerPhoto() if diffusion.cache_latents else None
+        self.evaluator, self.first = Evaluator(evaluation, self.pipeline, seed), FirstPhotos()
+
+    def _check_losses(self) -> None:
+        for name, loss in self.losses.items():
+            if name in RESERVED:
+                raise BolidError(f"losses: {name!r} is the name of another number in the logs; choose another one")
+            if isinstance(loss, ImageLoss) and self.x_gen is None:
+                raise BolidError(f"losses.{name} looks at images: set x_gen to OneStep or FewStep")
+            if isinstance(loss, ImageLoss) and loss.needs_pose and not self.x_gen.shares_pose:
                 raise BolidError(
-                    f"{type(loss).__name__} compares with the photo, and {type(x_gen).__name__} draws other poses: set "
+                    f"losses.{name} compares with the photo, and {type(self.x_gen).__name__} generates other poses: set "
                     "x_gen to OneStep"
                 )
 
-    def warmed(self, state: dict[str, Any]) -> dict[str, Any]:
-        """See `BaseTask.warmed`; branches speak as loudly as `strengths` say."""
-        for number, strength in enumerate(self.strengths):
-            state = state | {k: v * strength for k, v in state.items() if f"_v_ip.{number}." in k}
-        return state
+    @property
+    def pipeline(self) -> BoLIDPipeline:
+        """The networks of this task as a pipeline."""
+        return BoLIDPipeline(self.backbone, dict(self.conditions.items()))
 
-    def on_fit_start(self) -> None:
-        """Refuses mirrored photos where latents are to be kept."""
-        super().on_fit_start()
-        if self.latents is not None:
-            refuse_flips(self)
+    def warm_start(self) -> None:
+        """See `BaseTask.warm_start`; only the photos' manifest says what embedded their faces."""
+        data = self.trainer.datamodule
+        if isinstance(data, IdentityDataModule):
+            for condition in self.conditions.values():
+                if condition.reads_faces:
+                    condition.check_fingerprint(data.face_model, f"what embedded the faces of {data.folder}")
+                    condition.fingerprint = data.face_model or condition.fingerprint
+        super().warm_start()
+
+    def load_exported(self, folder: Path) -> None:
+        """See `BaseTask.load_exported`."""
+        self.pipeline.load_weights(folder)
+
+    def on_train_start(self) -> None:
+        """Refuses a fit in which a loss or a condition would be zero in nearly every sample."""
+        loader = self.trainer.train_dataloader
+        if isinstance(loader, DataLoader):
+            parts: dict[str, Callable[[TrainingBatch], Tensor]] = {}
+            parts |= {f"losses.{name}": loss.can_score for name, loss in self.losses.items()}
+            parts |= {f"conditions.{name}": lambda b, c=c: c.known(b.references) for name, c in self.conditions.items()}
+            needs = dict.fromkeys(parts, "references that show what it reads")
+            needs |= {f"losses.{name}": loss.needs for name, loss in self.losses.items()}
+            shares = coverage(loader.dataset, parts)
+            check_coverage(shares, needs)
+            report_coverage(shares)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Call, loss, log, return."""
@@ -134,83 +140,138 @@ class AdapterTask(DrawingTask):
         terms = self.terms(batch, self.generator(0, batch_idx), inf)
         logged = {f"val/{name}": term for name, term in terms.items()} | {"val/loss": self.total(terms, inf)}
         self.log_dict(logged, batch_size=len(batch), sync_dist=True)
-        self.keep_for_grid(batch, batch_idx)
+        self.first.add(batch, batch_idx)
 
     def total(self, terms: dict[str, Tensor], step: float) -> Tensor:
         """L: the terms, each by its weight in a step."""
-        weights = {term.name: term.weight_at(step) for term in self.scheduled(step)}
+        weights = {name: loss.weight_at(step) for name, loss in self.active(step).items()}
         return sum((weights.get(name, 1.0) * term for name, term in terms.items()), torch.zeros((), device=self.device))
 
-    def scheduled(self, step: float) -> list[Any]:
-        """The terms beside L_diff that weigh something in a step."""
-        candidates = [*self.losses, *([self.alignment] if self.alignment is not None else [])]
-        return [term for term in candidates if term.weight_at(step) > 0]
+    def active(self, step: float) -> dict[str, Any]:
+        """The losses beside L_diff that weigh something in a step, by name."""
+        return {name: loss for name, loss in self.losses.items() if loss.weight_at(step) > 0}
 
     def terms(self, batch: TrainingBatch, generator: torch.Generator, step: float) -> dict[str, Tensor]:
         """L_diff with condition dropout, and what else weighs something in a step, each a scalar."""
-        scheduler, active = self.backbone.noise_scheduler, self.scheduled(step)
+        scheduler, active, spec = self.backbone.noise_scheduler, self.active(step), self.diffusion
         encode = self.backbone.encode_pictures
         latents = encode(batch.pictures) if self.latents is None else self.latents.of(batch, encode)
-        noisy, noise, timesteps = noised(scheduler, latents, generator, self.shift, self.noise_offset, self.alike)
-        conditions = self.conditions(batch, generator)
-        predicted, alignment = self.predict(noisy, timesteps, conditions, batch.time_ids, self.alignment in active)
+        mixed = noised(scheduler, latents, batch.groups, generator, spec.shift, spec.noise_offset)
+        noisy, noise, timesteps = mixed
+        inputs = self.inputs(batch, generator)
+        aligning = {name: loss for name, loss in active.items() if isinstance(loss, AlignmentLoss)}
+        predicted, aligned = self.predict(noisy, timesteps, inputs, batch.time_ids, aligning)
         target = regression_target(scheduler, latents, noise, timesteps)
-        weight = self.weight(batch, latents, timesteps)
-        away = [branch.opposite(e) for branch, e in zip(self.branches, conditions.embeds, strict=True)]
-        known = conditions.complete, conditions.text, conditions.embeds, away, batch.time_ids, self.alike
-        looking = [term for term in active if isinstance(term, PictureLoss)]
-        judges = sum((term.judges(batch.captions).to(timesteps) for term in looking), torch.zeros_like(timesteps))
-        pictures = self.picture_terms(looking, batch, Denoising(noisy, timesteps, predicted, judges, *known), generator)
-        return {"diffusion": diffusion_loss(predicted, target, weight)} | alignment | pictures
+        loss = diffusion_loss(predicted, target, self.weight(batch, latents, timesteps))
+        looking = {name: loss for name, loss in active.items() if isinstance(loss, ImageLoss)}
+        seen = self.image_terms(looking, batch, inputs, (noisy, timesteps, predicted), generator)
+        return {"diffusion": loss} | aligned | seen
 
     def weight(self, batch: TrainingBatch, latents: Tensor, timesteps: Tensor) -> Tensor:
         """How much each latent cell counts in L_diff: (B, 1, h, w)."""
-        weight = person_weight(batch, latents, self.person_weight)
-        if self.min_snr_gamma is None:
+        weight, gamma = person_weight(batch, latents, self.diffusion.person_weight), self.diffusion.min_snr_gamma
+        if gamma is None:
             return weight
-        snr = min_snr_weight(self.backbone.noise_scheduler, timesteps, self.min_snr_gamma)
-        return weight * snr[:, None, None, None]
+        return weight * min_snr_weight(self.backbone.noise_scheduler, timesteps, gamma)[:, None, None, None]
 
     def predict(
-        self, noisy: Tensor, timesteps: Tensor, conditions: Conditions, time_ids: Tensor, align: bool
+        self, noisy: Tensor, timesteps: Tensor, inputs: Inputs, time_ids: Tensor, aligning: dict[str, AlignmentLoss]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The UNet's answer (B, C, h, w), and the alignment term if asked for."""
-        text, embeds = conditions.kept(self.backbone.encode_nothing())
-        if self.alignment is None or not align:
+        """The UNet's answer (B, C, h, w), and the alignment terms."""
+        text, embeds = inputs.kept(self.backbone.encode_nothing())
+        if not aligning:
             return self.backbone.predict(noisy, timesteps, text, embeds, time_ids), {}
-        with attended(self.backbone.unet) as told:
+        with attended(self.backbone.unet) as conditioned:
             predicted = self.backbone.predict(noisy, timesteps, text, embeds, time_ids)
         with torch.no_grad(), attended(self.backbone.unet) as plain:
             self.backbone.predict(noisy, timesteps, text, [torch.zeros_like(e) for e in embeds], time_ids)
-        return predicted, {self.alignment.name: self.alignment(told, plain)}
+        return predicted, {name: loss(conditioned, plain) for name, loss in aligning.items()}
 
-    def picture_terms(
-        self, looking: list[PictureLoss], batch: TrainingBatch, state: Denoising, generator: torch.Generator
+    def image_terms(
+        self,
+        looking: dict[str, ImageLoss],
+        batch: TrainingBatch,
+        inputs: Inputs,
+        denoised: tuple[Tensor, Tensor, Tensor],
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """What losses say of x_gen, each a scalar; 0 where no picture of the batch can be made.
+        """What losses say of x_gen, each a scalar: the mean over its images, of which those that cannot be scored are 0.
 
         They are the same terms in every batch: ranks add them up.
         """
         if not looking or self.x_gen is None:
             return {}
-        pictures, rows, noises = self.x_gen(self.backbone, state, generator)
-        if not len(rows):  # networks that look at pictures want one at least
-            return {term.name: pictures.sum() for term in looking}
-        part = batch.take(rows)
-        return {term.name: term(pictures, part, noises).mean() for term in looking}
+        can = {name: loss.can_score(batch).to(self.device) for name, loss in looking.items()}
+        opposites = [c.opposite(e) for c, e in zip(self.conditions.values(), inputs.embeds, strict=True)]
+        state = Denoising(
+            *denoised,
+            scorable=torch.stack(list(can.values())).sum(0),
+            complete=inputs.complete,
+            text=inputs.text,
+            embeds=inputs.embeds,
+            opposites=opposites,
+            time_ids=batch.time_ids,
+            groups=batch.groups,
+        )
+        images, rows = self.x_gen(self.backbone, state, generator)
+        return {name: self.image_term(loss, images, rows, can[name], batch) for name, loss in looking.items()}
 
-    def conditions(self, batch: TrainingBatch, generator: torch.Generator) -> Conditions:
-        """Captions and embeddings, and which are dropped: exclusive, per sample."""
-        lot = lots(len(batch), generator, self.alike)
+    def image_term(self, loss: ImageLoss, images: Tensor, rows: Tensor, can: Tensor, batch: TrainingBatch) -> Tensor:
+        """A loss of the images (n, 3, H, W) of these rows (n,) of the batch; `can` (B,) says which it can score."""
+        scored = can[rows]
+        if not scored.any():  # networks that look at images want one at least
+            return 0.0 * images.sum()
+        part = batch.take(rows[scored])
+        return loss(images[scored], part, part.groups).sum() / len(rows)
+
+    def inputs(self, batch: TrainingBatch, generator: torch.Generator) -> Inputs:
+        """Captions and embeddings, and which are dropped: exclusive, per group of samples."""
+        drawn = uniform(batch.groups, generator)
         edges = torch.tensor([0.0, *self.dropouts], device=self.device).cumsum(0)
-        alone, together, *drop = [(lot >= low) & (lot < high) for low, high in pairwise(edges)]
+        alone, together, *drop = [(drawn >= low) & (drawn < high) for low, high in pairwise(edges)]
         text = self.backbone.encode_prompt(batch.captions)
-        embeds = [branch.embed(batch.references, generator)[:, None] for branch in self.branches]
-        return Conditions(text, embeds, alone | together, [together | d for d in drop])
+        embeds = [condition.embed(batch.references, generator)[:, None] for condition in self.conditions.values()]
+        return Inputs(text, embeds, alone | together, [together | d for d in drop])
+
+    def on_test_start(self) -> None:
+        """A new test starts afresh, and is refused before anything is generated."""
+        super().on_test_start()
+        self.evaluator.begin(samples_of(self.trainer.test_dataloaders))
+
+    def test_step(self, batch: TrainingBatch, batch_idx: int) -> None:
+        """Generates and measures."""
+        self.evaluator.update(batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Logs every number as test/<metric>/<method>."""
+        self.log_dict({f"test/{name}": value for name, value in self.report().metrics.items()})
+
+    def report(self) -> Report:
+        """What the test measured so far; see `Evaluator.report`."""
+        return self.evaluator.report()
+
+    def sample_grid(self) -> list[SheetRow]:
+        """The first validation photos by every method; see `Evaluator.grid`. Every rank must ask."""
+        photos = self.first.gathered()
+        if photos is None:
+            return []
+        return self.evaluator.grid(photos.to(self.device), self.global_rank, self.trainer.world_size)
+
+    def on_predict_start(self) -> None:
+        """As `on_test_start`."""
+        super().on_predict_start()
+        self.evaluator.begin(samples_of(self.trainer.predict_dataloaders))
+
+    def predict_step(self, batch: TrainingBatch, batch_idx: int) -> list[SheetRow]:
+        """The batch's prompts by every method."""
+        return self.evaluator.rows(batch)
 
     def export(self, folder: Path) -> None:
-        """Writes one safetensors file per branch and the card `BoLIDPipeline.from_pretrained` reads."""
-        for branch in self.branches:
-            if isinstance(branch, FaceCondition):  # only the photos' manifest tells what embedded the faces
-                branch.fingerprint = self.of_data("face_model", "") or branch.fingerprint
+        """Writes one safetensors file per condition and the card that `BoLIDPipeline.from_pretrained` reads."""
         self.pipeline.save_pretrained(folder)
+
+
+def samples_of(loaders: Any) -> Sequence[TrainingBatch]:
+    """The samples of a loader, or of the first of several."""
+    loader = loaders[0] if isinstance(loaders, list | tuple) else loaders
+    return loader.dataset

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import partial
+from math import isfinite
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch.optim.lr_scheduler import LRScheduler
 
 from bolid.core.errors import BolidError
+from bolid.core.paths import resolve
+from bolid.tasks.checkpoints import FORMAT, VERSION, check_format, read_checkpoint
+from bolid.tasks.run import prepare_run
+
+LENGTH = ("total_steps", "_schedule_phases")  # what a schedule's state says of its length
 
 
 class BaseTask(LightningModule, ABC):
@@ -20,9 +29,10 @@ class BaseTask(LightningModule, ABC):
 
     Args:
         optimizer: Of the trained parameters.
-        scheduler: Of the learning rate, stepped once an optimiser step; None keeps it constant.
-        init_from: Checkpoint to take trained weights from at the start of a fit (a warm start; `--ckpt_path` resumes
-            instead), a validation, test or prediction.
+        scheduler: Of the learning rate, stepped once an optimiser step; None keeps it constant. One that takes
+            `total_steps`, such as OneCycleLR, gets those of the trainer.
+        init_from: Where trained weights are from at the start of a fit (a warm start; `--ckpt_path` resumes instead), a
+            validation, test or prediction: a checkpoint, or the folder that a fit exported.
         seed: Of the noise, timesteps and drops, which depend only on it, the step and the rank.
     """
 
@@ -40,12 +50,28 @@ class BaseTask(LightningModule, ABC):
         self.started = False
         self.strict_loading = False  # checkpoints hold only what was trained
 
+    def configure_callbacks(self) -> list[Callback]:
+        """None of its own; Lightning asks before anything else happens in a run."""
+        prepare_run(self.trainer)
+        return []
+
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimiser over what requires a gradient, the schedule by step."""
         optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
         if self.scheduler is None:
             return {"optimizer": optimizer}
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule(optimizer), "interval": "step"}}
+
+    def _schedule(self, optimizer: torch.optim.Optimizer) -> Any:
+        make: Any = self.scheduler
+        if not takes_total_steps(make):
+            return make(optimizer)
+        steps = self.trainer.max_steps if self.trainer.max_steps > 0 else self.trainer.estimated_stepping_batches
+        if not isfinite(steps):
+            raise BolidError("the schedule of the learning rate ends with the fit: set trainer.max_steps")
+        if not self.trainer.fast_dev_run:
+            check_total_steps(make.keywords, int(steps))
+        return make(optimizer, total_steps=int(steps))
 
     def step_generator(self) -> torch.Generator:
         """Randomness of this training step, the same after a resumption: a function of seed, batch and rank."""
@@ -60,15 +86,6 @@ class BaseTask(LightningModule, ABC):
         """An attribute of the data module; the default where it has none, or batches come from elsewhere."""
         return getattr(getattr(self._trainer, "datamodule", None), name, default)
 
-    @property
-    def alike(self) -> int:
-        """How many neighbours in a batch are to get the same noise, timestep and drops.
-
-        In training 2 where they are opposites: what their photos share then weighs on neither side, and what differs is
-        due to the body.
-        """
-        return 2 if self.training and self.of_data("opposites", False) else 1
-
     def trained_keys(self) -> set[str]:
         """Names in the state dict of what is trained."""
         return {name for name, p in self.named_parameters() if p.requires_grad} | set(self.trained_buffers)
@@ -77,13 +94,38 @@ class BaseTask(LightningModule, ABC):
         """Drops frozen weights: they are read from their own files."""
         kept = self.trained_keys()
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in kept}
+        checkpoint[FORMAT] = VERSION
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint that lacks a trained weight, which non-strict loading would pass over in silence."""
+        """Refuses a checkpoint that lacks a trained weight, which non-strict loading would pass over in silence.
+
+        A resumed fit may be longer than the one that wrote it: schedules go on in the length of this one.
+        """
+        check_format(checkpoint, "the checkpoint")
         self._check(checkpoint["state_dict"], "the checkpoint")
+        for schedule in checkpoint.get("lr_schedulers", []):
+            for name in LENGTH:
+                schedule.pop(name, None)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, **settings: Any) -> Self:  # type: ignore[override]
+        """A task with the weights of a checkpoint.
+
+        Args:
+            checkpoint_path: That a fit of such a task wrote.
+            settings: All that the class wants to be made of; a checkpoint holds none.
+
+        Raises:
+            BolidError: If it is no such checkpoint.
+        """
+        task, state = cls(**settings), read_checkpoint(Path(checkpoint_path), "checkpoint_path")["state_dict"]
+        task._check(state, str(checkpoint_path))
+        task.load_state_dict(state, strict=False)
+        task.started = True
+        return task
 
     def on_fit_start(self) -> None:
-        """Only now, as at the start of the other verbs, is it known whether a checkpoint was loaded."""
+        """Only now, as at the start of the other commands, is it known whether a checkpoint was loaded."""
         self.warm_start()
 
     def on_validation_start(self) -> None:
@@ -99,16 +141,27 @@ class BaseTask(LightningModule, ABC):
         self.warm_start()
 
     def warm_start(self) -> None:
-        """Takes weights from `init_from`, unless a checkpoint was loaded or an earlier verb left weights here."""
+        """Takes weights from `init_from`, unless a checkpoint was loaded or an earlier command left weights here."""
         if self.init_from is not None and not self.started and self.trainer.ckpt_path is None:
-            state = read_checkpoint(self.init_from, "init_from")["state_dict"]
-            self._check(state, str(self.init_from))
-            self.load_state_dict(self.warmed(state), strict=False)
+            path = resolve(self.init_from)
+            if path.is_dir():
+                self.load_exported(path)
+            else:
+                self._load_checkpoint(path)
         self.started = True
 
-    def warmed(self, state: dict[str, Any]) -> dict[str, Any]:
-        """What a warm start takes of a checkpoint's weights: all as they are."""
-        return state
+    def load_exported(self, folder: Path) -> None:
+        """Takes the weights of a folder that `export` wrote.
+
+        Raises:
+            BolidError: If it does not fit this configuration.
+        """
+        raise BolidError(f"init_from: {type(self).__name__} starts from a .ckpt file, and {folder} is a folder")
+
+    def _load_checkpoint(self, path: Path) -> None:
+        state = read_checkpoint(path, "init_from")["state_dict"]
+        self._check(state, str(path))
+        self.load_state_dict(state, strict=False)
 
     def _check(self, state: dict[str, Any], where: str) -> None:
         own = self.state_dict()
@@ -124,22 +177,29 @@ class BaseTask(LightningModule, ABC):
         """Writes what inference needs into `folder` (the `Export` callback asks for it when a fit ends)."""
 
 
-def read_checkpoint(path: Path, setting: str) -> dict[str, Any]:
-    """What a fit saved, its tensors mapped and not read; nothing is unpickled.
+def takes_total_steps(make: Any) -> bool:
+    """Whether what makes a schedule, a `partial` around its class, wants to know how long the fit is."""
+    if not isinstance(make, partial):
+        return False
+    kinds = [part for part in (make.func, *make.args) if isinstance(part, type) and issubclass(part, LRScheduler)]
+    given = make.keywords
+    by_epochs = given.get("epochs") is not None and given.get("steps_per_epoch") is not None
+    return bool(kinds) and "total_steps" in inspect.signature(kinds[0]).parameters and not by_epochs
+
+
+def check_total_steps(settings: Mapping[str, Any], steps: int) -> None:
+    """Refuses a schedule that says another length than the fit's.
 
     Args:
-        path: Of the checkpoint.
-        setting: What the path was given by, for the error.
+        settings: Of the schedule.
+        steps: Of the fit.
 
     Raises:
-        BolidError: If there is no such file, or it is no checkpoint.
+        BolidError: If it does.
     """
-    if not path.is_file():
-        raise BolidError(f"{setting}: no checkpoint at {path}; give a .ckpt file that `bolid fit` wrote")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        if "state_dict" not in checkpoint:
-            raise KeyError("state_dict")
-    except (UnpicklingError, RuntimeError, LookupError, TypeError, EOFError) as error:
-        raise BolidError(f"{setting}: {path} is no checkpoint that `bolid fit` wrote") from error
-    return checkpoint
+    written = settings.get("total_steps")
+    if written is not None and written != steps:
+        raise BolidError(
+            f"scheduler: total_steps={written}, but the fit has {steps} (trainer.max_steps); leave total_steps out, it "
+            "follows from that"
+        )

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from zlib import crc32
 
 import torch
 from torch import Tensor
 
-from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.tasks.base import BaseTask
 
 
 class OncePerPhoto:
-    """Remembers what was made of each photo, by file name and on the CPU."""
+    """Remembers what was made of each view of a photo, on the CPU.
+
+    A view is known by the photo's name and a checksum of its pixels, so that a mirrored photo is another view.
+    """
 
     def __init__(self) -> None:
-        self.made: dict[str, Tensor] = {}
+        self.made: dict[tuple[str, int], Tensor] = {}
 
     def of(self, batch: TrainingBatch, make: Callable[[Tensor], Tensor]) -> Tensor:
         """What `make` makes of the batch's photos (B, 3, H, W) in -1..1, seen now or before: (B, ...)."""
-        new = [i for i, name in enumerate(batch.file_names) if name not in self.made]
+        pixels = batch.pictures.cpu().contiguous().numpy()
+        keys = [(name, crc32(view)) for name, view in zip(batch.file_names, pixels, strict=True)]
+        new = list({key: row for row, key in enumerate(keys) if key not in self.made}.values())
         if new:
-            self.made |= zip((batch.file_names[i] for i in new), make(batch.pictures[new]).cpu(), strict=True)
-        return torch.stack([self.made[name] for name in batch.file_names]).to(batch.pictures.device)
-
-
-def refuse_flips(task: BaseTask) -> None:
-    """Photos that are mirrored at random are not the same each time.
-
-    Raises:
-        BolidError: If the data module mirrors.
-    """
-    if task.of_data("flip", 0.0) > 0:
-        name = type(task).__name__
-        raise BolidError(f"{name} encodes each photo once, so the data cannot mirror them: set data.flip to 0")
+            self.made |= zip((keys[row] for row in new), make(batch.pictures[new]).cpu(), strict=True)
+        return torch.stack([self.made[key] for key in keys]).to(batch.pictures.device)

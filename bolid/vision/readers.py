@@ -46,7 +46,12 @@ class AttributeReader(Frozen, ABC):
 
     def labels(self, asked: Sequence[Mapping[str, str]]) -> dict[str, Tensor]:
         """Attribute -> (B,) index of the class that each sample asks for, `UNKNOWN` where there is none."""
-        return {
-            name: torch.tensor([classes.index(a[name]) if a.get(name) in classes else UNKNOWN for a in asked])
-            for name, classes in self.classes.items()
-        }
+        return attribute_labels(self.classes, asked)
+
+
+def attribute_labels(classes: Mapping[str, Sequence[str]], asked: Sequence[Mapping[str, str]]) -> dict[str, Tensor]:
+    """Attribute -> (B,) index among its classes of the one that each sample asks for, `UNKNOWN` where there is none."""
+    return {
+        name: torch.tensor([known.index(a[name]) if a.get(name) in known else UNKNOWN for a in asked])
+        for name, known in classes.items()
+    }

@@ -1,7 +1,6 @@
 """What trains the bundle: a short fit moves it, and what it exports is what users' classes load."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -51,7 +50,7 @@ def test_opposites_share_noise_timestep_and_drops_in_training_only(new, monkeypa
     task = new("text_to_image", text_dropout=0.5)
     b = miniature.batch(32)
     b.file_names = ["the same photo"] * 32  # so that what is noised differs by the noise alone
-    monkeypatch.setattr(task, "of_data", lambda name, default: True if name == "opposites" else default)
+    monkeypatch.setattr(task, "of_data", lambda name, default: 2 if name == "group_size" else default)
     seen = {}
     monkeypatch.setattr(
         task.backbone, "encode_prompt", lambda captions: seen.update(dropped=torch.tensor([not c for c in captions]))
@@ -198,15 +197,6 @@ def test_the_exported_stable_diffusion_is_the_trained_one_and_stock_diffusers_dr
     stock = StableDiffusionPipeline.from_pretrained(tmp_path / "sd", dtype=torch.float32, local_files_only=True)
     drawn = stock(b.captions[0], num_inference_steps=1, height=48, width=32, output_type="pt").images
     assert drawn.shape == (1, 3, *miniature.SIZE)
-
-
-def test_mirrored_photos_are_refused_where_each_is_encoded_once(new, tmp_path):
-    task = new("text_to_image")
-    task.trainer = SimpleNamespace(datamodule=SimpleNamespace(flip=0.5), ckpt_path=None)
-    with pytest.raises(BolidError, match=r"set data\.flip to 0"):
-        task.on_fit_start()
-    task.trainer.datamodule.flip = 0.0
-    task.on_fit_start()
 
 
 def test_each_photo_is_encoded_once(new, monkeypatch):

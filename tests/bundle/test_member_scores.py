@@ -87,7 +87,7 @@ def test_an_earlier_export_is_scored_in_place_of_the_tasks_weights(tmp_path):
     other = AutoencoderTask(AutoencoderSize((8, 8)))
     report = outcome(other, batches, tmp_path)
     other.export(tmp_path / "vae")
-    exported = AutoencoderTask(AutoencoderSize((8, 8)), exported=tmp_path / "vae")
+    exported = AutoencoderTask(AutoencoderSize((8, 8)), init_from=tmp_path / "vae")
     assert outcome(exported, batches, tmp_path) == pytest.approx(report)
     assert outcome(AutoencoderTask(AutoencoderSize((8, 8))), batches, tmp_path)["psnr"] != pytest.approx(report["psnr"])
 
@@ -106,7 +106,7 @@ def test_a_clips_retrieval_both_ways(clip, captioned, tmp_path):
 
 
 def test_too_few_photos_to_score_a_clip_are_a_message(clip, captioned, tmp_path):
-    with pytest.raises(BolidError, match=r"needs 64 photos .* there are 32 photos: raise data.test_people"):
+    with pytest.raises(BolidError, match=r"needs 64 photos .* there are 32 photos: raise data.rendered.test.people"):
         outcome(clip, captioned[:1], tmp_path)
 
 

@@ -1,7 +1,6 @@
 """The judges' tasks: what they are shown, what they learn from it, and what a test says of the exported network."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,18 +11,17 @@ from torch.utils.data import DataLoader
 
 from bolid.bundle.anthropometer import AnthropometerTask, moved_joints, spot_loss
 from bolid.bundle.attributes import AttributesTask
-from bolid.bundle.perception import moved
+from bolid.bundle.perception import Degradation, moved
 from bolid.callbacks import WriteReport
 from bolid.core import keypoints
 from bolid.core.errors import BolidError
-from bolid.synthetic.measures import RATIOS, read_bodies, standardise
+from bolid.synthetic.measures import RATIOS
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork
 from bolid.synthetic.readers.attributes import AttributeNetwork
 from bolid.synthetic.readers.readers import Anthropometer, EmbeddedAttributes
-from bolid.synthetic.wording import ATTRIBUTES
+from bolid.synthetic.wording import ATTRIBUTES, attributes, shows_figure
 from tests import miniature
 from tests.commands.quiet import quiet_trainer as trainer
-from tests.data.fabricate import fabricate_bodies
 
 PEOPLE_SEEN = 4
 
@@ -33,23 +31,15 @@ def vae(tmp_path_factory):
     return miniature.save_sd(tmp_path_factory.mktemp("models") / "sd") / "vae"
 
 
-@pytest.fixture(scope="module")
-def people(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("people")
-    fabricate_bodies(folder, [f"p{i}" for i in range(PEOPLE_SEEN)])
-    return folder
-
-
 @pytest.fixture
-def new(vae, people):
+def new(vae):
     """Makes a task by its kind."""
 
     def make(kind, **more):
         torch.manual_seed(0)
         if kind == "attributes":
             return AttributesTask(AttributeNetwork(miniature.SIZE, (8, 8), 16), vae=vae, **more)
-        network = AnthropometerNetwork(miniature.SIZE, (8, 8, 16), 8, 16)
-        return AnthropometerTask(network, people, vae=vae, **more)
+        return AnthropometerTask(AnthropometerNetwork(miniature.SIZE, (8, 8, 16), 8, 16), vae=vae, **more)
 
     return make
 
@@ -57,9 +47,21 @@ def new(vae, people):
 def batch(seed=0):
     made = miniature.batch(PEOPLE_SEEN, seed=seed)
     tails = ["full length, facing the camera", "full length, in profile", "close-up portrait, in three-quarter view"]
-    made.full_captions = [f"{c}, {tails[i % 3]}" for i, c in enumerate(made.captions)]
+    asks(made, [f"{c}, {tails[i % 3]}" for i, c in enumerate(made.captions)])
+    made.references.proportions = truth()
     made.file_names = [f"{seed}_{name}" for name in made.file_names]
     return made
+
+
+def asks(made, captions):
+    """Full captions, and what they say."""
+    made.full_captions = captions
+    made.full_asked = [attributes(caption) for caption in captions]
+    made.whole_figure = torch.tensor([shows_figure(caption) for caption in captions])
+
+
+def truth():
+    return torch.randn(PEOPLE_SEEN, len(RATIOS), generator=torch.Generator().manual_seed(5))
 
 
 def fit(task, folder, **more):
@@ -88,10 +90,8 @@ def test_a_short_fit_moves_what_is_trained_and_a_checkpoint_brings_it_back(new, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fitting_one_batch_lowers_its_loss(new, people, kind):
+def test_fitting_one_batch_lowers_its_loss(new, kind):
     task, b = new(kind), batch()
-    if kind == "anthropometer":
-        task.bodies = dict(read_bodies(people))
     still, unmoved = torch.zeros(PEOPLE_SEEN).bool(), torch.zeros(PEOPLE_SEEN, 2)
 
     def loss():
@@ -132,9 +132,8 @@ def test_the_report_is_what_the_exported_network_scores_raw_and_through_the_auto
                 Anthropometer(tmp_path / "exported"),
                 [i for i, c in enumerate(captions) if "full" in c and "camera" in c],
             )
-            bodies = [task.bodies[f"p{i % PEOPLE_SEEN}"] for i in rows]
-            truth, read = standardise(bodies), reader.read(pictures[rows])
-            expected = 1 - (read - truth).square().mean(0) / truth.var(0, correction=0)
+            true, read = truth()[[i % PEOPLE_SEEN for i in rows]], reader.read(pictures[rows])
+            expected = 1 - (read - true).square().mean(0) / true.var(0, correction=0)
             assert report[f"r2_1/waist{mark}"] == pytest.approx(expected[RATIOS.index("waist")].item(), rel=1e-3)
             assert f"r2_8{mark}" not in report  # nobody has eight photos
 
@@ -151,7 +150,7 @@ def test_scores_do_not_depend_on_the_trainers_precision(new, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_validation_says_what_a_test_on_the_same_photos_says(new, tmp_path, kind):
     task, b = new(kind), batch()
-    b.full_captions = ["full length, facing the camera"] * PEOPLE_SEEN
+    asks(b, ["full length, facing the camera"] * PEOPLE_SEEN)
     found = {}
     for verb, prefix in (("validate", "val/"), ("test", "test/")):
         (numbers,) = getattr(trainer(tmp_path), verb)(task, DataLoader([b], batch_size=None), verbose=False)
@@ -162,7 +161,7 @@ def test_a_validation_says_what_a_test_on_the_same_photos_says(new, tmp_path, ki
 
 def test_every_head_gets_a_gradient_though_no_caption_names_its_attribute(new):
     task, b = new("attributes"), batch()
-    b.full_captions = ["a photo of a woman"] * PEOPLE_SEEN
+    asks(b, ["a photo of a woman"] * PEOPLE_SEEN)
     task.loss(task.network(b.pictures), b).backward()
     gradients = {name: head.weight.grad for name, head in zip(ATTRIBUTES, task.network.heads, strict=True)}
     assert all(g is not None for g in gradients.values())
@@ -175,7 +174,7 @@ def test_each_photo_goes_through_the_autoencoder_once(new, monkeypatch):
     encode = network.encode
     monkeypatch.setattr(network, "encode", lambda p: calls.append(len(p)) or encode(p))
     first, other = task.seen(b), batch(1)
-    other.file_names[0] = b.file_names[0]
+    other.file_names[0], other.pictures[0] = b.file_names[0], b.pictures[0]
     assert torch.equal(task.seen(b), first)
     assert torch.equal(task.seen(other)[0], first[0])
     assert calls == [PEOPLE_SEEN, PEOPLE_SEEN - 1]
@@ -186,7 +185,7 @@ def test_each_photo_goes_through_the_autoencoder_once(new, monkeypatch):
 
 def test_augmented_photos_are_mirrored_and_moved_as_told(new):
     """Without degradation, the joints lie on the same pixels of the augmented photo as before."""
-    task, b = new("anthropometer", raw=1.0, light=0.0, blur=0.0, noise=0.0, shift=0.1), batch()
+    task, b = new("anthropometer", degradation=Degradation(raw=1.0, light=0.0, blur=0.0, noise=0.0, shift=0.1)), batch()
     ramps = torch.stack(torch.meshgrid(torch.arange(48) + 0.5, torch.arange(32) + 0.5, indexing="ij"))
     b.pictures = torch.cat([ramps, torch.zeros(1, 48, 32)]).expand(PEOPLE_SEEN, -1, -1, -1) / 24 - 1
     b.keypoints[..., :2] = torch.tensor([16.0, 24.0]) + torch.randn(PEOPLE_SEEN, 17, 2) * 3
@@ -219,24 +218,6 @@ def test_moving_by_nothing_changes_nothing():
     torch.testing.assert_close(right[1, :, 1:], pictures[1, :, :-1], atol=1e-5, rtol=0)
 
 
-def test_mirrored_photos_are_refused(new):
-    task = new("attributes")
-    task.trainer = SimpleNamespace(datamodule=SimpleNamespace(flip=0.5), ckpt_path=None)
-    with pytest.raises(BolidError, match=r"set data\.flip to 0"):
-        task.on_fit_start()
-
-
-def test_people_that_the_table_does_not_know_are_refused_when_a_fit_starts(new, people):
-    task = new("anthropometer")
-    taught = [SimpleNamespace(identity=f"p{i}") for i in (0, 1, 2, 3)]
-    task.trainer = SimpleNamespace(datamodule=SimpleNamespace(flip=0.0, splits={"train": taught}), ckpt_path=None)
-    task.on_fit_start()
-    assert task.bodies.keys() == read_bodies(people).keys()
-    taught.append(SimpleNamespace(identity="anna"))
-    with pytest.raises(BolidError, match="does not know anna"):
-        task.on_fit_start()
-
-
 def test_spots_are_compared_as_distributions():
     places = torch.tensor([[[0.3, 0.6], [0.5, 0.5]]])
     y, x = np.mgrid[0.5:6, 0.5:4]
@@ -250,13 +231,19 @@ def test_spots_are_compared_as_distributions():
     assert spot_loss(perfect, places).abs().max() < 1e-5
 
 
-def test_photos_without_a_figure_teach_no_proportions(new, people):
+def test_photos_without_a_figure_and_people_of_unknown_proportions_teach_no_proportions(new):
     task, b = new("anthropometer"), batch()
-    task.bodies = dict(read_bodies(people))
-    b.full_captions = ["close-up portrait, facing the camera"] * PEOPLE_SEEN
-    terms = task.losses(task.network(b.pictures), b, torch.zeros(PEOPLE_SEEN).bool(), torch.zeros(PEOPLE_SEEN, 2))
-    assert terms["ratios"] == 0
-    assert terms["joints"] > 0
+
+    def terms():
+        return task.losses(task.network(b.pictures), b, torch.zeros(PEOPLE_SEEN).bool(), torch.zeros(PEOPLE_SEEN, 2))
+
+    assert terms()["ratios"] > 0
+    b.references.proportions[:] = torch.nan
+    assert terms()["ratios"] == 0
+    b.references.proportions = truth()
+    asks(b, ["close-up portrait, facing the camera"] * PEOPLE_SEEN)
+    assert terms()["ratios"] == 0
+    assert terms()["joints"] > 0
 
 
 def test_missing_and_foreign_weights_are_one_line(tmp_path, new):

@@ -14,7 +14,6 @@ from bolid.bundle.noise_levels import NoiseLevels
 from bolid.bundle.representation import RepresentationAlignment
 from bolid.bundle.unet import CellWeights, UNetTask
 from bolid.bundle.views import PhotoView
-from bolid.core.errors import BolidError
 from bolid.models.backbones import StableDiffusion
 from bolid.synthetic.readers.attributes import AttributeNetwork
 from tests import miniature
@@ -72,21 +71,21 @@ class Mean(torch.nn.Linear):
         return F.avg_pool2d(photos, 2)
 
 
-def test_latents_of_a_photo_and_its_mirror_image_are_encoded_once_for_each_autoencoder(tmp_path):
+def test_latents_of_a_photo_are_encoded_once_for_each_autoencoder(tmp_path):
     network, photos = Mean(), torch.rand(3, 3, 8, 6)
     for _ in range(2):
         store = LatentStore(tmp_path, network, network.encode)
         for _ in range(2):
             found = store.of(photos)
+    assert network.seen == 3
+    torch.testing.assert_close(found, F.avg_pool2d(photos, 2), atol=1e-3, rtol=1e-3)
+    mirrored = store.of(photos.flip(-1))
     assert network.seen == 6
-    torch.testing.assert_close(found[:, 0], F.avg_pool2d(photos, 2), atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(found[:, 1], F.avg_pool2d(photos.flip(-1), 2), atol=1e-3, rtol=1e-3)
-    store.of(photos + 0.1)  # the same photos rendered anew
-    assert network.seen == 12
+    torch.testing.assert_close(mirrored, F.avg_pool2d(photos.flip(-1), 2), atol=1e-3, rtol=1e-3)
     with torch.no_grad():
         network.weight += 1
     LatentStore(tmp_path, network, network.encode).of(photos)
-    assert network.seen == 18
+    assert network.seen == 9
 
 
 def test_cells_of_person_and_head_weigh_more():
@@ -99,26 +98,21 @@ def test_cells_of_person_and_head_weigh_more():
     torch.testing.assert_close(weight.mean((1, 2, 3)), torch.ones(2))
 
 
-def test_mirrored_photos_come_with_their_latents_and_masks(new):
-    task, batch = new(), miniature.batch(32)
-    latents, view = task.mirrored(batch, generator())
-    mirrored = [not torch.equal(a, b) for a, b in zip(view.photos, batch.pictures, strict=True)]
-    assert 8 < sum(mirrored) < 24
-    for row in (mirrored.index(True), mirrored.index(False)):
-        expected = batch.pictures[row].flip(-1) if mirrored[row] else batch.pictures[row]
-        torch.testing.assert_close(view.photos[row], expected)
-        torch.testing.assert_close(latents[row], task.backbone.encode_pictures(expected[None])[0], atol=2e-3, rtol=2e-3)
-        person = batch.silhouettes[row].flip(-1) if mirrored[row] else batch.silhouettes[row]
-        assert torch.equal(view.person[row], person)
-    assert torch.equal(task.eval().mirrored(batch, generator())[1].photos, batch.pictures)
-
-
-def test_data_that_mirrors_is_refused(new, monkeypatch):
-    task = new()
-    monkeypatch.setattr(task, "of_data", lambda name, default: 0.5 if name == "flip" else default)
-    task._trainer = SimpleNamespace(ckpt_path=None)
-    with pytest.raises(BolidError, match=r"set data.flip to 0"):
-        task.on_fit_start()
+def test_samples_of_a_group_share_noise_timestep_and_drops(new, monkeypatch):
+    task, batch, seen = new(text_dropout=0.5), miniature.batch(32), {}
+    batch.pictures[:], batch.groups = batch.pictures[:1], torch.arange(32) // 2
+    backbone = task.backbone
+    monkeypatch.setattr(
+        backbone, "encode_prompt", lambda captions: seen.update(dropped=torch.tensor([not c for c in captions]))
+    )
+    monkeypatch.setattr(
+        backbone, "predict",
+        lambda noisy, timesteps, *_: seen.update(noisy=noisy, timesteps=timesteps) or torch.zeros_like(noisy),
+    )  # fmt: skip
+    task.loss(batch, generator())
+    for sampled in seen.values():
+        assert torch.equal(sampled[::2], sampled[1::2])
+        assert len(set(map(str, sampled[::2].tolist()))) > 1
 
 
 def test_alignment_teaches_the_unets_first_half_while_it_is_young(new, folders, monkeypatch):

@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 
 from bolid.conditions.image import ImageCondition
-from bolid.core.identity import Identity
+from bolid.core.identity import Embedding, Identity
 from bolid.core.identity_file import IdentityFolder
 from bolid.core.safe_io import sha256
 from bolid.data.manifest import read_manifest, write_manifest
 from bolid.models.body_vae import load_body_vae
 from bolid.models.crop import crop_to_person
 from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.pipelines.card import read_card
 from tests.data.fabricate import fabricate
 from tests.pipelines.test_bolid_pipeline import new_pipeline
 
@@ -46,11 +47,11 @@ def test_a_person_of_a_manifest_is_the_encoders_mean_and_the_faces(people, bundl
     with torch.no_grad():
         mean = encoder.encode(crops[None], points[None], torch.ones(1, len(records), dtype=torch.bool)).mean[0]
     ann = HOME.load("ann")
-    torch.testing.assert_close(ann.body, mean)
+    torch.testing.assert_close(ann["body"].values, mean)
     faces = np.stack([r.face_embedding for r in records if r.face_embedding is not None])
-    torch.testing.assert_close(ann.face, torch.from_numpy(faces.mean(0)))
-    assert ann.face_model == "f" * 64
-    assert ann.body_model == sha256(bundle / "body_vae/diffusion_pytorch_model.safetensors")
+    torch.testing.assert_close(ann["face"].values, torch.from_numpy(faces.mean(0)))
+    assert ann["face"].model == "f" * 64
+    assert ann["body"].model == sha256(bundle / "body_vae/diffusion_pytorch_model.safetensors")
 
 
 def test_one_broken_photo_of_a_folder_is_left_out(people, run, tmp_path, caplog):
@@ -59,18 +60,17 @@ def test_one_broken_photo_of_a_folder_is_left_out(people, run, tmp_path, caplog)
     words = ["identity", "create", "--folder", "photos", "--person", people[0], "--name"]
     assert run(*words, "carl")[0] == 0
     assert broken in caplog.text
-    assert not torch.equal(HOME.load("carl").body, HOME.load("ann").body)
+    assert not torch.equal(body_of("carl"), body_of("ann"))
 
 
 def test_people_are_listed_shown_mixed_and_deleted(people, run):
     mixed = run("identity", "mix", "--name", "cleo", "--first", "ann", "--second", "ben", "--share", 0.25)
     assert mixed[0] == 0
-    ann, ben = HOME.load("ann"), HOME.load("ben")
-    torch.testing.assert_close(HOME.load("cleo").body, 0.75 * ann.body + 0.25 * ben.body)
+    torch.testing.assert_close(body_of("cleo"), 0.75 * body_of("ann") + 0.25 * body_of("ben"))
     _, out, _ = run("identity", "list")
     assert [line.partition(":")[0] for line in out.splitlines()] == ["ann", "ben", "cleo"]
     _, out, _ = run("identity", "show", "--name", "ann")
-    assert f"body encoder: SHA-256 {ann.body_model}" in out
+    assert f"body: embedded by the network of SHA-256 {HOME.load('ann')['body'].model}" in out
     assert run("identity", "delete", "--name", "ann")[:2] == (0, "deleted data/identities/ann.safetensors\n")
     assert HOME.names() == ["ben", "cleo"]
 
@@ -92,9 +92,9 @@ def test_mistakes_are_one_line_and_change_nothing(people, run):
         assert told in err
         assert err.count("\n") == 1
     assert HOME.names() == ["ann", "ben"]
-    assert torch.equal(HOME.load("ann").body, ann.body)
+    assert torch.equal(body_of("ann"), ann["body"].values)
     assert run(*words, people[1], "--name", "ann", "--replace", "true")[0] == 0
-    assert torch.equal(HOME.load("ann").body, HOME.load("ben").body)
+    assert torch.equal(body_of("ann"), body_of("ben"))
 
 
 @pytest.fixture
@@ -106,8 +106,19 @@ def adapter(tmp_path):
 SHORT = ["--steps", 2, "--size", 48, 32]
 
 
+def person(adapter, **values):
+    """An identity as the adapter's own networks would have made it."""
+    conditions = read_card(adapter)[1].conditions
+    return Identity({name: Embedding(v, conditions[name].arguments["fingerprint"]) for name, v in values.items()})
+
+
+def body_of(name):
+    return HOME.load(name)["body"].values
+
+
 def test_a_stored_person_is_drawn_as_the_pipeline_draws_them(run, adapter):
-    ann = Identity(torch.nn.functional.normalize(torch.ones(512), dim=0), 3 * torch.ones(8))
+    face = torch.nn.functional.normalize(torch.ones(512), dim=0)
+    ann = person(adapter, face=face, body=3 * torch.ones(8))
     HOME.save("ann", ann)
     words = ["generate", "a photo of a person", "--adapter", adapter, "--identity", "ann", "--seed", 5, *SHORT]
     status, out, _ = run(*words, "--count", 2, "--body_scale", 0.5)
@@ -122,7 +133,7 @@ def test_a_stored_person_is_drawn_as_the_pipeline_draws_them(run, adapter):
 
 
 def test_another_encoders_identity_is_refused_with_the_reason(run, adapter):
-    HOME.save("ann", Identity(body=torch.ones(8), body_model="0123456789"))
+    HOME.save("ann", Identity({"body": Embedding(torch.ones(8), "0123456789")}))
     status, _, err = run("generate", "a photo", "--adapter", adapter, "--identity", "ann", *SHORT)
     assert status == 1
     assert re.search(r"what read the identity's body is not the network .* begins with 01234567", err)
@@ -130,30 +141,30 @@ def test_another_encoders_identity_is_refused_with_the_reason(run, adapter):
 
 
 def test_a_code_of_another_size_is_refused(run, adapter):
-    HOME.save("ann", Identity(body=torch.ones(5)))
+    HOME.save("ann", person(adapter, body=torch.ones(5)))
     status, _, err = run("generate", "a photo", "--adapter", adapter, "--identity", "ann", *SHORT)
     assert status == 1
     assert "5 numbers" in err
 
 
 def test_what_an_adapter_wants_to_know_must_be_known(run, adapter, caplog):
-    HOME.save("faceless", Identity(body=torch.ones(8)))
-    HOME.save("looks", Identity(image=torch.ones(4)))
+    HOME.save("faceless", person(adapter, body=torch.ones(8)))
+    HOME.save("looks", Identity({"image": Embedding(torch.ones(4), "")}))
     words = ["generate", "a photo", "--adapter", adapter, "--count", 1, *SHORT, "--identity"]
     assert run(*words, "faceless")[0] == 0
-    assert "faceless holds no face: that branch of the adapter is off" in caplog.text
+    assert "faceless holds no face: that condition of the adapter is off" in caplog.text
     status, _, err = run(*words, "looks")
     assert (status, "looks holds nothing that this adapter draws by (face, body)" in err) == (1, True)
 
 
-def test_an_identity_for_an_image_branch_holds_the_clip_embedding(people, run, bundle):
+def test_an_identity_for_an_image_condition_holds_the_clip_embedding(people, run, bundle):
     words = ["identity", "create", "--folder", "photos", "--person", people[0], "--name", "seen"]
     assert run(*words, "--clip", bundle / "clip_loss")[0] == 0
-    branch = ImageCondition(str(bundle / "clip_loss"))
+    condition = ImageCondition(str(bundle / "clip_loss"))
     seen, ann = HOME.load("seen"), HOME.load("ann")
-    assert seen.image.shape == (branch.embed_dim,)
-    assert seen.image_model == branch.fingerprint
-    assert torch.equal(seen.body, ann.body)
+    assert seen["image"].values.shape == (condition.embed_dim,)
+    assert seen["image"].model == condition.fingerprint
+    assert torch.equal(seen["body"].values, ann["body"].values)
 
 
 def test_one_broken_file_does_not_hide_the_others(people, run):

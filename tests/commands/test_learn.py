@@ -1,5 +1,6 @@
 """The text prior and directions on the command line: learned from a folder, used, refused for other networks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,15 @@ from safetensors.torch import load_file
 
 from bolid.conditions import BodyCondition
 from bolid.core.errors import BolidError
-from bolid.core.identity import Identity
+from bolid.core.identity import Embedding, Identity
 from bolid.core.identity_file import IdentityFolder
 from bolid.core.safe_io import sha256
-from bolid.models.attention import install_branches
+from bolid.data.manifest import write_manifest
+from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion
 from bolid.models.body_prior import load_body_prior
 from bolid.pipelines.bolid import BoLIDPipeline
-from tests.data.fabricate import fabricate, fabricate_bodies
+from tests.data.fabricate import fabricate
 
 HOME = IdentityFolder(Path("data/identities"))
 SHORT = ["--steps", 2, "--size", 48, 32]
@@ -33,9 +35,9 @@ def prior(run, tmp_path):
 
 @pytest.fixture
 def adapter(bundle, tmp_path):
-    backbone, branch = StableDiffusion(str(bundle / "stable-diffusion")), BodyCondition(str(bundle / "body_vae"))
-    install_branches(backbone.unet, [branch.projector(backbone.text_dim)])
-    pipe = BoLIDPipeline(backbone, [branch])
+    backbone, body = StableDiffusion(str(bundle / "stable-diffusion")), BodyCondition(str(bundle / "body_vae"))
+    install_conditions(backbone.unet, [body.projector(backbone.text_dim)])
+    pipe = BoLIDPipeline(backbone, {"body": body})
     pipe.save_pretrained(tmp_path / "adapter")
     return pipe
 
@@ -52,7 +54,7 @@ def test_every_picture_has_a_body_of_its_own(prior, adapter, run):
     )
     assert (status, out) == (0, "2 pictures of nobody in particular in pictures\n")
     people = adapter.imagine("a photo of a woman", str(prior), (0, 1))
-    assert not torch.equal(people[0].body, people[1].body)
+    assert not torch.equal(people[0]["body"].values, people[1]["body"].values)
     drawn = adapter("a photo of a woman", people[1], None, 48, 32, 2, seed=1).images[0]
     np.testing.assert_array_equal(np.asarray(Image.open("pictures/1.png")), np.asarray(drawn))
 
@@ -61,7 +63,7 @@ def test_at_temperature_0_every_picture_has_the_likeliest_body(prior, adapter, r
     words = ["generate", "a photo of a woman", "--adapter", "adapter", "--prior", prior, "--count", 2, *SHORT]
     run(*words, "--temperature", 0)
     people = adapter.imagine("a photo of a woman", str(prior), (0, 1), temperature=0.0)
-    assert torch.equal(people[0].body, people[1].body)
+    assert torch.equal(people[0]["body"].values, people[1]["body"].values)
     drawn = adapter("a photo of a woman", people[1], None, 48, 32, 2, seed=1).images[0]
     np.testing.assert_array_equal(np.asarray(Image.open("pictures/1.png")), np.asarray(drawn))
 
@@ -77,9 +79,9 @@ def test_it_is_refused_beside_an_identity_and_for_another_encoder(prior, adapter
     assert "prior was fitted with another body_model (cccccccc" in run(*words)[2]
 
 
-def test_an_adapter_without_a_body_branch_imagines_nobody(prior, bundle):
-    pipe = BoLIDPipeline(StableDiffusion(str(bundle / "stable-diffusion")), [])
-    with pytest.raises(BolidError, match="no body branch that could draw an imagined body"):
+def test_an_adapter_without_a_body_condition_imagines_nobody(prior, bundle):
+    pipe = BoLIDPipeline(StableDiffusion(str(bundle / "stable-diffusion")), {})
+    with pytest.raises(BolidError, match="no body condition, so an imagined body would not show"):
         pipe.imagine("a photo", str(prior))
 
 
@@ -92,7 +94,7 @@ def test_too_few_photos_are_one_clear_line(run, tmp_path):
 
 def test_a_person_is_moved_along_a_proportion(run, tmp_path):
     records = fabricate(tmp_path / "photos", {"train": 24, "test": 1}, photos=3)
-    fabricate_bodies(tmp_path / "photos", sorted({r.identity for r in records}))
+    know_proportions(tmp_path / "photos", records)
     status, out, _ = run("identity", "directions", "--folder", "photos")
     assert status == 0
     assert out.startswith("data/directions.safetensors: waist, hip, shoulder, torso, leg, arm, build, which explain ")
@@ -102,16 +104,30 @@ def test_a_person_is_moved_along_a_proportion(run, tmp_path):
     assert run(*words, "build", "--strength", -1.5)[0] == 0
     ann, moved = (HOME.load(name) for name in ("ann", "heavy"))
     directions = load_file("data/directions.safetensors")
-    torch.testing.assert_close(moved.body, ann.body - 1.5 * directions["build"])
-    assert torch.equal(moved.face, ann.face)
-    assert "one of 'waist'" in run(*words, "nose")[2]
+    torch.testing.assert_close(moved["body"].values, ann["body"].values - 1.5 * directions["build"])
+    assert torch.equal(moved["face"].values, ann["face"].values)
+    assert "no direction is called nose; there are arm, build, hip" in run(*words, "nose")[2]
     assert "heavy.safetensors exists" in run(*words, "build")[2]
-    HOME.save("faces", Identity(face=ann.face))
+    HOME.save("faces", Identity({"face": ann["face"]}))
     assert "faces has no body to move" in run(*words[:3], "x", "--start", "faces", "--direction", "leg")[2]
-    HOME.save("other", Identity(body=ann.body, body_model="c" * 64))
+    HOME.save("other", Identity({"body": Embedding(ann["body"].values, "c" * 64)}))
     assert "another body encoder" in run(*words[:3], "x", "--start", "other", "--direction", "leg")[2]
 
 
 def test_photos_of_unknown_proportions_have_no_directions(run, tmp_path):
     fabricate(tmp_path / "photos", {"train": 2, "test": 1})
-    assert "only folders of rendered people" in run("identity", "directions", "--folder", "photos")[2]
+    assert "does not know everybody's proportions" in run("identity", "directions", "--folder", "photos")[2]
+
+
+def test_proportions_may_have_other_names(run, tmp_path):
+    know_proportions(tmp_path / "photos", fabricate(tmp_path / "photos", {"train": 24, "test": 1}, photos=3), count=2)
+    words = ["identity", "directions", "--folder", "photos"]
+    assert "7 names (waist, hip, shoulder, torso, leg, arm, build) for 2 proportions" in run(*words)[2]
+    assert run(*words, "--names", "height", "weight")[0] == 0
+    assert load_file("data/directions.safetensors").keys() == {"height", "weight"}
+
+
+def know_proportions(folder, records, count=7):
+    """Writes the manifest anew, with proportions of every person."""
+    known = {r.identity: np.random.default_rng(k).normal(size=count) for k, r in enumerate(records)}
+    write_manifest(folder, [replace(r, proportions=known[r.identity].astype(np.float32)) for r in records])

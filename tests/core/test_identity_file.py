@@ -5,10 +5,12 @@ import torch
 from safetensors.torch import save_file
 
 from bolid.core.errors import BolidError
-from bolid.core.identity import Identity, mix
+from bolid.core.identity import Embedding, Identity, mix
 from bolid.core.identity_file import FORMAT, IdentityFolder, load_identity
 
-ANN = Identity(torch.linspace(-1, 1, 512), torch.arange(8.0), face_model="f" * 64, body_model="b" * 64)
+ANN = Identity(
+    {"face": Embedding(torch.linspace(-1, 1, 512), "f" * 64), "body": Embedding(torch.arange(8.0), "b" * 64)}
+)
 
 
 @pytest.fixture
@@ -17,14 +19,17 @@ def home(tmp_path):
 
 
 def same(a, b):
-    equal = [
-        torch.equal(x, y) if x is not None and y is not None else x is y
-        for x, y in ((a.face, b.face), (a.body, b.body), (a.image, b.image))
-    ]
-    return all(equal) and (a.face_model, a.body_model) == (b.face_model, b.body_model)
+    return a.keys() == b.keys() and all(
+        torch.equal(a[name].values, b[name].values) and a[name].model == b[name].model for name in a
+    )
 
 
-SOME = [ANN, Identity(body=torch.ones(64)), Identity(torch.ones(512), image=torch.ones(4)), Identity()]
+SOME = [
+    ANN,
+    Identity({"body": Embedding(torch.ones(64), "")}),
+    Identity({"face": Embedding(torch.ones(512), ""), "hair colour": Embedding(torch.ones(4), "h" * 64)}),
+    Identity(),
+]
 
 
 @pytest.mark.parametrize("identity", SOME)
@@ -61,7 +66,7 @@ def test_a_name_cannot_lead_elsewhere(home, name):
             use(name)
 
 
-GOOD = {"format": FORMAT}
+GOOD = {"format": FORMAT, "models": '{"body": "", "face": "", "../x": ""}'}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +74,11 @@ GOOD = {"format": FORMAT}
     [
         ({"body": torch.ones(8)}, {}),
         ({"body": torch.ones(8)}, {"format": "pt"}),
+        ({"body": torch.ones(8)}, {"format": FORMAT}),
+        ({"body": torch.ones(8)}, GOOD | {"models": "[" * 10_000}),
+        ({"body": torch.ones(8)}, GOOD | {"models": '{"body": 3}'}),
+        ({"../x": torch.ones(8)}, GOOD),
+        ({"hair": torch.ones(8)}, {"format": "bolid-identity-1"}),
         ({"body": torch.ones(8), "more": torch.ones(1)}, GOOD),
         ({"body": torch.ones(1, 8)}, GOOD),
         ({"face": torch.ones(512, dtype=torch.int32)}, GOOD),
@@ -93,13 +103,29 @@ def test_a_broken_or_huge_file_is_refused(tmp_path):
 
 
 def test_between_two_people():
-    ben = Identity(-ANN.face, torch.full((8,), 2.0), body_model=ANN.body_model)
+    face, body = ANN["face"].values, ANN["body"].values
+    other = Embedding(torch.full((8,), 2.0), "b" * 64)
+    ben = Identity({"face": Embedding(-face, ""), "body": other})
     assert same(mix(ANN, ben, 0.0), ANN)
     quarter = mix(ANN, ben, 0.25)
-    torch.testing.assert_close(quarter.body, 0.75 * ANN.body + 0.5)
-    torch.testing.assert_close(quarter.face, 0.5 * ANN.face)
-    assert quarter.body_model == ANN.body_model
-    assert mix(Identity(body=ANN.body), Identity(body=ben.body)).face is None
+    torch.testing.assert_close(quarter["body"].values, 0.75 * body + 0.5)
+    torch.testing.assert_close(quarter["face"].values, 0.5 * face)
+    assert quarter["body"].model == "b" * 64
     with pytest.raises(BolidError, match="body was read by different networks"):
-        mix(ANN, Identity(ben.face, ben.body, body_model="c" * 64))
-    assert mix(ANN, Identity(body=ben.body)).face is None
+        mix(ANN, ben.replace(body=Embedding(body, "c" * 64)))
+    with pytest.raises(BolidError, match="body was read by different networks"):
+        mix(ANN, ben.replace(body=Embedding(torch.ones(3), "")))
+    assert mix(ANN, Identity({"body": other})).keys() == {"body"}
+
+
+def test_a_file_of_the_first_format_is_read(tmp_path):
+    parts = {name: found.values for name, found in ANN.items()}
+    metadata = {"format": "bolid-identity-1", "face_model": "f" * 64, "body_model": "b" * 64, "image_model": ""}
+    save_file(parts, tmp_path / "ann.safetensors", metadata)
+    assert same(load_identity(tmp_path / "ann.safetensors"), ANN)
+
+
+def test_a_file_of_a_later_format_is_named(tmp_path):
+    save_file({"body": torch.ones(8)}, tmp_path / "x.safetensors", {"format": "bolid-identity-3"})
+    with pytest.raises(BolidError, match=r"is of format bolid-identity-3, and this version reads bolid-identity-2"):
+        load_identity(tmp_path / "x.safetensors")

@@ -1,22 +1,27 @@
 import logging
+import re
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import yaml
 from jsonargparse import ArgumentParser
 from lightning import Trainer
 
-from bolid.core.errors import BolidError
+from bolid.core.errors import BolidError, causes
 from bolid.core.schema import TrainingBatch
 from bolid.data.caption_dropout import CaptionDropout
-from bolid.data.datamodule import IdentityDataModule, hashed_split, split_records
+from bolid.data.datamodule import IdentityDataModule
 from bolid.data.manifest import write_manifest
+from bolid.data.specs import ReferenceSpec, SplitSpec
+from bolid.data.splits import hashed_split, split_records
 from tests.data import invariants
 from tests.data.fabricate import fabricate
 from tests.data.test_cache import spoil
 from tests.data.test_sampler import Recorder
 
-SMALL = {"size": (24, 16), "reference_size": (24, 16)}
+SMALL = {"size": (24, 16), "references": ReferenceSpec((24, 16))}
 
 
 def prepared(folder, stage=None, **arguments) -> IdentityDataModule:
@@ -49,12 +54,12 @@ def test_training_people_are_probed_in_one_outfit_a_scene(tmp_path):
         (tmp_path / record.file_name).rename(tmp_path / name)
         records[k] = replace(record, file_name=name, scene=name.replace("b.", "."), silhouette=None)
     write_manifest(tmp_path, records)
-    module = prepared(tmp_path, "test", test_splits=("test", "train"), other_outfits=True)
+    module = prepared(tmp_path, "test", train=SplitSpec(second_outfit=True), test=SplitSpec(probe=True))
     assert module.shows_outfits
     for split in ("test", "train"):
         shown = [r.file_name for r in module._datasets[split, False].records]
         assert shown == [r.file_name for r in records if r.file_name.startswith(split) and "b." not in r.file_name]
-    fit = prepared(tmp_path, "fit", other_outfits=True)
+    fit = prepared(tmp_path, "fit", train=SplitSpec(second_outfit=True))
     assert len(fit._datasets["train", True].records) == 12
     assert not prepared(tmp_path, "fit").shows_outfits
 
@@ -94,11 +99,13 @@ def test_a_stage_for_which_nobody_is_there_is_told_how_the_split_is_decided(tmp_
         with pytest.raises(BolidError, match=rf"nobody in test has 2 or more usable photos; {rule}.*: {remedy}"):
             IdentityDataModule(tmp_path).require(stage)
     with pytest.raises(BolidError, match="nobody in train has 3 or more"):
-        IdentityDataModule(tmp_path, min_references=2).require("fit")
+        IdentityDataModule(tmp_path, references=ReferenceSpec(min=2)).require("fit")
 
 
 def test_loaders(folder):
-    module = prepared(folder, batch_size=4, caption_dropout=CaptionDropout(body=1), samples_per_epoch=10)
+    module = prepared(
+        folder, batch_size=4, train=SplitSpec(caption_dropout=CaptionDropout(body=1), samples_per_epoch=10)
+    )
     train = list(module.train_dataloader())
     assert [len(b) for b in train] == [4, 4]  # full batches only
     assert [len(b) for b in module.val_dataloader()] == [4, 2]
@@ -112,15 +119,20 @@ def test_loaders(folder):
 
 
 def test_captions_of_validation_have_their_own_policy(folder):
-    module = prepared(folder, caption_dropout=CaptionDropout(), eval_dropout=CaptionDropout(0, 0, 0, 1))
+    module = prepared(
+        folder,
+        train=SplitSpec(caption_dropout=CaptionDropout()),
+        val=SplitSpec(caption_dropout=CaptionDropout(0, 0, 0, 1)),
+    )
     batch = next(iter(module.val_dataloader()))
     assert set(batch.captions) == {"a photo of a woman, slender, narrow waist, left arm raised"}
+    assert module.specs["test"].caption_dropout == CaptionDropout()  # as in training
 
 
 def test_a_small_folder_fills_at_least_one_batch(folder):
     assert [len(b) for b in prepared(folder, "fit", batch_size=16).train_dataloader()] == [16]
     with pytest.raises(BolidError, match="samples_per_epoch"):
-        prepared(folder, "fit", batch_size=16, samples_per_epoch=8).train_dataloader()
+        prepared(folder, "fit", batch_size=16, train=SplitSpec(samples_per_epoch=8)).train_dataloader()
 
 
 def test_what_is_wrong_is_said_in_one_line(tmp_path):
@@ -147,6 +159,26 @@ def test_unusable_photos_are_named_and_counted(tmp_path, caplog):
     assert "5 of 12 photos of train were skipped" in caplog.text
     shown = {n for b in module.train_dataloader() for names in (b.file_names, *b.references.names) for n in names}
     assert not shown & broken
+
+
+def test_faces_of_any_size_reach_the_batch(tmp_path):
+    records = fabricate(tmp_path, {"train": 2, "val": 2})
+    half = np.eye(1, 128, dtype=np.float32)[0]
+    with_faces = [replace(r, face_embedding=half) if r.face_embedding is not None else r for r in records[:6]]
+    faceless = [replace(r, face_embedding=None, face_model="") for r in records[6:]]
+    write_manifest(tmp_path, with_faces + faceless)
+    module = prepared(tmp_path, "fit", batch_size=2)
+    for loader in (module.train_dataloader(), module.val_dataloader()):
+        assert next(iter(loader)).references.faces.shape == (2, 4, 128)
+
+
+def test_rendered_photos_of_unknown_scenes_are_refused(tmp_path):
+    records = [replace(r, renderer=1) for r in fabricate(tmp_path, {"train": 2})]
+    write_manifest(tmp_path, records)
+    with pytest.raises(BolidError, match=r"of one scene: write it anew by `bolid data render`.*RenderedPeople"):
+        IdentityDataModule(tmp_path).require("fit")
+    write_manifest(tmp_path, [replace(r, scene=r.file_name) for r in records])
+    IdentityDataModule(tmp_path).require("fit")
 
 
 def test_embeddings_of_two_networks_are_not_mixed(tmp_path):
@@ -178,18 +210,66 @@ def test_a_trainer_validates_tests_and_predicts(folder, tmp_path):
     assert sorted(name for batch in names for name in batch) == sorted(r.file_name for r in data.splits["test"])
 
 
-def test_arguments_come_from_yaml():
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(IdentityDataModule, "data")
-    config = parser.parse_object({
-        "data": {
-            "class_path": "bolid.data.datamodule.IdentityDataModule",
-            "init_args": {"folder": "x", "size": [48, 32], "caption_dropout": {"body": 0.3, "all_body": 0.3}},
-        }
-    })  # fmt: skip
-    data = parser.instantiate(config).data
-    assert data.caption_dropout == CaptionDropout(body=0.3, all_body=0.3)
-    assert tuple(data.size) == (48, 32)
+PROMPTS = {
+    "class_path": "bolid.data.datamodule.IdentityDataModule",
+    "init_args": {
+        "folder": "x", "size": [48, 32], "references": {"size": [48, 32]},
+        "train": {"caption_dropout": {"body": 0.3, "all_body": 0.3}}, "test": {"max_targets": 4, "flip": 0.25},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """The data module of configuration files, the later over the earlier, and of options."""
+
+    def read(*files, options=()):
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_argument("--config", action="config")
+        parser.add_subclass_arguments(IdentityDataModule, "data")
+        words = []
+        for number, content in enumerate(files):
+            path = tmp_path / f"{number}.yaml"
+            path.write_text(yaml.safe_dump({"data": content}))
+            words += ["--config", str(path)]
+        return parser.instantiate(parser.parse_args([*words, *options])).data
+
+    return read
+
+
+def test_overlays_change_what_they_name_and_reset_nothing_else(configured):
+    overlay = {"init_args": {"test": {"new_clothes": True}, "references": {"max": 1}}}
+    inner = {"init_args": {"train": {"caption_dropout": {"body": 0.5}}}}
+    data = configured(PROMPTS, overlay, inner, options=["--data.batch_size", "8", "--data.val.flip", "0.5"])
+    assert data.references == ReferenceSpec((48, 32), max=1)
+    dropout = CaptionDropout(body=0.5, all_body=0.3)
+    assert data.specs == {
+        "train": SplitSpec("frame", dropout, 0.5, second_outfit=False),
+        "val": SplitSpec("frame", dropout, 0.5, second_outfit=False),
+        "test": SplitSpec("frame", dropout, 0.25, None, 4, True, second_outfit=False),
+    }
+    assert (tuple(data.size), data.batch_size) == ((48, 32), 8)
+    null = configured(PROMPTS, {"init_args": {"test": None}}).specs
+    assert null["test"] == replace(null["train"], flip=0.0)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"references": {"min": 5}}, "references.min=5 must lie between 0 and references.max=4"),
+    ({"references": {"size": [0, 9]}}, r"references.size is \[0, 9\]"),
+    ({"train": {"flip": 1.5}}, "flip is 1.5; a probability"),
+    ({"train": {"caption_dropout": {"hair": -1}}}, "caption_dropout.hair is -1"),
+    ({"train": {"samples_per_epoch": 0}}, "samples_per_epoch is 0; it must be 1 or more"),
+    ({"train": {"max_targets": 2}}, "train.max_targets has no meaning; max_targets is a setting of val and test"),
+    ({"val": {"probe": True}}, "val.probe has no meaning; probe is a setting of test"),
+    ({"test": {"samples_per_epoch": 3}}, "test.samples_per_epoch has no meaning"),
+    ({"batch_size": 0}, "batch_size=0"),
+    ({"size": [10, 0]}, r"size is \[10, 0\]"),
+])  # fmt: skip
+def test_contradictions_are_told_before_anything_is_read(configured, change, message):
+    with pytest.raises(Exception) as failed:
+        configured(PROMPTS, {"init_args": change})
+    told = next(e for e in causes(failed.value) if isinstance(e, BolidError))
+    assert re.search(message, str(told))
 
 
 def test_batches_move_together(folder):

@@ -11,6 +11,7 @@ from bolid.core.schema import ANYBODY, Phrase, TrainingBatch
 from bolid.data.caption_dropout import CaptionDropout, swap_sides
 from bolid.data.dataset import LeaveOneOutDataset
 from bolid.data.sampler import Draw
+from bolid.data.specs import ReferenceSpec, SplitSpec
 from tests.data import invariants
 from tests.data.fabricate import fabricate
 
@@ -21,9 +22,15 @@ def photos(tmp_path_factory):
     return folder, fabricate(folder, {"train": 4}, photos=6, silhouettes=True)
 
 
-def make(photos, **arguments) -> LeaveOneOutDataset:
+def make(photos, **options) -> LeaveOneOutDataset:
+    """A data set of small images; options of the specs are given beside its own."""
     folder, records = photos
-    return LeaveOneOutDataset(arguments.pop("records", records), folder, **({"size": (48, 32)} | arguments))
+    spec, references = (
+        kind(**{f.name: options.pop(f.name) for f in fields(kind) if f.name in options and f.name != "size"})
+        for kind in (SplitSpec, ReferenceSpec)
+    )
+    options = {"size": (48, 32), "spec": spec, "references": references} | options
+    return LeaveOneOutDataset(options.pop("records", records), folder, **options)
 
 
 def same(a: TrainingBatch, b: TrainingBatch) -> bool:
@@ -61,7 +68,7 @@ def test_rounds_meet_everybody_once_and_targets_are_uniform(photos):
     people, targets, counts = [], Counter(), Counter()
     for index in range(600):
         rng = np.random.default_rng([0, 1, 0, index])
-        row = dataset._target(0, index, rng)
+        row = dataset._rounds.target(0, index, rng)
         references = dataset._choose(row, rng)
         people.append(dataset._records[row].identity)
         targets[row] += 1
@@ -75,42 +82,88 @@ def test_rounds_meet_everybody_once_and_targets_are_uniform(photos):
 
 
 def test_families_follow_each_other(photos):
-    dataset = make(photos, families={"p000000": 7, "p000002": 7})
+    records = [replace(r, family="7" if r.identity in ("p000000", "p000002") else "") for r in photos[1]]
+    dataset = make(photos, records=records)
     orders = set()
     for rounds in range(20):
-        people = [dataset[rounds * 4 + k].identities[0] for k in range(4)]
+        samples = [dataset[rounds * 4 + k] for k in range(4)]
+        people = [sample.identities[0] for sample in samples]
         assert len(set(people)) == 4
         assert people.index("p000002") == people.index("p000000") + 1
+        assert {s.families[0] for s in samples} == {"7", "p000001", "p000003"}
         orders.add(tuple(people))
     assert len(orders) == 6  # of three families
 
 
-def test_opposites_are_shown_in_the_same_scene_without_the_same_phrases(photos):
+def in_pairs(records):
+    """p000000 and p000001 belong together photo by photo, and so do p000002 and p000003."""
+    return [replace(r, group=f"{int(r.identity[1:]) // 2}/{r.file_name[-5]}") for r in records]
+
+
+def test_groups_are_shown_in_the_same_scene_without_the_same_phrases(photos):
     folder, records = photos
     average = ("p000001", "p000003")  # whose waists nobody mentions
-    records = [
+    records = in_pairs(
         replace(r, phrases=[p for p in r.phrases if p.kind != "waist"]) if r.identity in average else r for r in records
-    ]
-    pairs = {f"p00000{k}": k // 2 for k in range(4)}
-    dropout = CaptionDropout(body=0.5, hair=0.5, pose=0.5)
-    dataset = make((folder, records), families=pairs, opposites=True, caption_dropout=dropout)
+    )
+    dataset = make((folder, records), caption_dropout=CaptionDropout(body=0.5, hair=0.5, pose=0.5))
+    assert (dataset.group_size, dataset.left_out, len(dataset)) == (2, 0, 24)
     numbers, hidden = Counter(), Counter()
     for place in range(0, 200, 2):
-        one, other = dataset[place], dataset[place + 1]
-        assert {*one.identities, *other.identities} in ({"p000000", "p000001"}, {"p000002", "p000003"})
-        number, another = (sample.file_names[0][-5] for sample in (one, other))
-        assert number == another
+        number, lacks = check_pair(dataset, records, place)
         numbers[number] += 1
-        lacks = [
-            tuple(kind for kind in ("hair", "pose") if dict(said(records, sample))[kind] not in sample.captions[0])
-            for sample in (one, other)
-        ]
-        assert lacks[0] == lacks[1]
-        hidden[lacks[0]] += 1
+        hidden[lacks] += 1
     assert len(numbers) == 6
     assert len(hidden) == 4
-    evaluated = make((folder, records), families=pairs, opposites=True, training=False)
+    evaluated = make((folder, records), training=False)
     assert len({sample.file_names[0] for sample in evaluated}) == 24
+    assert len(set(TrainingBatch.cat([*evaluated]).groups.tolist())) == 24
+
+
+def check_pair(dataset, records, place):
+    """The number of the photo at two neighbouring places, and what both captions leave out."""
+    one, other = dataset[place], dataset[place + 1]
+    assert {*one.identities, *other.identities} in ({"p000000", "p000001"}, {"p000002", "p000003"})
+    assert one.groups.tolist() == other.groups.tolist()
+    number, another = (sample.file_names[0][-5] for sample in (one, other))
+    assert number == another
+    lacks = [
+        tuple(kind for kind in ("hair", "pose") if dict(said(records, sample))[kind] not in sample.captions[0])
+        for sample in (one, other)
+    ]
+    assert lacks[0] == lacks[1]
+    return number, lacks[0]
+
+
+def test_a_missing_photo_takes_its_group_with_it_and_shifts_no_other(tmp_path):
+    records = in_pairs(fabricate(tmp_path, {"train": 4}, photos=6))
+    (tmp_path / "train/p000001_2.png").write_bytes(b"broken")
+    dropout = CaptionDropout(body=0.5, hair=0.5, pose=0.5)
+    dataset = make((tmp_path, records), caption_dropout=dropout)
+    assert (dataset.group_size, dataset.left_out, len(dataset)) == (2, 1, 22)
+    for place in range(0, 32, 2):  # 32 of 32 are true pairs
+        check_pair(dataset, records, place)
+    shown = {dataset[place].file_names[0] for place in range(400)}
+    assert not shown & {"train/p000000_2.png", "train/p000001_2.png"}
+    assert len(shown) == 22
+
+
+def test_a_missing_person_takes_the_pair_along_and_shifts_no_other(photos):
+    folder, records = photos
+    kept = in_pairs(r for r in records if r.identity != "p000000")
+    dataset = make((folder, kept), caption_dropout=CaptionDropout(body=0.5, hair=0.5, pose=0.5))
+    assert (dataset.group_size, dataset.left_out, len(dataset)) == (2, 6, 12)
+    for place in range(0, 32, 2):
+        check_pair(dataset, kept, place)
+    assert {dataset[place].identities[0] for place in range(32)} == {"p000002", "p000003"}
+
+
+def test_a_partner_with_too_few_other_photos_takes_the_pair_along(photos):
+    folder, records = photos
+    few = in_pairs(r for r in records if r.identity != "p000001" or r.file_name.endswith("_3.png"))
+    dataset = make((folder, few))
+    assert {dataset[place].identities[0] for place in range(32)} == {"p000002", "p000003"}
+    assert dataset.left_out == 6
 
 
 def said(records, sample) -> list[Phrase]:
@@ -119,7 +172,7 @@ def said(records, sample) -> list[Phrase]:
 
 
 def test_evaluation_takes_every_photo_once_and_neighbours_differ(photos):
-    dataset = make(photos, training=False, max_references=3)
+    dataset = make(photos, training=False, max=3)
     samples = [dataset[k] for k in range(len(dataset))]
     assert sorted(s.file_names[0] for s in samples) == sorted(r.file_name for r in dataset.records)
     assert all(a.identities != b.identities for a, b in pairwise(samples))
@@ -147,7 +200,7 @@ def test_another_outfit_of_the_target_is_no_reference(photos):
             assert sample.file_names[0].split("_")[1][0] not in scenes
             assert scenes
             assert sample.outfit.mask.shape == (1, 0)
-    drawn = make((folder, [replace(r, scene="") for r in outfits]), training=False, max_references=5, name="real")
+    drawn = make((folder, [replace(r, scene="") for r in outfits]), training=False, max=5, name="real")
     assert len(drawn[0].references.names[0]) == 5  # names of real photos mean nothing
     two = make((folder, outfits[:2]), name="two")
     with pytest.raises(IndexError):
@@ -160,7 +213,7 @@ def test_the_targets_other_outfit_is_shown_where_asked_for_and_there(photos):
     for record, name in zip(records, names, strict=False):
         (folder / name).write_bytes((folder / record.file_name).read_bytes())
     outfits = [in_scene(r, name) for r, name in zip(records, names, strict=False)]
-    dataset = make((folder, outfits), training=False, target="person", size=(96, 64), name="pairs", other_outfits=True)
+    dataset = make((folder, outfits), training=False, target="person", size=(96, 64), name="pairs", second_outfit=True)
     samples = {sample.file_names[0]: sample for sample in map(dataset.__getitem__, range(len(dataset)))}
     for name, sample in samples.items():
         twin = samples.get(name.replace("b.", ".") if "b." in name else name.replace(".", "b."))
@@ -168,11 +221,11 @@ def test_the_targets_other_outfit_is_shown_where_asked_for_and_there(photos):
         assert torch.equal(sample.outfit.pictures[0, 0], torch.zeros(3, 96, 64) if twin is None else twin.pictures[0])
         assert torch.equal(sample.outfit.keypoints[0, 0], torch.zeros(17, 3) if twin is None else twin.keypoints[0])
     assert len(samples) == 5
-    nobody_else = {"min_references": 0, "max_references": 0}
-    alone = make((folder, outfits), training=False, name="alone", other_outfits=True, **nobody_else)
+    nobody_else = {"min": 0, "max": 0}
+    alone = make((folder, outfits), training=False, name="alone", second_outfit=True, **nobody_else)
     seen = {sample.file_names[0]: sample for sample in map(alone.__getitem__, range(len(alone)))}
     assert all(torch.equal(seen[name].outfit.pictures, samples[name].outfit.pictures) for name in samples)
-    trained = make((folder, outfits), target="person", size=(96, 64), name="pairs", other_outfits=True, flip=1.0)
+    trained = make((folder, outfits), target="person", size=(96, 64), name="pairs", second_outfit=True, flip=1.0)
     for k in range(12):
         mirrored, still = trained[k], samples[trained[k].file_names[0]]
         assert torch.equal(mirrored.outfit.pictures, still.outfit.pictures.flip(-1))
@@ -198,24 +251,22 @@ def test_references_in_new_clothes_wear_no_colour_of_the_targets(photos):
     ]
     clothes = dict(zip((r.file_name for r in records[:6]), worn, strict=True))
     dressed = (folder, in_colours(records[:6], *worn))
-    samples = list(
-        map((d := make(dressed, training=False, new_clothes=True, max_references=5)).__getitem__, range(len(d)))
-    )
+    samples = list(map((d := make(dressed, training=False, new_clothes=True, max=5)).__getitem__, range(len(d))))
     assert {s.file_names[0] for s in samples} == set(clothes)
     for sample in samples:
         own = set(clothes[sample.file_names[0]])
         others = {name for name, colours in clothes.items() if own.isdisjoint(colours)}
         assert set(sample.references.names[0]) == others
-    picky = make(dressed, training=False, new_clothes=True, min_references=4)
+    picky = make(dressed, training=False, new_clothes=True, min=4)
     assert len(picky) == 1  # the only one whose colours nobody else wears
-    trained = make(dressed, new_clothes=True)
+    trained = make(dressed)
     seen = {(s.file_names[0], n) for s in map(trained.__getitem__, range(60)) for n in s.references.names[0]}
     assert any(set(clothes[a]) & set(clothes[b]) for a, b in seen)
 
 
 def test_as_many_photos_of_a_person_are_targets_as_asked_for(photos):
     everything = make(photos, training=False)
-    few = make(photos, training=False, targets=2)
+    few = make(photos, training=False, max_targets=2)
     names = [few[i].file_names[0] for i in range(len(few))]
     assert Counter(few[i].identities[0] for i in range(len(few))) == dict.fromkeys({r.identity for r in photos[1]}, 2)
     assert names == [everything[i].file_names[0] for i in range(len(everything))][: len(few)]
@@ -228,13 +279,13 @@ def test_people_with_too_few_photos_are_no_targets(photos):
         "p000000",
         "p000002",
     }
-    assert len(make(photos, records=records, min_references=2, training=False)) == 6
-    with pytest.raises(BolidError, match="min_references"):
-        make(photos, min_references=5)
+    assert len(make(photos, records=records, min=2, training=False)) == 6
+    with pytest.raises(BolidError, match=r"references\.min"):
+        make(photos, min=5)
 
 
 def test_no_references_at_all(photos):
-    dataset = make(photos, records=photos[1][::6], min_references=0, max_references=0)
+    dataset = make(photos, records=photos[1][::6], min=0, max=0)
     batch = TrainingBatch.cat([dataset[k] for k in range(4)])
     assert batch.references.pictures.shape == (4, 0, 3, 96, 64)
     assert batch.references.mask.shape == (4, 0)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import ImageRecord, Phrase
-from bolid.data.manifest import MANIFEST, read_manifest, write_manifest
+from bolid.data.manifest import FORMAT, MANIFEST, read_manifest, write_manifest
 from tests.data.fabricate import fabricate
 
 
@@ -80,12 +80,57 @@ def test_rows_that_point_outside_are_refused(tmp_path, records, name, column):
     [
         {"keypoints": np.zeros((16, 3))},
         {"box": np.array([0, 0, np.nan, 1])},
-        {"face_embedding": np.zeros(128)},
+        {"face_embedding": np.zeros((2, 64))},
     ],
 )
 def test_wrong_arrays_are_not_written(tmp_path, records, change):
     with pytest.raises(BolidError, match=next(iter(change))):
         write_manifest(tmp_path, [replace(records[0], **change)])
+
+
+def test_face_embeddings_have_any_size_and_all_the_same(tmp_path, records):
+    short = [r if r.face_embedding is None else replace(r, face_embedding=np.ones(128, np.float32)) for r in records]
+    write_manifest(tmp_path, short)
+    back = read_manifest(tmp_path)
+    assert {r.face_embedding.shape for r in back if r.face_embedding is not None} == {(128,)}
+    with pytest.raises(BolidError, match="face_embedding of shape"):
+        write_manifest(tmp_path, [*records[:3], *short[3:]])
+
+
+def rewrite(folder, change):
+    """Changes the tables of a folder."""
+    for path in folder.rglob(MANIFEST):
+        pq.write_table(change(pq.read_table(path, partitioning=None)), path)
+
+
+def as_version_1(table):
+    """A table as it was before formats had versions."""
+    new = ["whole_figure", "proportions", "attributes", "scene", "group", "family"]
+    return table.drop_columns(new).replace_schema_metadata({})
+
+
+def test_a_manifest_of_version_1_is_read_with_defaults(tmp_path, records):
+    rewrite(tmp_path, as_version_1)
+    back = {r.file_name: r for r in read_manifest(tmp_path)}
+    for record in records:
+        assert_same(record, back[record.file_name])
+
+
+def test_typed_fields_come_back(tmp_path, records):
+    known = {"attributes": {"pose": "standing", "shirt": "red"}, "whole_figure": False, "scene": "s", "group": "g"}
+    known |= {"proportions": np.arange(7, dtype=np.float32), "family": "f"}
+    write_manifest(tmp_path, [replace(records[0], **known), *records[1:]])
+    first = read_manifest(tmp_path)[0]
+    assert_same(first, replace(records[0], **known))
+    schema = pq.read_schema(tmp_path / "train" / MANIFEST)
+    assert schema.metadata[b"bolid_manifest"] == str(FORMAT).encode() == b"2"
+
+
+@pytest.mark.parametrize("version", ["3", "0", "-1", "2.0", "two", "\xb2", ""])
+def test_a_manifest_of_another_version_is_refused_by_name(tmp_path, records, version):
+    rewrite(tmp_path, lambda table: table.replace_schema_metadata({"bolid_manifest": version}))
+    with pytest.raises(BolidError, match=r"train.metadata.parquet: a manifest of format .* reads 1 to 2: update BoLID"):
+        read_manifest(tmp_path)
 
 
 def test_a_photo_stands_once(tmp_path, records):

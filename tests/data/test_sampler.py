@@ -7,6 +7,7 @@ from bolid.core.schema import TrainingBatch
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.dataset import LeaveOneOutDataset
 from bolid.data.sampler import EpochSampler, ResumableLoader
+from bolid.data.specs import ReferenceSpec, SplitSpec
 from tests.data.fabricate import fabricate
 
 
@@ -56,8 +57,8 @@ def folder(tmp_path_factory):
 
 
 def loader(folder, workers: int, ranks: int = 1, rank: int = 0, epoch: int = 0) -> ResumableLoader:
-    module = IdentityDataModule(folder, size=(24, 16), reference_size=(24, 16))
-    dataset = LeaveOneOutDataset(module.splits["train"], folder, (24, 16), (24, 16))
+    module = IdentityDataModule(folder, size=(24, 16))
+    dataset = LeaveOneOutDataset(module.splits["train"], folder, (24, 16), ReferenceSpec((24, 16)))
     sampler = EpochSampler(24, 3, True, ranks, rank)
     sampler.set_epoch(epoch)
     return ResumableLoader(
@@ -131,7 +132,7 @@ def fit(folder, tmp_path, resume=None, workers=0, **arguments) -> Recorder:
         callbacks=[saver], default_root_dir=tmp_path, num_sanity_val_steps=0, **arguments,
     )  # fmt: skip
     data = IdentityDataModule(
-        folder, 3, (24, 16), (24, 16), num_workers=workers, samples_per_epoch=12, caption_dropout=None
+        folder, 3, (24, 16), ReferenceSpec((24, 16)), SplitSpec(samples_per_epoch=12), num_workers=workers
     )
     module = Recorder()
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)

@@ -5,6 +5,7 @@ from PIL import Image
 
 from bolid.evaluation.report import different_people, flat, table, write_report
 from bolid.evaluation.results import Report, SheetRow
+from bolid.metrics.base import Description
 
 
 def row(number=0):
@@ -55,12 +56,15 @@ def test_intervals_stand_beside_their_values(tmp_path):
 
 
 def test_few_pictures_are_labelled(tmp_path):
-    write_report(Report(METRICS, pictures=256, seed=0, notes=["Read this."]), tmp_path)
+    fid = {"fid": Description("from 0", "lower", smallest=2048), "psnr": Description("of pixels", "higher", "dB")}
+    write_report(Report(METRICS, pictures=256, seed=0, notes=["Read this."], descriptions=fid), tmp_path)
     page = (tmp_path / "report.md").read_text()
     assert "**Few pictures**: `fid` from 256 pictures" in page
     assert "256 pictures, seed 0" in page
-    assert "Read this." in page
-    write_report(Report(METRICS, pictures=10_000, seed=0), tmp_path)
+    assert "- Read this." in page
+    assert "- `fid`: from 0; lower is better." in page
+    assert "psnr" not in page  # which was not measured
+    write_report(Report(METRICS, pictures=10_000, seed=0, descriptions=fid), tmp_path)
     assert "Few pictures" not in (tmp_path / "report.md").read_text()
 
 

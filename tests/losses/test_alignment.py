@@ -7,7 +7,7 @@ import torch
 
 from bolid.conditions import FaceCondition
 from bolid.losses.alignment import AlignmentLoss, Attended, answers, attended
-from bolid.models.attention import install_branches, set_scales
+from bolid.models.attention import install_conditions, set_scales
 from bolid.models.backbones import StableDiffusion
 from tests import miniature
 
@@ -15,7 +15,7 @@ from tests import miniature
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
     found = StableDiffusion(str(miniature.save_sd(tmp_path_factory.mktemp("sd"))))
-    install_branches(found.unet, [FaceCondition().projector(found.text_dim)])
+    install_conditions(found.unet, [FaceCondition().projector(found.text_dim)])
     return found
 
 

@@ -1,12 +1,12 @@
-"""x_gen against the closed form and the stock pipeline, and where its gradient goes."""
+"""x_gen against the stock pipeline, and where its gradient goes."""
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
 
 from bolid.conditions import FaceCondition
-from bolid.losses.x_gen import Denoising, FewStep, OneStep, clean_latents
-from bolid.models.attention import install_branches
+from bolid.core.errors import BolidError
+from bolid.losses.x_gen import Denoising, FewStep, OneStep
+from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.pipelines.bolid import BoLIDPipeline
 from tests import miniature
@@ -19,92 +19,94 @@ def pipe(request, tmp_path_factory):
         backbone = StableDiffusion(str(miniature.save_sd(root / "sd", "v_prediction")))
     else:
         backbone = StableDiffusionXL(str(miniature.save_sdxl(root / "sdxl")))
-    branch = FaceCondition()
-    install_branches(backbone.unet, [branch.projector(backbone.text_dim)])
-    return BoLIDPipeline(backbone, [branch])
+    face = FaceCondition()
+    install_conditions(backbone.unet, [face.projector(backbone.text_dim)])
+    return BoLIDPipeline(backbone, {"face": face})
 
 
-def denoising(backbone, timesteps, complete=None, judges=None):
+def denoising(backbone, timesteps, complete=None, scorable=None):
     batch = miniature.batch(count=len(timesteps))
     latents = backbone.encode_pictures(batch.pictures)
     noisy = backbone.noise_scheduler.add_noise(latents, torch.randn_like(latents), torch.tensor(timesteps))
     text, embeds = backbone.encode_prompt(batch.captions), [batch.references.faces[:, :1]]
     predicted = backbone.predict(noisy, torch.tensor(timesteps), text, embeds, batch.time_ids)
     complete = torch.ones(len(timesteps), dtype=torch.bool) if complete is None else torch.tensor(complete)
-    judges = torch.tensor(judges or [1] * len(timesteps))
-    away = [torch.flip(e, [0]) for e in embeds]  # another person, for want of an opposite
-    return Denoising(noisy, torch.tensor(timesteps), predicted, judges, complete, text, embeds, away, batch.time_ids)
-
-
-@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
-def test_the_true_answer_gives_the_clean_latents_back(kind):
-    scheduler = DDPMScheduler(prediction_type=kind)
-    latents, noise = torch.randn(2, 3, 4, 8, 8)
-    timesteps = torch.tensor([10, 500, 900])
-    answer = {"epsilon": noise, "v_prediction": scheduler.get_velocity(latents, noise, timesteps), "sample": latents}
-    noisy = scheduler.add_noise(latents, noise, timesteps)
-    torch.testing.assert_close(clean_latents(scheduler, noisy, timesteps, answer[kind]), latents, atol=1e-4, rtol=1e-4)
+    scorable = torch.tensor(scorable or [1] * len(timesteps))
+    opposites = [torch.flip(e, [0]) for e in embeds]  # another person, for want of an opposite
+    times = torch.tensor(timesteps)
+    return Denoising(noisy, times, predicted, scorable, complete, text, embeds, opposites, batch.time_ids, batch.groups)
 
 
 def test_one_step_takes_complete_samples_with_little_noise(pipe):
     state = denoising(pipe.backbone, [10, 900, 400, 20], [True, True, True, False])
-    made = OneStep(below=500)(pipe.backbone, state, torch.Generator())
+    made = OneStep(500)(pipe.backbone, state, torch.Generator())
     assert made.rows.tolist() == [0, 2]
-    assert made.pictures.shape == (2, 3, *miniature.SIZE)
-    assert OneStep(below=500, most=1)(pipe.backbone, state, torch.Generator()).rows.tolist() == [0]
-    assert OneStep(below=5)(pipe.backbone, state, torch.Generator()).pictures.shape == (0, 3, *miniature.SIZE)
+    assert made.images.shape == (2, 3, *miniature.SIZE)
+    assert OneStep(500, max_samples=1)(pipe.backbone, state, torch.Generator()).rows.tolist() == [0]
+    assert OneStep(5)(pipe.backbone, state, torch.Generator()).images.shape == (0, 3, *miniature.SIZE)
 
 
 @pytest.mark.parametrize("estimator", [OneStep, FewStep])
-def test_what_most_losses_can_judge_comes_first(pipe, estimator):
-    state = denoising(pipe.backbone, [10, 400, 400, 20], judges=[1, 2, 0, 2])
+def test_what_most_losses_can_score_comes_first(pipe, estimator):
+    state = denoising(pipe.backbone, [10, 400, 400, 20], scorable=[1, 2, 0, 2])
     for most, rows in ((None, [0, 1, 2, 3]), (3, [0, 1, 3]), (2, [1, 3]), (1, [1])):
-        assert estimator(most=most)(pipe.backbone, state, torch.Generator()).rows.tolist() == rows
+        assert estimator(max_samples=most)(pipe.backbone, state, torch.Generator()).rows.tolist() == rows
 
 
-@pytest.mark.parametrize("guidance", [1.0, 3.0])
-def test_few_step_draws_what_the_stock_pipeline_draws(pipe, guidance):
+@pytest.mark.parametrize(("guidance", "negative_body"), [(1.0, False), (3.0, False), (3.0, True)])
+def test_few_step_generates_what_the_stock_pipeline_does(pipe, guidance, negative_body):
     state = denoising(pipe.backbone, [10, 900])
     noise = torch.randn(state.noisy.shape, generator=torch.Generator().manual_seed(3))
+    estimator = FewStep(steps=3, guidance_scale=guidance, negative_body=negative_body)
     with torch.no_grad():
-        made = FewStep(steps=3, guidance_scale=guidance)(pipe.backbone, state, torch.Generator().manual_seed(3))
-    pairs = zip(state.negatives, state.embeds, strict=True)
-    embeds = [torch.cat(pair) if guidance > 1 else pair[1] for pair in pairs]
+        made = estimator(pipe.backbone, state, torch.Generator().manual_seed(3))
+    away = [e if negative_body else torch.zeros_like(e) for e in state.opposites]
+    embeds = [torch.cat(pair) if guidance > 1 else pair[1] for pair in zip(away, state.embeds, strict=True)]
     stock = pipe.backbone.pipeline(
         miniature.batch(count=2).captions, num_inference_steps=3, guidance_scale=guidance, latents=noise,
         output_type="pt", ip_adapter_image_embeds=embeds, height=miniature.SIZE[0], width=miniature.SIZE[1],
     ).images  # fmt: skip
-    torch.testing.assert_close(made.pictures, stock, atol=2e-4, rtol=0)
+    torch.testing.assert_close(made.images, stock, atol=2e-4, rtol=0)
     assert made.rows.tolist() == [0, 1]
-    assert len(FewStep(steps=1, most=1)(pipe.backbone, state, torch.Generator()).pictures) == 1
+    assert len(FewStep(steps=1, max_samples=1)(pipe.backbone, state, torch.Generator()).images) == 1
 
 
-def test_opposites_are_drawn_from_the_same_noise_whoever_is_left_out(pipe):
-    state = denoising(pipe.backbone, [10] * 4, judges=[1, 0, 2, 2])
+def test_few_step_begins_at_pure_noise_whatever_the_models_file_says(pipe, monkeypatch):
+    asked, predict, keep = [], pipe.backbone.predict, pipe.backbone.pipeline.scheduler
+    monkeypatch.setattr(pipe.backbone, "predict", lambda z, t, *a: asked.append(int(t)) or predict(z, t, *a))
+    file = keep.from_config(keep.config, timestep_spacing="leading", steps_offset=1, set_alpha_to_one=False)
+    monkeypatch.setattr(pipe.backbone.pipeline, "scheduler", file)
+    state = denoising(pipe.backbone, [10])
+    asked.clear()
+    FewStep(steps=4)(pipe.backbone, state, torch.Generator())
+    assert asked == [999, 749, 499, 249]
+
+
+def test_a_group_is_generated_from_the_same_noise_whoever_is_left_out(pipe):
+    state = denoising(pipe.backbone, [10] * 4, scorable=[1, 2, 0, 2])
     alone = [e[:1].expand(4, -1, -1) for e in state.embeds]  # the same person, caption and size
     text = state.text.take(torch.tensor([0, 0, 0, 0]))
-    state = state._replace(text=text, embeds=alone, negatives=alone, time_ids=state.time_ids[:1].expand(4, -1))
+    state = state._replace(text=text, embeds=alone, opposites=alone, time_ids=state.time_ids[:1].expand(4, -1))
 
-    def drawn(alike, most):
-        made = FewStep(2, most=most)(pipe.backbone, state._replace(alike=alike), torch.Generator().manual_seed(0))
-        apart = (made.pictures[:, None] - made.pictures).abs().amax((2, 3, 4))
-        assert torch.equal(apart < 1e-3, made.noises[:, None] == made.noises)
-        return dict(zip(made.rows.tolist(), made.pictures, strict=True))
+    def made(groups, most):
+        together = state._replace(groups=torch.tensor(groups))
+        found = FewStep(2, max_samples=most)(pipe.backbone, together, torch.Generator().manual_seed(0))
+        apart = (found.images[:, None] - found.images).abs().amax((2, 3, 4))
+        numbers = torch.tensor(groups)[found.rows]
+        assert torch.equal(apart < 1e-3, numbers[:, None] == numbers)
+        return dict(zip(found.rows.tolist(), found.images, strict=True))
 
-    pairs, three, single = drawn(2, None), drawn(2, 3), drawn(1, None)
-    for first, second in ((0, 1), (2, 3)):
-        torch.testing.assert_close(pairs[first], pairs[second])
-        assert not torch.allclose(single[first], single[second], atol=1e-3)
-    assert not torch.allclose(pairs[0], pairs[2], atol=1e-3)
-    assert three.keys() == {0, 2, 3}
-    torch.testing.assert_close(three[0], pairs[0])
+    pairs, three = made([8, 3, 8, 3], None), made([8, 3, 8, 3], 3)
+    made([0, 1, 2, 3], None)
+    assert three.keys() == {0, 1, 3}
+    torch.testing.assert_close(three[0], pairs[2])
 
 
 @pytest.mark.parametrize("estimator", [OneStep(), FewStep(2, 1), FewStep(2, 2), FewStep(2, 2, recompute=True)])
 def test_gradients_reach_the_branches_and_nothing_else(pipe, estimator):
     pipe.backbone.zero_grad()
     state = denoising(pipe.backbone, [10, 400])
-    estimator(pipe.backbone, state, torch.Generator().manual_seed(0)).pictures.square().mean().backward()
+    estimator(pipe.backbone, state, torch.Generator().manual_seed(0)).images.square().mean().backward()
     reached = {name for name, p in pipe.backbone.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     trained = {name for name, p in pipe.backbone.named_parameters() if p.requires_grad}
     assert reached == trained
@@ -117,7 +119,7 @@ def test_recomputing_changes_no_gradient(pipe):
         pipe.backbone.zero_grad()
         state = denoising(pipe.backbone, [10, 400])._replace(noisy=torch.ones(2, 4, 24, 16))
         made = FewStep(2, 2, recompute=recompute)(pipe.backbone, state, torch.Generator().manual_seed(0))
-        made.pictures.square().mean().backward()
+        made.images.square().mean().backward()
         gradients.append([p.grad.clone() for p in pipe.backbone.parameters() if p.grad is not None])
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -125,10 +127,10 @@ def test_recomputing_changes_no_gradient(pipe):
 
 def test_more_of_the_last_steps_give_another_gradient(pipe):
     norms = []
-    for last in (1, 3):
+    for grad_steps in (1, 3):
         pipe.backbone.zero_grad()
-        made = FewStep(3, last)(pipe.backbone, denoising(pipe.backbone, [10]), torch.Generator().manual_seed(0))
-        made.pictures.square().mean().backward()
+        made = FewStep(3, grad_steps)(pipe.backbone, denoising(pipe.backbone, [10]), torch.Generator().manual_seed(0))
+        made.images.square().mean().backward()
         norms.append(sum(p.grad.norm().item() for p in pipe.backbone.parameters() if p.grad is not None))
     assert norms[0] != pytest.approx(norms[1], rel=1e-3)
 
@@ -137,7 +139,7 @@ def test_the_gradient_of_a_guided_drawing_is_the_slope_of_what_it_draws(pipe):
     """Through what guidance steers away from, too: central differences of the weights along the gradient."""
     state = denoising(pipe.backbone, [10, 400])
     branch = [p for n, p in pipe.backbone.named_parameters() if "_v_ip" in n]
-    estimator = FewStep(2, 2, guidance_scale=3.0)
+    estimator = FewStep(2, 2, guidance_scale=3.0, negative_body=True)
 
     def drawn():
         latents, _ = estimator.latents(pipe.backbone, state, torch.Generator().manual_seed(0))
@@ -156,3 +158,9 @@ def test_the_gradient_of_a_guided_drawing_is_the_slope_of_what_it_draws(pipe):
     ahead, behind = drawn_after(0.01), drawn_after(-0.02)
     drawn_after(0.01)  # as they were
     assert norm == pytest.approx((ahead - behind) / 0.02, rel=0.02)
+
+
+def test_numbers_below_one_are_refused():
+    for make in (lambda: FewStep(steps=0), lambda: FewStep(grad_steps=0), lambda: OneStep(max_samples=0)):
+        with pytest.raises(BolidError, match="must be 1 or more"):
+            make()

@@ -56,5 +56,6 @@ def make_batch(pictures, references=1, size=(96, 64)):
         outfit=Views(torch.zeros(count, 0, 3, 96, 64), torch.zeros(count, 0, 17, 3), torch.zeros(count, 0).bool()),
         groups=torch.arange(count),
         identities=[f"p{i}" for i in range(count)],
+        families=[f"p{i}" for i in range(count)],
         file_names=[f"p{i}_0.png" for i in range(count)],
     )

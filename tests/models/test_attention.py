@@ -1,4 +1,4 @@
-"""The exact no-op, and the round trip through stock diffusers: both branches, bit for bit."""
+"""The exact no-op, and the round trip through stock diffusers: both conditions, bit for bit."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from bolid.conditions import BodyCondition, FaceCondition
 from bolid.core.errors import BolidError
-from bolid.core.identity import Identity
-from bolid.models.attention import adapter_weights, install_branches, load_adapter_weights, set_scales
+from bolid.core.identity import Embedding, Identity
+from bolid.models.attention import adapter_weights, install_conditions, load_adapter_weights, set_scales
 from bolid.models.backbones import StableDiffusion
 from bolid.pipelines.bolid import BoLIDPipeline
 from tests import miniature
@@ -28,13 +28,13 @@ def folders(tmp_path_factory):
 def pipeline(folders):
     torch.manual_seed(1)
     backbone = StableDiffusion(str(folders[0]))
-    branches = [FaceCondition(), BodyCondition(str(folders[1]), num_tokens=5)]
-    install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
+    conditions = {"face": FaceCondition(), "body": BodyCondition(str(folders[1]), num_tokens=5)}
+    install_conditions(backbone.unet, [c.projector(backbone.text_dim) for c in conditions.values()])
     with torch.no_grad():  # away from the initialisation, where K and V equal the text's
         for name, parameter in backbone.unet.named_parameters():
             if parameter.requires_grad and "_ip" in name:
                 parameter.add_(0.3 * torch.randn_like(parameter))
-    return BoLIDPipeline(backbone, branches)
+    return BoLIDPipeline(backbone, conditions)
 
 
 def stock(folder, guidance, rows=slice(None), **more):
@@ -52,18 +52,18 @@ def stock(folder, guidance, rows=slice(None), **more):
 
 def people():
     g = torch.Generator().manual_seed(5)
-    return torch.nn.functional.normalize(torch.randn(2, 512, generator=g)), torch.randn(2, 8, generator=g)
+    face = torch.nn.functional.normalize(torch.randn(2, 512, generator=g))
+    return {"face": face, "body": torch.randn(2, 8, generator=g)}
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 @pytest.mark.parametrize("way", ["zero scale", "zero embeddings"])
-def test_dropped_branches_are_the_stock_pipeline_bit_for_bit(pipeline, folders, guidance, way):
-    face, body = people()
-    embeds = [face, body] if way == "zero scale" else [face * 0, body * 0]
-    ours = pipeline.draw(
+def test_dropped_conditions_are_the_stock_pipeline_bit_for_bit(pipeline, folders, guidance, way):
+    off, embeds = way == "zero scale", people()
+    ours = pipeline.generate(
         PROMPTS,
-        embeds,
-        [0.0, 0.0] if way == "zero scale" else [1.0, 1.0],
+        embeds if off else {name: 0 * e for name, e in embeds.items()},
+        dict.fromkeys(embeds, 0.0 if off else 1.0),
         SEEDS,
         num_inference_steps=3,
         guidance_scale=guidance,
@@ -71,27 +71,31 @@ def test_dropped_branches_are_the_stock_pipeline_bit_for_bit(pipeline, folders, 
     assert torch.equal(ours, stock(folders[0], guidance))
 
 
-def test_branches_change_the_picture(pipeline, folders):
-    face, body = people()
+def test_conditions_change_the_image(pipeline, folders):
     plain = stock(folders[0], 3.0)
-    for scales in ([1.0, 0.0], [0.0, 1.0]):
-        ours = pipeline.draw(PROMPTS, [face, body], scales, SEEDS, num_inference_steps=3, guidance_scale=3.0)
+    for scales in ({"face": 1.0}, {"body": 1.0}):
+        ours = pipeline.generate(PROMPTS, people(), scales, SEEDS, num_inference_steps=3, guidance_scale=3.0)
         assert (ours - plain).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("negative_body", [False, True])
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 @pytest.mark.parametrize("scales", [[1.0, 1.0], [0.7, 0.0], [0.0, 1.3]])
-def test_stock_diffusers_draws_the_same_from_the_saved_files(pipeline, folders, tmp_path, scales, guidance):
+def test_stock_diffusers_draws_the_same_from_the_saved_files(
+    pipeline, folders, tmp_path, scales, guidance, negative_body
+):
     row = slice(1, 2)  # one person: given several, stock diffusers shows everybody's tokens to every picture
-    face, body = (e[row] for e in people())
-    arguments = {"num_inference_steps": 3, "guidance_scale": guidance}
-    ours = pipeline.draw(PROMPTS[row], [face, body], scales, SEEDS[row], **arguments)
-    both = pipeline.draw(PROMPTS, list(people()), scales, SEEDS, **arguments)
+    alone = {name: e[row] for name, e in people().items()}
+    face, body = alone.values()
+    named = dict(zip(alone, scales, strict=True))
+    arguments = {"num_inference_steps": 3, "guidance_scale": guidance, "negative_body": negative_body}
+    ours = pipeline.generate(PROMPTS[row], alone, named, SEEDS[row], **arguments)
+    both = pipeline.generate(PROMPTS, people(), named, SEEDS, **arguments)
     assert torch.allclose(both[row], ours, atol=1e-5)
     pipeline.save_pretrained(tmp_path)
     embeds = [e[:, None] for e in (face, body)]
     if guidance > 1:
-        embeds = [torch.cat(pair)[:, None] for pair in ((0 * face, face), (-body, body))]  # as the README says
+        embeds = [torch.cat(pair)[:, None] for pair in ((0 * face, face), (-body * negative_body, body))]
     theirs = stock(
         folders[0],
         guidance,
@@ -112,8 +116,7 @@ def test_stock_diffusers_draws_the_same_from_the_saved_files(pipeline, folders, 
 
 
 def test_saved_pipeline_loads_and_draws_the_same(pipeline, tmp_path):
-    face, body = people()
-    person = Identity(face=face[0], body=body[0])
+    person = Identity({name: Embedding(e[0], "") for name, e in people().items()})
     before = pipeline(PROMPTS[0], person, num_inference_steps=2, num_images_per_prompt=2, seed=7).images
     pipeline.save_pretrained(tmp_path)
     after = BoLIDPipeline.from_pretrained(tmp_path)(
@@ -144,7 +147,7 @@ def test_only_projectors_keys_and_values_train(pipeline):
 
 def test_key_and_value_start_as_the_text_keys_and_values(folders):
     backbone = StableDiffusion(str(folders[0]))
-    install_branches(backbone.unet, [FaceCondition().projector(backbone.text_dim)])
+    install_conditions(backbone.unet, [FaceCondition().projector(backbone.text_dim)])
     for name, processor in backbone.unet.attn_processors.items():
         if name.endswith("attn2.processor"):
             attention = backbone.unet.get_submodule(name.removesuffix(".processor"))

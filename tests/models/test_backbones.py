@@ -11,7 +11,7 @@ from huggingface_hub.utils import filter_repo_objects
 
 from bolid.conditions import FaceCondition
 from bolid.core.errors import BolidError
-from bolid.models.attention import install_branches
+from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.models.backbones.base import WANTED
 from tests import miniature
@@ -46,7 +46,7 @@ def recorded_unet_calls(pipe, **arguments):
 def test_sdxl_noise_prediction_equals_the_stock_pipelines(sdxl_folder, branches):
     backbone = StableDiffusionXL(str(sdxl_folder))
     if branches:
-        install_branches(backbone.unet, [FaceCondition().projector(backbone.text_dim)])
+        install_conditions(backbone.unet, [FaceCondition().projector(backbone.text_dim)])
     stock = StableDiffusionXLPipeline.from_pretrained(sdxl_folder, dtype=torch.float32)
     for module in (stock.unet, stock.text_encoder, stock.text_encoder_2):
         module.requires_grad_(False)

@@ -8,9 +8,8 @@ from sklearn.linear_model import LinearRegression
 
 from bolid.core.errors import BolidError
 from bolid.models.body_directions import fit_body_directions, load_directions, save_directions
-from bolid.synthetic.measures import RATIOS
 
-D = 12
+D, RATIOS = 12, ("waist", "hip", "shoulder", "torso", "leg", "arm", "build")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,7 @@ def people():
 
 def test_each_direction_changes_one_proportion_alone(people):
     codes, deviations, true = people
-    found, explained = fit_body_directions(codes, deviations)
+    found, explained = fit_body_directions(codes, deviations, RATIOS)
     torch.testing.assert_close(torch.stack([found[name] for name in RATIOS]), true, atol=0.05, rtol=0)
     assert explained > 0.99
 
@@ -33,7 +32,7 @@ def test_each_direction_changes_one_proportion_alone(people):
 def test_it_is_least_squares(people):
     codes, deviations, _ = people
     noisy = codes + torch.randn(codes.shape, generator=torch.Generator().manual_seed(1))
-    found, explained = fit_body_directions(noisy, deviations)
+    found, explained = fit_body_directions(noisy, deviations, RATIOS)
     theirs = LinearRegression().fit(deviations, noisy)
     np.testing.assert_allclose(torch.stack(list(found.values())).numpy(), theirs.coef_.T, atol=1e-4)
     expected = 1 - np.square(noisy.numpy() - theirs.predict(deviations)).sum() / noisy.var(0).sum() / (len(noisy) - 1)
@@ -41,7 +40,7 @@ def test_it_is_least_squares(people):
 
 
 def test_they_are_saved_for_their_encoder_only(people, tmp_path):
-    found, _ = fit_body_directions(*people[:2])
+    found, _ = fit_body_directions(*people[:2], RATIOS)
     path = tmp_path / "new" / "directions.safetensors"
     save_directions(found, path, "b" * 64)
     for model in ("b" * 64, ""):
@@ -57,4 +56,6 @@ def test_they_are_saved_for_their_encoder_only(people, tmp_path):
 
 def test_too_few_people_are_refused():
     with pytest.raises(BolidError, match="20 photos are too few to tell 7 directions"):
-        fit_body_directions(torch.randn(20, D), torch.randn(20, len(RATIOS)))
+        fit_body_directions(torch.randn(20, D), torch.randn(20, len(RATIOS)), RATIOS)
+    with pytest.raises(BolidError, match=r"2 names \(leg, arm\) for 7 proportions"):
+        fit_body_directions(torch.randn(90, D), torch.randn(90, len(RATIOS)), ["leg", "arm"])

@@ -130,7 +130,7 @@ def test_unweighted_views_and_mean_pooling():
     options = {"latent_dim": 8, "size": miniature.SIZE, "text_dim": 16, "channels": (8, 8, 16), "width": 16, "heads": 2}
     batch = miniature.batch(count=2, references=3)
     seen = batch.references.pictures, batch.references.keypoints, torch.ones(2, 3, dtype=torch.bool)
-    model = BodyVAE(**options, pooling="mean").eval()
+    model = BodyVAE(**options | {"heads": 0}).eval()
     features, weight = model.look(seen[0].flatten(0, 1), seen[1].flatten(0, 1))
     mean = (features * weight[:, None]).unflatten(0, (2, 3)).sum(1) / weight.unflatten(0, (2, 3)).sum(1, keepdim=True)
     torch.testing.assert_close(model.encode(*seen).mean, model.moments(mean)[:, :8])

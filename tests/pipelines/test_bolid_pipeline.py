@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,11 @@ from safetensors.torch import load_file, save_file
 
 from bolid.conditions import BodyCondition, FaceCondition, PoseCondition
 from bolid.core.errors import BolidError
-from bolid.core.identity import Identity
+from bolid.core.identity import Embedding, Identity
 from bolid.core.safe_io import sha256
-from bolid.models.attention import install_branches
+from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.research.true_body import TrueBodyCondition
 from tests import miniature
 from tests.data.fabricate import fabricate
 
@@ -27,9 +25,13 @@ SHORT = {"num_inference_steps": 2, "height": 48, "width": 32, "output_type": "pt
 def new_pipeline(root, family):
     body = miniature.save_body_vae(root / "body")
     save, kind = {"sd": (miniature.save_sd, StableDiffusion), "sdxl": (miniature.save_sdxl, StableDiffusionXL)}[family]
-    backbone, branches = kind(str(save(root / family))), [FaceCondition(), BodyCondition(str(body), num_tokens=3)]
-    install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
-    return BoLIDPipeline(backbone, branches)
+    conditions = {"face": FaceCondition(), "body": BodyCondition(str(body), num_tokens=3)}
+    return installed(kind(str(save(root / family))), conditions)
+
+
+def installed(backbone, conditions):
+    install_conditions(backbone.unet, [c.projector(backbone.text_dim) for c in conditions.values()])
+    return BoLIDPipeline(backbone, conditions)
 
 
 @pytest.fixture(scope="module", params=["sd", "sdxl"])
@@ -45,15 +47,19 @@ def pipe(tmp_path_factory):
 def person(seed):
     g = torch.Generator().manual_seed(seed)
     face = torch.nn.functional.normalize(torch.randn(512, generator=g), dim=0)
-    return Identity(face=face, body=3 * torch.randn(8, generator=g))
+    return Identity({"face": Embedding(face, ""), "body": Embedding(3 * torch.randn(8, generator=g), "")})
+
+
+def without(who, *names):
+    return Identity({name: found for name, found in who.items() if name not in names})
 
 
 ANNA, BEN = person(1), person(2)
 
 
-def draw(pipe, who, guidance, opposite):
-    size = {"height": 48, "width": 32}
-    return pipe.draw([PROMPT], pipe.embeds([who]), [1.0, 1.0], [0], guidance, opposite, num_inference_steps=2, **size)
+def generate(pipe, who, guidance, **more):
+    arguments = {"height": 48, "width": 32, "num_inference_steps": 2, "guidance_scale": guidance} | more
+    return pipe.generate([PROMPT], pipe.embeds([who]), {"face": 1.0, "body": 1.0}, [0], **arguments)
 
 
 def near(a, b):
@@ -101,24 +107,23 @@ def test_scales_by_name(pipe):
     assert torch.equal(draw({"face": 0.5}), draw({"face": 0.5, "body": 1.0}))
     assert torch.equal(draw(0.5), draw({"face": 0.5, "body": 0.5}))
     assert not near(draw({"face": 0.0}), draw({"body": 0.0}))
-    with pytest.raises(BolidError, match="no branch is called fase; there are face, body"):
+    with pytest.raises(BolidError, match="no condition is called fase; there are face, body"):
         draw({"fase": 0.0})
     assert torch.equal(draw(1.0), draw({}))  # the scales of a call do not stay
 
 
-@pytest.mark.parametrize("branch", ["face", "body"])
-def test_what_is_not_known_of_a_person_is_as_if_its_branch_were_off(either, branch):
-    off = either(PROMPT, ANNA, scale={branch: 0.0}, **SHORT).images
-    unknown = either(PROMPT, replace(ANNA, **{branch: None}), **SHORT).images
+@pytest.mark.parametrize("name", ["face", "body"])
+def test_what_is_not_known_of_a_person_is_as_if_its_condition_were_off(either, name):
+    off = either(PROMPT, ANNA, scale={name: 0.0}, **SHORT).images
+    unknown = either(PROMPT, without(ANNA, name), **SHORT).images
     assert torch.equal(unknown, off)
     assert not near(off, either(PROMPT, ANNA, **SHORT).images)
 
 
 def test_a_pose_is_asked_for_with_or_without_a_person(pipe, tmp_path):
-    backbone, branches = StableDiffusion(pipe.backbone.path), [FaceCondition(), PoseCondition()]
     torch.manual_seed(0)
-    install_branches(backbone.unet, [b.projector(backbone.text_dim) for b in branches])
-    BoLIDPipeline(backbone, branches).save_pretrained(tmp_path)
+    conditions = {"face": FaceCondition(), "pose": PoseCondition()}
+    installed(StableDiffusion(pipe.backbone.path), conditions).save_pretrained(tmp_path)
     posed = BoLIDPipeline.from_pretrained(tmp_path)
     low, high = torch.rand(17, 3), torch.ones(17, 3)
     for who in (None, ANNA):
@@ -134,7 +139,7 @@ def test_a_pose_is_asked_for_with_or_without_a_person(pipe, tmp_path):
         posed(PROMPT, ANNA, pose=torch.zeros(2, 17, 3), **SHORT)
 
 
-def test_nobody_in_particular_is_the_stock_pipeline_without_branches(either):
+def test_no_identity_is_the_stock_pipeline_without_conditions(either):
     stock = type(either.backbone)(either.backbone.path).pipeline
     expected = stock(PROMPT, generator=torch.Generator().manual_seed(7), guidance_scale=2.0, **SHORT).images
     for nobody in (None, [None], Identity()):
@@ -148,10 +153,39 @@ def test_a_negative_prompt_changes_pictures_only_under_guidance(pipe):
         assert torch.equal(*pictures) == same
 
 
-def test_guidance_steers_away_from_the_opposite_body_and_from_nobodys_face(pipe):
-    for who, guidance, same in ((ANNA, 3.0, False), (ANNA, 1.0, True), (replace(ANNA, body=None), 3.0, True)):
-        pictures = [draw(pipe, who, guidance, opposite) for opposite in (True, False)]
-        assert torch.equal(*pictures) == same
+def test_guidance_drops_text_and_every_condition_as_in_the_papers(pipe, monkeypatch):
+    seen, forward = [], type(pipe.backbone.unet).forward
+
+    def watched(self, *a, added_cond_kwargs, **k):
+        seen.append(added_cond_kwargs["image_embeds"])
+        return forward(self, *a, added_cond_kwargs=added_cond_kwargs, **k)
+
+    monkeypatch.setattr(type(pipe.backbone.unet), "forward", watched)
+    for negative_body, sign in ((False, 0), (True, -1)):
+        seen.clear()
+        generate(pipe, ANNA, 3.0, negative_body=negative_body)
+        face, body = seen[0]
+        assert torch.equal(face[:, 0], torch.stack([0 * ANNA["face"].values, ANNA["face"].values]))
+        assert torch.equal(body[:, 0], torch.stack([sign * ANNA["body"].values, ANNA["body"].values]))
+
+
+def test_the_opposite_body_is_steered_away_from_only_where_asked_for(pipe):
+    for who, guidance, same in ((ANNA, 3.0, False), (ANNA, 1.0, True), (without(ANNA, "body"), 3.0, True)):
+        images = [generate(pipe, who, guidance, **more) for more in ({"negative_body": True}, {})]
+        assert torch.equal(*images) == same
+        called = pipe(PROMPT, who, guidance_scale=guidance, negative_body=True, **SHORT).images
+        assert torch.equal(called, images[0])
+
+
+def test_names_that_are_missing_are_zero_or_off_and_unknown_ones_refused(pipe):
+    embeds, arguments = pipe.embeds([ANNA]), {"height": 48, "width": 32, "num_inference_steps": 2}
+    body = pipe.generate([PROMPT], embeds, {"body": 1.0}, [0], **arguments)
+    assert torch.equal(pipe.generate([PROMPT], embeds, {"body": 1.0, "face": 0.0}, [0], **arguments), body)
+    given = {"body": embeds["body"]}
+    assert torch.equal(pipe.generate([PROMPT], given, {"body": 1.0, "face": 1.0}, [0], **arguments), body)
+    for wrong in (({"bodi": embeds["body"]}, {}), ({}, {"bodi": 1.0})):
+        with pytest.raises(BolidError, match="no condition is called bodi; there are face, body"):
+            pipe.generate([PROMPT], *wrong, [0], **arguments)
 
 
 def test_draws_pil_pictures_of_the_size_asked_for(pipe):
@@ -206,27 +240,95 @@ def test_weights_of_other_sizes_are_refused(saved):
         BoLIDPipeline.from_pretrained(saved)
 
 
-@pytest.mark.parametrize("card", ["{", "[]", '{"backbone": {"family": "Flux", "path": "x"}, "branches": []}'])
+@pytest.mark.parametrize(
+    "card",
+    ["{", "[]", "3", "[" * 10_000, '{"backbone": {"family": "Flux", "path": "x"}, "branches": []}',
+     '{"format": "bolid-adapter-9"}', '{"format": "bolid-adapter-2", "backbone": [], "conditions": {}}',
+     '{"format": "bolid-adapter-2", "backbone": {"kind": "x", "arguments": {"path": 3}}, "conditions": {}}',
+     '{"format": "bolid-adapter-2", "backbone": {"kind": 3, "arguments": {"path": "x"}}, "conditions": {"../x": []}}'],
+)  # fmt: skip
 def test_a_card_of_something_else_is_refused(saved, card):
     (saved / "adapter.json").write_text(card)
-    with pytest.raises(BolidError, match=r"adapter\.json"):
+    with pytest.raises(BolidError, match=r"adapter\.json|unknown kind of backbone 'Flux'"):
         BoLIDPipeline.from_pretrained(saved)
 
 
-def test_an_unknown_branch_in_the_card_is_refused(saved):
+def test_an_unknown_kind_in_the_card_is_refused_with_the_known_ones(saved):
     card = json.loads((saved / "adapter.json").read_text())
-    card["branches"][0]["name"] = "voice"
+    card["conditions"]["face"]["kind"] = "voice"
     (saved / "adapter.json").write_text(json.dumps(card))
-    with pytest.raises(BolidError, match="voice"):
+    with pytest.raises(BolidError, match=r"unknown kind of condition 'voice'; known are body, face, image, pose"):
         BoLIDPipeline.from_pretrained(saved)
 
 
-def test_nobody_generates_with_the_oracle_by_mistake(tmp_path):
-    backbone, branch = StableDiffusion(str(miniature.save_sd(tmp_path / "sd"))), TrueBodyCondition(tmp_path)
-    install_branches(backbone.unet, [branch.projector(backbone.text_dim)])
-    BoLIDPipeline(backbone, [branch]).save_pretrained(tmp_path / "adapter")
-    with pytest.raises(BolidError, match=r"'true_body'.*the branches face, body, image, pose$"):
-        BoLIDPipeline.from_pretrained(tmp_path / "adapter")
+@pytest.mark.parametrize("name", ["../x", "a.b", "a/b", "", "type"])
+def test_a_name_that_leads_elsewhere_is_refused(saved, name):
+    card = json.loads((saved / "adapter.json").read_text())
+    card["conditions"][name] = card["conditions"].pop("face")
+    (saved / "adapter.json").write_text(json.dumps(card))
+    with pytest.raises(BolidError, match=r"adapter\.json: .* cannot be a name"):
+        BoLIDPipeline.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"num_tokens": "x"}, "num_tokens='x' must be a whole number of 2"),
+        ({"num_tokens": -1}, "num_tokens=-1 must be"),
+        ({"mult": None}, "mult=None must be"),
+        ({"mult": 10**9}, "mult=1000000000 must be"),
+        ({"voice": 3}, "its arguments do not fit"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(saved, arguments, told):
+    change_card(saved, "face", **arguments)
+    with pytest.raises(BolidError, match=rf"adapter\.json: face: .*{told}"):
+        BoLIDPipeline.from_pretrained(saved)
+
+
+def test_a_card_of_the_first_format_is_read(saved, pipe):
+    card = json.loads((saved / "adapter.json").read_text())
+    old = {
+        "backbone": {"family": card["backbone"]["kind"], "path": card["backbone"]["arguments"]["path"]},
+        "branches": [{"name": n, "arguments": part["arguments"]} for n, part in card["conditions"].items()],
+    }
+    (saved / "adapter.json").write_text(json.dumps(old))
+    again = BoLIDPipeline.from_pretrained(saved)
+    assert torch.equal(again(PROMPT, ANNA, **SHORT).images, pipe(PROMPT, ANNA, **SHORT).images)
+
+
+def test_the_weights_of_an_exported_adapter_are_put_into_installed_conditions(pipe, saved, tmp_path):
+    torch.manual_seed(3)
+    body = pipe.conditions["body"].path
+    fresh = {"body": BodyCondition(body, num_tokens=3), "face": FaceCondition()}  # in another order
+    other = installed(StableDiffusion(pipe.backbone.path), fresh)
+    assert not near(other(PROMPT, ANNA, **SHORT).images, pipe(PROMPT, ANNA, **SHORT).images)
+    other.load_weights(saved)
+    assert near(other(PROMPT, ANNA, **SHORT).images, pipe(PROMPT, ANNA, **SHORT).images)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda body: {"face": FaceCondition()}, "holds the conditions face, body, and here are face"),
+        (
+            lambda body: {"face": FaceCondition(), "body": PoseCondition()},
+            "body is of kind body, and here of kind pose",
+        ),
+        (lambda body: {"face": FaceCondition(fingerprint="f" * 64), "body": BodyCondition(body)}, "does not fit"),
+    ],
+)
+def test_other_conditions_do_not_take_an_adapters_weights(pipe, saved, wrong, told):
+    other = installed(StableDiffusion(pipe.backbone.path), wrong(pipe.conditions["body"].path))
+    with pytest.raises(BolidError, match=told):
+        other.load_weights(saved)
+
+
+def test_an_adapter_of_another_encoder_is_not_taken(pipe, saved, tmp_path):
+    body = BodyCondition(str(miniature.save_body_vae(tmp_path / "other", seed=7)), num_tokens=3)
+    other = installed(StableDiffusion(pipe.backbone.path), {"face": FaceCondition(), "body": body})
+    with pytest.raises(BolidError, match="is not the network that the body condition was trained with"):
+        other.load_weights(saved)
 
 
 def test_the_card_tells_the_networks_that_made_the_conditions(saved, tmp_path):
@@ -234,7 +336,7 @@ def test_the_card_tells_the_networks_that_made_the_conditions(saved, tmp_path):
     assert card_of(saved)["body"]["fingerprint"] == sha256(body / "diffusion_pytorch_model.safetensors")
     other = miniature.save_body_vae(tmp_path / "other", seed=7)  # of the same sizes, and still another encoder
     change_card(saved, "body", encoder=str(other))
-    with pytest.raises(BolidError, match=r"other is not the network that the body branch was trained with"):
+    with pytest.raises(BolidError, match=r"other is not the network that the body condition was trained with"):
         BoLIDPipeline.from_pretrained(saved)
     change_card(saved, "body", fingerprint="")  # of an older version
     BoLIDPipeline.from_pretrained(saved)
@@ -248,7 +350,7 @@ def test_a_face_is_not_read_by_another_recogniser(saved, bundle):
         change_card(saved, "face", fingerprint=fingerprint)
         return BoLIDPipeline.from_pretrained(saved).identity(bundle.parent / "photos" / photo, pose, face)
 
-    with pytest.raises(BolidError, match=r"face\.onnx is not the network that the face branch was trained with"):
+    with pytest.raises(BolidError, match=r"face\.onnx is not the network that the face condition was trained with"):
         read("0123456789abcdef")
     for fits in (sha256(face), ""):
         with pytest.raises(BolidError, match="no person found"):  # by an untrained pose network, after the check
@@ -256,12 +358,11 @@ def test_a_face_is_not_read_by_another_recogniser(saved, bundle):
 
 
 def card_of(folder):
-    branches = json.loads((folder / "adapter.json").read_text())["branches"]
-    return {branch["name"]: branch["arguments"] for branch in branches}
+    conditions = json.loads((folder / "adapter.json").read_text())["conditions"]
+    return {name: part["arguments"] for name, part in conditions.items()}
 
 
 def change_card(folder, name, **arguments):
     card = json.loads((folder / "adapter.json").read_text())
-    (branch,) = (b for b in card["branches"] if b["name"] == name)
-    branch["arguments"] |= arguments
+    card["conditions"][name]["arguments"] |= arguments
     (folder / "adapter.json").write_text(json.dumps(card))

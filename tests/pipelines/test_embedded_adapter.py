@@ -2,7 +2,7 @@
 
 import torch
 
-from bolid.core.identity import Identity
+from bolid.core.identity import Embedding, Identity
 from bolid.models.body_vae import body_vae_fingerprint
 from bolid.pipelines import BoLIDPipeline
 from bolid.synthetic.measures import RATIOS
@@ -14,7 +14,8 @@ PROMPT = "a photo of a woman, wearing a red shirt and blue trousers, standing, f
 def test_it_draws_opposite_bodies_for_opposite_people():
     pipe, reads = BoLIDPipeline.from_pretrained("data/tiny/adapter"), Anthropometer("data/tiny/anthropometer")
     body = torch.randn(64, generator=torch.Generator().manual_seed(0))
-    people = [Identity(body=code, body_model=body_vae_fingerprint("data/tiny/body_vae")) for code in (body, -body)]
+    model = body_vae_fingerprint("data/tiny/body_vae")
+    people = [Identity({"body": Embedding(code, model)}) for code in (body, -body)]
 
     def read(scale):
         seen = [

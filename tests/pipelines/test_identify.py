@@ -5,11 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from bolid.conditions import BodyCondition, FaceCondition, PoseCondition
 from bolid.core.errors import BolidError
-from bolid.models.body_vae import BodyVAE
 from bolid.models.crop import crop_to_person
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.pipelines.identify import look_at, merge, pose_in
+from bolid.pipelines.identify import crop_sizes, identify, pose_in, view_photos
 from bolid.vision.pose import Pose
 from tests import miniature
 
@@ -17,8 +17,8 @@ KEYPOINTS = torch.tensor([[30.0 + 2 * k, 20.0 + 4 * k, 1.0] for k in range(17)])
 BOX = torch.tensor([25.0, 15.0, 70.0, 90.0])
 
 
-def identify(photos, encoder, pose, face):
-    return merge(look_at(photos, tuple(encoder.config.size), pose, face), encoder)
+def read(photos, conditions, pose, face):
+    return identify(conditions, view_photos(photos, crop_sizes(conditions), pose, face), "f" * 64)
 
 
 class FakePose:
@@ -39,8 +39,9 @@ class FakeFace:
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return BodyVAE.from_pretrained(str(miniature.save_body_vae(tmp_path_factory.mktemp("body")))).eval()
+def conditions(tmp_path_factory):
+    body = str(miniature.save_body_vae(tmp_path_factory.mktemp("body")))
+    return {"body": BodyCondition(body), "face": FaceCondition(), "pose": PoseCondition()}
 
 
 @pytest.fixture
@@ -57,60 +58,63 @@ def photos(tmp_path):
     return tmp_path
 
 
-def test_the_body_is_the_posteriors_mean_over_the_crops(encoder, photos):
+def test_the_body_is_the_posteriors_mean_over_the_crops(conditions, photos):
     names = [photos / "red.png", photos / "blue.png"]
     views = [torch.from_numpy(np.asarray(Image.open(n)).copy()).permute(2, 0, 1) / 127.5 - 1 for n in names]
     crops, points = crop_to_person(torch.stack(views), KEYPOINTS.expand(2, -1, -1), BOX.expand(2, -1), miniature.SIZE)
     with torch.no_grad():
-        expected = encoder.encode(crops[None], points[None], torch.ones(1, 2, dtype=torch.bool)).mean[0]
-    body = identify(names, encoder, FakePose(), None).body
-    torch.testing.assert_close(body, expected)
-    torch.testing.assert_close(identify(names[::-1], encoder, FakePose(), None).body, expected)
+        posterior = conditions["body"].encoder.encode(crops[None], points[None], torch.ones(1, 2, dtype=torch.bool))
+    body, model = read(names, conditions, FakePose(), None)["body"]
+    torch.testing.assert_close(body, posterior.mean[0])
+    torch.testing.assert_close(read(names[::-1], conditions, FakePose(), None)["body"].values, posterior.mean[0])
     assert not body.requires_grad
+    assert model == conditions["body"].fingerprint
 
 
-def test_the_face_is_the_mean_over_the_photos_that_show_one(encoder, photos):
+def test_the_face_is_the_mean_over_the_photos_that_show_one(conditions, photos):
     def face(*names):
-        return identify([photos / f"{n}.png" for n in names], encoder, FakePose(), FakeFace()).face
+        return read([photos / f"{n}.png" for n in names], conditions, FakePose(), FakeFace()).get("face")
 
-    torch.testing.assert_close(face("red", "green", "blue"), (face("red") + face("green")) / 2)
+    both = (face("red").values + face("green").values) / 2
+    torch.testing.assert_close(face("red", "green", "blue").values, both)
+    assert face("red").model == "f" * 64
     assert face("blue") is None
-    assert identify([photos / "red.png"], encoder, FakePose(), None).face is None
+    assert read([photos / "red.png"], conditions, FakePose(), None).keys() == {"body"}
 
 
-def test_photos_of_nobody_are_left_out(encoder, photos):
-    some = identify([photos / "red.png", photos / "black.png"], encoder, FakePose(), FakeFace())
-    one = identify([photos / "red.png"], encoder, FakePose(), FakeFace())
-    assert torch.equal(some.body, one.body)
-    assert torch.equal(some.face, one.face)
+def test_photos_of_nobody_are_left_out(conditions, photos):
+    some = read([photos / "red.png", photos / "black.png"], conditions, FakePose(), FakeFace())
+    one = read([photos / "red.png"], conditions, FakePose(), FakeFace())
+    assert torch.equal(some["body"].values, one["body"].values)
+    assert torch.equal(some["face"].values, one["face"].values)
     with pytest.raises(BolidError, match=r"no photo of one person: .*black\.png: no person found"):
-        identify([photos / "black.png"], encoder, FakePose(), None)
+        read([photos / "black.png"], conditions, FakePose(), None)
     with pytest.raises(BolidError, match="none were given"):
-        identify([], encoder, FakePose(), None)
+        read([], conditions, FakePose(), None)
 
 
-def test_photos_that_cannot_be_used_are_named_and_left_out(encoder, photos, caplog):
+def test_photos_that_cannot_be_used_are_named_and_left_out(conditions, photos, caplog):
     (photos / "text.png").write_text("not a picture")
     names = [photos / f"{name}.png" for name in ("text", "red", "missing")]
-    some = identify(names, encoder, FakePose(), None)
-    assert torch.equal(some.body, identify(names[1:2], encoder, FakePose(), None).body)
+    some = read(names, conditions, FakePose(), None)
+    assert torch.equal(some["body"].values, read(names[1:2], conditions, FakePose(), None)["body"].values)
     assert [name in record for name, record in zip(("text.png", "missing.png"), caplog.messages, strict=True)]
     with pytest.raises(BolidError, match=r"text\.png.*missing\.png"):
-        identify(names[::2], encoder, FakePose(), None)
+        read(names[::2], conditions, FakePose(), None)
 
 
-def test_of_several_people_nobody_knows_who_is_meant(encoder, photos):
+def test_of_several_people_nobody_knows_who_is_meant(conditions, photos):
     class Crowd(FakePose):
         def estimate(self, pictures, count_others=False):
             return super().estimate(pictures)._replace(others=torch.tensor([2]))
 
     with pytest.raises(BolidError, match=r"red\.png: 3 people; crop"):
-        identify([photos / "red.png"], encoder, Crowd(), None)
+        read([photos / "red.png"], conditions, Crowd(), None)
 
 
-def test_without_a_body_branch_photos_cannot_be_read():
-    with pytest.raises(BolidError, match="no branch that reads photos"):
-        BoLIDPipeline(None, []).identity(["x.png"])
+def test_without_a_condition_of_a_person_photos_cannot_be_read():
+    with pytest.raises(BolidError, match="no condition that reads photos"):
+        BoLIDPipeline(None, {"pose": PoseCondition()}).identity(["x.png"])
 
 
 def test_a_pose_is_read_off_a_photo_in_shares_of_its_size(photos):

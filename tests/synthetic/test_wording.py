@@ -15,6 +15,7 @@ from bolid.synthetic.people.pose import POSES
 from bolid.synthetic.wording import (
     ATTRIBUTES,
     BUILD,
+    BUILDS,
     COLOURS,
     FRAMING,
     HEIGHT,
@@ -25,7 +26,6 @@ from bolid.synthetic.wording import (
     WALLS,
     attributes,
     body_grades,
-    build_level,
 )
 
 
@@ -56,8 +56,8 @@ def test_what_is_drawn_is_what_is_read(people):
         if outfit.bottom is not None and plan.scene.framing != "head and shoulders":
             expected["trousers"] = outfit.colours[1]
         found = attributes(caption)
+        assert found.pop("build") == BUILDS[level(z_score(person.measures, "build", person.gender))]
         assert found == expected
-        assert build_level(caption) == level(z_score(person.measures, "build", person.gender))
         for name, value in found.items():
             seen[name].add(value)
     assert {name: len(values) for name, values in seen.items()} == {n: len(v) for n, v in ATTRIBUTES.items()}
@@ -67,7 +67,7 @@ def test_what_is_left_open_is_absent():
     assert attributes("") == attributes("a photo of a person, with short red hair") == {}
     assert attributes("a photo of a person, in a field of wheat") == {"background": "field"}
     assert attributes("in a yellow field, in a yellow dress") == {"background": "field", "shirt": "yellow"}
-    assert build_level("a photo of a man, short") is None
+    assert attributes("a photo of a man, short, stout") == {"gender": "man", "build": "heavy"}
 
 
 @pytest.mark.parametrize("words", [w for words in [*OUTDOOR.values(), *POSE.values(), *VIEW.values()] for w in words])

@@ -1,15 +1,14 @@
-"""An adapter on random miniatures, for tests of what it learns and of what it draws."""
+"""An adapter on random miniatures, for tests of what it learns and of what it generates."""
 
 import torch
 from torch.utils.data import DataLoader
 
 from bolid.conditions import BodyCondition, FaceCondition
+from bolid.evaluation.protocol import Evaluation
+from bolid.methods import Adapter, Sampling, ShuffledIdentity, TextOnly
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.tasks.adapter import AdapterTask
-from bolid.tasks.drawing import Column, Sampling
 from tests import miniature
-
-COLUMNS = [Column("text"), Column("face", ["face"]), Column("both", ["face", "body"]), Column("other", ["body"], True)]
 
 
 def save_models(root):
@@ -21,11 +20,31 @@ def save_models(root):
     }
 
 
-def task(folders, family="sd", **more):
+def methods():
+    """Text, two methods and a control."""
+    return {
+        "text": TextOnly(),
+        "face": Adapter(["face"]),
+        "both": Adapter(["face", "body"]),
+        "other": ShuffledIdentity(Adapter(["body"])),
+    }
+
+
+def evaluation(chosen=None, metrics=None, **sampling):
+    """Of the methods above in two steps, unless others are chosen."""
+    sampling = {"steps": 2, "guidance_scale": 2.0} | sampling
+    return Evaluation(methods() if chosen is None else chosen, metrics or {}, Sampling(**sampling))
+
+
+def conditions(folders):
+    return {"face": FaceCondition(), "body": BodyCondition(str(folders["body"]), num_tokens=3)}
+
+
+def task(folders, family="sd", chosen=None, metrics=None, sampling=None, **more):
     torch.manual_seed(0)
     backbone = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}[family](str(folders[family]))
-    branches = [FaceCondition(), BodyCondition(str(folders["body"]), num_tokens=3)]
-    return AdapterTask(backbone, branches, columns=COLUMNS, sampling=Sampling(2, 2.0), **more)
+    evaluated = evaluation(chosen, metrics, **(sampling or {}))
+    return AdapterTask(backbone, conditions(folders), evaluation=evaluated, **more)
 
 
 def batches(count):

@@ -5,17 +5,18 @@ from zlib import crc32
 
 import pytest
 import torch
+from bolid.losses.picture import PictureLoss, PixelLoss
+from bolid.tasks.drawing import Column
 from lightning import LightningDataModule
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
+from bolid.data.specs import SplitSpec
 from bolid.losses.alignment import AlignmentLoss
 from bolid.losses.diffusion import noised
-from bolid.losses.picture import PictureLoss, PixelLoss
 from bolid.losses.x_gen import FewStep, OneStep
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks import AdapterTask
-from bolid.tasks.drawing import Column
 from tests import miniature
 from tests.commands.quiet import quiet_trainer as trainer
 from tests.tasks.adapters import COLUMNS, batches, task
@@ -38,8 +39,8 @@ def trained(t):
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 def test_a_short_fit_moves_every_trained_weight_and_no_other(folders, tmp_path, family):
     t = task(folders, family, text_dropout=0.0, all_dropout=0.0)
-    for branch in t.branches:
-        branch.dropout = 0.0
+    for condition in t.conditions.values():
+        condition.dropout = 0.0
     t.dropouts = [0.0] * 4
     before, frozen = trained(t), {n: p.clone() for n, p in t.named_parameters() if not p.requires_grad}
     trainer(tmp_path).fit(t, batches(2))
@@ -56,17 +57,17 @@ def test_generation_after_a_fit_and_its_export(folders, tmp_path, family):
     assert pictures.shape == (4, 3, *miniature.SIZE)
     t.export(tmp_path / "adapter")
     again = BoLIDPipeline.from_pretrained(tmp_path / "adapter")
-    embeds = [branch.embed(b.references) for branch in again.branches]
+    embeds = {name: condition.embed(b.references) for name, condition in again.conditions.items()}
     arguments = {"num_inference_steps": 2, "guidance_scale": 2.0, "height": 48, "width": 32}
     seeds = [crc32(name.encode()) for name in b.file_names]
-    assert torch.equal(pictures, again.draw(b.captions, embeds, [1.0, 1.0], seeds, **arguments))
+    assert torch.equal(pictures, again.generate(b.captions, embeds, {"face": 1.0, "body": 1.0}, seeds, **arguments))
 
 
 def test_drops_are_exclusive_zero_and_as_frequent_as_asked(folders):
     t = task(folders)
     big = miniature.batch(400)
     t.dropouts = [0.1, 0.2, 0.3, 0.15]
-    conditions = t.conditions(big, torch.Generator().manual_seed(0))
+    conditions = t.dropped(big, torch.Generator().manual_seed(0))
     empty = t.backbone.encode_nothing().hidden
     text, (face, body) = conditions.kept(t.backbone.encode_nothing())
     no_text = (text.hidden == empty).all((1, 2))
@@ -85,7 +86,7 @@ def test_opposites_share_noise_timestep_and_drops_in_training_only(folders, monk
     t = task(folders, text_dropout=0.5)
     b = miniature.batch(32)
     b.pictures = b.pictures[:1].expand_as(b.pictures)  # so that what is noised differs by the noise alone
-    monkeypatch.setattr(t, "of_data", lambda name, default: True if name == "opposites" else default)
+    monkeypatch.setattr(t, "of_data", lambda name, default: 2 if name == "group_size" else default)
     seen = {}
     monkeypatch.setattr(
         t.backbone, "predict",
@@ -93,7 +94,7 @@ def test_opposites_share_noise_timestep_and_drops_in_training_only(folders, monk
     )  # fmt: skip
     for training in (True, False):
         t.train(training).terms(b, torch.Generator().manual_seed(0), 0)
-        drops = t.conditions(b, torch.Generator().manual_seed(0)).drop_text
+        drops = t.dropped(b, torch.Generator().manual_seed(0)).drop_text
         for drawn in (seen["noisy"], seen["timesteps"], drops):
             assert torch.equal(drawn[::2], drawn[1::2]) == training
             assert len(set(map(str, drawn[::2].tolist()))) > 1
@@ -112,8 +113,8 @@ def test_photos_encoded_once_teach_the_same(folders, monkeypatch):
 
 def test_mirrored_photos_are_refused_where_each_is_encoded_once(folders, tmp_path):
     data = LightningDataModule.from_datasets(batches(1).dataset, batch_size=None)
-    data.flip = 0.5
-    with pytest.raises(BolidError, match=r"set data\.flip to 0"):
+    data.specs = {"train": SplitSpec(flip=0.5)}
+    with pytest.raises(BolidError, match=r"set data\.train\.flip to 0"):
         trainer(tmp_path).fit(task(folders, encode_once=True), data)
 
 
@@ -225,7 +226,7 @@ def test_noise_offset_moves_whole_channels():
 
 
 def test_training_samples_the_body_and_inference_takes_its_mean(folders):
-    branch, b = task(folders).branches[1], miniature.batch()
+    branch, b = task(folders).conditions["body"], miniature.batch()
     posterior = branch.encoder.encode(b.references.pictures, b.references.keypoints, b.references.mask)
     assert torch.equal(branch.embed(b.references), posterior.mean)
     sample = branch.embed(b.references, torch.Generator().manual_seed(1))
@@ -234,7 +235,7 @@ def test_training_samples_the_body_and_inference_takes_its_mean(folders):
 
 
 def test_faces_are_averaged_over_the_references_that_show_one(folders):
-    branch, b = task(folders).branches[0], miniature.batch()
+    branch, b = task(folders).conditions["face"], miniature.batch()
     b.references.face_mask[0] = torch.tensor([False, True])
     b.references.face_mask[1] = False
     faces = branch.embed(b.references)
@@ -267,8 +268,7 @@ def test_a_strengthened_warm_start_says_what_a_larger_scale_would(folders, tmp_p
     first, tr = task(folders), trainer(tmp_path)
     tr.fit(first, batches(2))
     tr.save_checkpoint(tmp_path / "x.ckpt")
-    body = [branch.name for branch in first.branches].index("body")
-    strengths = [2.5 if number == body else 1.0 for number in range(len(first.branches))]
+    strengths = [2.5 if name == "body" else 1.0 for name in first.conditions]
     louder = task(folders, init_from=tmp_path / "x.ckpt", strengths=strengths)
     trainer(tmp_path).validate(louder, batches(1), verbose=False)
     louder.warm_start()  # of a second verb: not again
@@ -276,7 +276,7 @@ def test_a_strengthened_warm_start_says_what_a_larger_scale_would(folders, tmp_p
     as_loud = first.draw(batch, Column("body", ["body"], scale=2.5))
     torch.testing.assert_close(louder.draw(batch, Column("body", ["body"])), as_loud, atol=1e-4, rtol=0)
     assert not torch.allclose(first.draw(batch, Column("body", ["body"])), as_loud, atol=1e-3)
-    with pytest.raises(BolidError, match=r"strengths: give \d numbers, one for each branch, not 3"):
+    with pytest.raises(BolidError, match=r"strengths: give \d numbers, one for each condition, not 3"):
         task(folders, strengths=[1.0, 2.0, 3.0])
 
 

@@ -7,6 +7,7 @@ from zlib import crc32
 
 import pytest
 import torch
+from bolid.tasks.drawing import Column, Sampling, body_gaps, comparisons, other_people
 from diffusers import AutoencoderKL, UniPCMultistepScheduler
 from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
@@ -22,7 +23,6 @@ from bolid.models.backbones import StableDiffusion
 from bolid.models.body_prior import fit_body_prior
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.adapter import AdapterTask
-from bolid.tasks.drawing import Column, Sampling, body_gaps, comparisons, other_people
 from tests import miniature
 from tests.commands.quiet import quiet_trainer as trainer
 from tests.tasks.adapters import COLUMNS, batches, task
@@ -40,7 +40,7 @@ def test_columns_share_their_noise_and_the_other_column_takes_another_person(fol
     assert not torch.equal(own, other)
     assert torch.equal(t.draw(b, Column("body", ["body"], scale=0.0)), text)
     assert not torch.equal(t.draw(b, Column("body", ["body"], scale=0.5)), own)
-    assert not torch.equal(t.draw(b, Column("body", ["body"], opposite=False)), own)
+    assert not torch.equal(t.draw(b, Column("body", ["body"], negative_body=True)), own)
 
 
 def test_each_prompt_is_drawn_as_often_as_asked_for_from_noise_of_its_own(folders, tmp_path):
@@ -62,7 +62,7 @@ def test_a_test_may_draw_by_another_scheduler_of_diffusers_as_diffusers_makes_it
     text = t.draw(b, COLUMNS[0])
     stock = UniPCMultistepScheduler.from_config(t.backbone.pipeline.scheduler.config)
     quick = Sampling(2, 2.0, scheduler="UniPCMultistepScheduler")
-    other = AdapterTask(t.backbone, list(t.branches), columns=COLUMNS, sampling=quick)
+    other = AdapterTask(t.backbone, dict(t.conditions), columns=COLUMNS, sampling=quick)
     assert other.backbone.pipeline.scheduler.config == stock.config
     assert not torch.equal(other.draw(b, COLUMNS[0]), text)
     with pytest.raises(BolidError, match=r"no scheduler 'Euler'.*DDIMScheduler, .*UniPC"):
@@ -71,10 +71,10 @@ def test_a_test_may_draw_by_another_scheduler_of_diffusers_as_diffusers_makes_it
 
 def test_another_person_takes_the_prompts_pose(folders, monkeypatch):
     torch.manual_seed(0)
-    branches = [BodyCondition(str(folders["body"]), num_tokens=3), PoseCondition()]
-    t, b, told = AdapterTask(StableDiffusion(str(folders["sd"])), branches), miniature.batch(), []
+    conditions = {"body": BodyCondition(str(folders["body"]), num_tokens=3), "pose": PoseCondition()}
+    t, b, told = AdapterTask(StableDiffusion(str(folders["sd"])), conditions), miniature.batch(), []
     monkeypatch.setattr(
-        BoLIDPipeline, "draw", lambda self, prompts, embeds, *_, **__: told.append(embeds) or b.pictures
+        BoLIDPipeline, "generate", lambda self, prompts, embeds, *_, **__: told.append(embeds.values()) or b.pictures
     )
     for column in (Column("own", ["body", "pose"]), Column("other", ["body", "pose"], True)):
         t.draw(b, column)
@@ -84,8 +84,8 @@ def test_another_person_takes_the_prompts_pose(folders, monkeypatch):
     assert not torch.equal(body, others_body)
 
 
-def test_without_branches_the_stock_model_is_measured(folders, tmp_path):
-    alone = AdapterTask(StableDiffusion(str(folders["sd"])), [], sampling=Sampling(2, 2.0), metrics=[Brightness()])
+def test_without_conditions_the_stock_model_is_measured(folders, tmp_path):
+    alone = AdapterTask(StableDiffusion(str(folders["sd"])), {}, sampling=Sampling(2, 2.0), metrics=[Brightness()])
     b = miniature.batch()
     stock = StableDiffusion(str(folders["sd"])).pipeline(
         b.captions, num_inference_steps=2, guidance_scale=2.0, height=b.pictures.shape[-2], width=b.pictures.shape[-1],
@@ -108,14 +108,14 @@ def test_a_batch_of_one_person_takes_the_person_before_it(folders):
     t = task(folders)
     one, two, three = (miniature.batch(1, seed=i) for i in range(3))
     one.identities, two.identities, three.identities = ["a"], ["b"], ["b"]
-    ours = {id(b): [branch.embed(b.references) for branch in t.branches] for b in (one, two, three)}
+    ours = {id(b): {n: c.embed(b.references) for n, c in t.conditions.items()} for b in (one, two, three)}
     with pytest.raises(BolidError, match="batch_size"):
         t.of_others(one, ours[id(one)])
     for b in (two, three):  # the same person twice in a row
         found = t.of_others(b, ours[id(b)])
-        assert all(torch.equal(x, y) for x, y in zip(found, ours[id(one)], strict=True))
+        assert all(torch.equal(x, y) for x, y in zip(found.values(), ours[id(one)].values(), strict=True))
     found = t.of_others(one, ours[id(one)])
-    assert all(torch.equal(x, y) for x, y in zip(found, ours[id(three)], strict=True))
+    assert all(torch.equal(x, y) for x, y in zip(found.values(), ours[id(three)].values(), strict=True))
 
 
 def test_a_test_whose_first_batch_shows_nobody_else_is_refused(folders, tmp_path):
@@ -214,15 +214,17 @@ def test_a_prior_imagines_bodies_of_full_captions_that_the_prompt_says_nothing_o
     torch.manual_seed(0)
     prior = fit_body_prior(torch.randn(40, 8), torch.randn(40, t.backbone.text_dim), [str(k) for k in range(40)])
     prior.save_pretrained(tmp_path)
-    keep = BoLIDPipeline.draw
-    monkeypatch.setattr(BoLIDPipeline, "draw", lambda self, *a, **k: told.append((a[:2], a[3])) or keep(self, *a, **k))
+    keep = BoLIDPipeline.generate
+    monkeypatch.setattr(
+        BoLIDPipeline, "generate", lambda self, *a, **k: told.append((a[:2], a[3])) or keep(self, *a, **k)
+    )
     column = Column("prior", ["body"], prior=tmp_path, temperature=0.5)
     drawn = [t.draw(b, column), t.draw(b, column), t.draw(b, Column("body", ["body"]))]
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
-    (prompts, (_, codes)), seeds = told[0]
+    (prompts, embeds), seeds = told[0]
     assert prompts == b.captions
-    for caption, code, seed in zip(b.full_captions, codes, seeds, strict=True):
+    for caption, code, seed in zip(b.full_captions, embeds["body"], seeds, strict=True):
         features = t.backbone.text_features([caption])
         torch.testing.assert_close(code, prior.sample(features, torch.Generator().manual_seed(seed), 0.5)[0])
 
@@ -253,9 +255,9 @@ class Darkness(Brightness):
 def test_a_test_tells_how_much_of_the_gap_between_text_and_floor_each_column_closes(folders, tmp_path):
     torch.manual_seed(0)
     columns = [Column("best", floor=True), *COLUMNS]
-    branches = [FaceCondition(), BodyCondition(str(folders["body"]), num_tokens=3)]
+    conditions = {"face": FaceCondition(), "body": BodyCondition(str(folders["body"]), num_tokens=3)}
     backbone = StableDiffusion(str(folders["sd"]))
-    t = AdapterTask(backbone, branches, columns=columns, sampling=Sampling(2, 2.0), metrics=[Darkness()])
+    t = AdapterTask(backbone, conditions, columns=columns, sampling=Sampling(2, 2.0), metrics=[Darkness()])
     trainer(tmp_path).test(t, batches(2), verbose=False)
     report = t.report().metrics
     error = {c.name: report[f"body_shape_error/{c.name}"] for c in columns}

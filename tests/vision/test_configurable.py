@@ -1,13 +1,10 @@
 """Experts and metrics are built from YAML as the command line does it."""
 
-import pyarrow as pa
 import yaml
 from jsonargparse import ArgumentParser
-from pyarrow import parquet
 
 from bolid.metrics.base import ImageMetric
 from bolid.models.body_vae import BodyVAE
-from bolid.synthetic.measures import PEOPLE, RATIOS
 from bolid.synthetic.readers.anthropometer import AnthropometerNetwork
 from bolid.synthetic.readers.attributes import AttributeNetwork
 from bolid.vision.pose import PoseEstimator
@@ -17,8 +14,6 @@ def test_metrics_are_built_from_a_configuration(clip_folder, pose_folder, tmp_pa
     BodyVAE(latent_dim=4, text_dim=2, channels=(8, 8), width=8, heads=1).save_pretrained(tmp_path)
     AttributeNetwork((48, 32), (8, 8), 16).save_pretrained(tmp_path / "attributes")
     AnthropometerNetwork((48, 32), (8, 8), 8, 16).save_pretrained(tmp_path / "anthropometer")
-    person = dict.fromkeys(RATIOS, 0.5) | {"identity": "p0", "gender": "man"}
-    parquet.write_table(pa.Table.from_pylist([person]), tmp_path / PEOPLE)
     reader = {"class_path": "EmbeddedAttributes", "init_args": {"weights": str(tmp_path / "attributes")}}
     anthropometer = {"class_path": "Anthropometer", "init_args": {"weights": str(tmp_path / "anthropometer")}}
     for judge in (reader, anthropometer):
@@ -34,7 +29,6 @@ def test_metrics_are_built_from_a_configuration(clip_folder, pose_folder, tmp_pa
         "bolid.synthetic.metrics.adherence.PromptAdherence": {"reader": reader},
         "bolid.synthetic.metrics.body_shape.BodyShape": {
             "anthropometer": anthropometer,
-            "people": str(tmp_path),
             "pose": pose,
         },
         "bolid.synthetic.metrics.graded_words.GradedWords": {"anthropometer": anthropometer},

@@ -34,9 +34,9 @@ rule choice:  # body_supervised is the ceiling that the others' shape_r2_ratio i
                 f"--trainer.max_steps {STEPS} --model.init_args.scheduler.init_args.total_steps {STEPS}",
             ]
         ),
-        ceiling=lambda wildcards, input: f"--model.init_args.supervised {input}" if input else "",
+        ceiling=lambda wildcards, input: f"--model.init_args.probe.supervised {input}" if input else "",
     threads: 2
     shell:
         "bolid fit {params.options} --ckpt_path last && "
-        "bolid test {params.options} --data.init_args.train_people 1500 {params.ceiling} "
+        "bolid test {params.options} --data.init_args.rendered.train.people 1500 {params.ceiling} "
         f"--ckpt_path {ABLATION}/{{wildcards.choice}}/checkpoints/last.ckpt"

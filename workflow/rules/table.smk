@@ -10,7 +10,7 @@ LOSSES = ["diffusion", "id", "id_17", "shape", "opposites", "clip", "prompt", "a
 PLAIN = ["table/common", "table/plain"]
 ALL = ["losses/few_step", *GO_ON, "table/all"]
 # Strength is learned of bodies that are known well.
-KNOWN = " --data.init_args.min_references 3"
+KNOWN = " --data.init_args.references.min 3"
 ONE = " --model.init_args.columns '[{name: all, branches: [face, body]}]'"
 
 FITS = {  # run: options

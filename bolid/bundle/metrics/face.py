@@ -9,7 +9,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.pictures import to_uint8
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, numbered
+from bolid.metrics.base import Description, ImageMetric, numbered
 from bolid.vision.face import EMBEDDING, FaceEmbedder
 
 
@@ -22,6 +22,10 @@ class FaceVerification(ImageMetric):
         embedder: Is scored.
     """
 
+    describes = {
+        "verification_auc": Description("0.5 by chance, to 1", "higher"),
+        "faces_found": Description("share of photos whose face could be embedded, 0 to 1", "higher"),
+    }
     higher_is_better = True
     embeddings: list[Tensor]
     people: list[Tensor]

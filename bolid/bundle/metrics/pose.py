@@ -11,7 +11,7 @@ from torchmetrics.utilities import dim_zero_cat
 from bolid.core.boxes import silhouette_boxes
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision
+from bolid.metrics.base import Description, ImageMetric, full_precision
 from bolid.metrics.pose_error import FILLED
 from bolid.vision.pose import PoseEstimator
 from bolid.vision.yolo import import_ultralytics
@@ -30,6 +30,7 @@ class PoseMAP50(ImageMetric):
         pose: Is scored.
     """
 
+    describes = {"map50": Description("0 to 1", "higher")}
     higher_is_better = True
     found: list[Tensor]  # of (n, 3): confidence, whether the box hits, whether the keypoints do
     people: Tensor

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from bolid.bundle.views import whole_view
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision, real_pictures
-from bolid.synthetic.wording import FRAMING, attributes
+from bolid.metrics.base import Description, ImageMetric, full_precision, real_pictures
+from bolid.synthetic.wording import FRAMING
 
 
 class PersonPSNR(ImageMetric):
@@ -18,6 +18,7 @@ class PersonPSNR(ImageMetric):
     unknown, the whole picture counts as the person.
     """
 
+    describes = {"psnr": Description("on the person's pixels", "higher", "dB")}
     higher_is_better = True
     error: Tensor  # sums: the person's in all photos and in those of each framing that captions name; heads; the whole
     values: Tensor
@@ -32,7 +33,7 @@ class PersonPSNR(ImageMetric):
         """Adds images (B, 3, H, W) in 0..1 of the batch's photos."""
         _, person, head = whole_view(batch)
         squared = (pictures - real_pictures(batch)).square()
-        parts = [(person, rows) for rows in self._parts(batch.full_captions)]
+        parts = [(person, rows) for rows in self._parts(batch.full_asked)]
         everybody = parts[0][1]
         for k, (mask, rows) in enumerate([*parts, (head, everybody), (torch.ones_like(head), everybody)]):
             self.error[k] += (squared * mask)[rows].double().sum()
@@ -45,8 +46,8 @@ class PersonPSNR(ImageMetric):
         return {name: value.float() for name, value in zip(names, psnr, strict=True)}
 
     @staticmethod
-    def _parts(captions: list[str]) -> list[list[int]]:
+    def _parts(asked: list[dict[str, str]]) -> list[list[int]]:
         """Indices of the photos of each sum."""
-        framings = [attributes(caption).get("framing") for caption in captions]
+        framings = [attributes.get("framing") for attributes in asked]
         parts = [[i for i, framing in enumerate(framings) if framing == name] for name in FRAMING]
-        return [list(range(len(captions))), *parts]
+        return [list(range(len(asked))), *parts]

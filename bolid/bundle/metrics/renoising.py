@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bolid.bundle.metrics.sharpness import fine_structure
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision
+from bolid.metrics.base import Description, ImageMetric, full_precision
 
 LEVELS = (100, 200, 400, 600, 800)
 
@@ -28,6 +28,10 @@ class Renoising(ImageMetric):
         seed: Of the noise.
     """
 
+    describes = {
+        "renoised": Description("against the round trip", "higher", "dB"),
+        "renoised_sharpness": Description("0 or more; as the round trip: 1"),
+    }
     higher_is_better = True
     error: Tensor  # sums: squared error of each level, and how many values
     power: Tensor  # above half the Nyquist frequency: of each level's images, then of the round trips

@@ -8,7 +8,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision, numbered
+from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
 from bolid.vision.clip import ClipModel
 
 
@@ -30,6 +30,7 @@ class CaptionRetrieval(ImageMetric):
     def __init__(self, clip: ClipModel, size: int = 64) -> None:
         super().__init__()
         self.clip, self.size = clip, size
+        self.describes = {f"top1_of_{size}": Description(f"0 to 1; 1/{size} by chance", "higher")}
         self.add_rows("images", clip.num_features)
         self.add_rows("texts", clip.num_features)
         self.add_rows("captions", dtype=torch.int64)
@@ -52,7 +53,7 @@ class CaptionRetrieval(ImageMetric):
         if not groups:
             raise BolidError(
                 f"caption retrieval needs {self.size} photos with different captions, there are {len(images)} photos: "
-                "raise data.test_people"
+                "raise data.rendered.test.people"
             )
         scores = torch.stack([images[group] @ texts[group].T for group in groups])  # (groups, pictures, captions)
         own = torch.arange(self.size, device=scores.device)

@@ -26,6 +26,7 @@ class RoundTripScores(ImageMetric):
     def __init__(self, autoencoder: Any, metrics: Sequence[ImageMetric]) -> None:
         super().__init__()
         self.autoencoder, self.metrics = Frozen(autoencoder), nn.ModuleList(metrics)
+        self.describes = {name: text for metric in metrics for name, text in metric.describes.items()}
 
     @full_precision
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bolid.bundle.views import whole_view
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision, real_pictures
+from bolid.metrics.base import Description, ImageMetric, full_precision, real_pictures
 
 FINE = 0.25  # cycles a pixel: half the Nyquist frequency
 
@@ -19,7 +19,8 @@ class Sharpness(ImageMetric):
     places. Powers are summed over all samples.
     """
 
-    higher_is_better = None  # 1 is best
+    describes = {"sharpness": Description("0 or more; as the photos: 1")}
+    higher_is_better = None
     images: Tensor  # sums of squares: on the person, on the head, on the whole
     photos: Tensor
 

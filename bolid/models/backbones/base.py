@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
+from bolid.core.registry import Registry
 from bolid.core.safe_io import sha256
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+KINDS: Registry[Backbone] = Registry("backbone", "bolid.backbones")
 
 # What a hub's model is made of; no pickle, and none of the copies beside it (a single file of all, fp16, non_ema).
 WEIGHTS = ("model", "diffusion_pytorch_model")
@@ -77,7 +79,10 @@ def one_per_picture(image: None, embeds: list[Tensor], *arguments: Any) -> list[
 
 
 class Backbone(nn.Module, ABC):
-    """A frozen latent diffusion model; identity branches are the only thing that will be trained in it.
+    """A frozen latent diffusion model; K, V and projectors of conditions are all that will be trained in it.
+
+    A subclass with a `kind` is found by pipelines and cards as soon as its module is imported, or by an entry point of
+    the group `bolid.backbones`.
 
     Args:
         path: Folder of a diffusers pipeline, or a hub id.
@@ -88,6 +93,8 @@ class Backbone(nn.Module, ABC):
         BolidError: If there is no such model, or its files are incomplete.
     """
 
+    kind: ClassVar[str]  # what cards store of the class
+
     # the pipeline's components under its own names; Any, since the classes vary with the family
     unet: Any
     vae: Any
@@ -96,6 +103,11 @@ class Backbone(nn.Module, ABC):
 
     pipeline_class: type[DiffusionPipeline]
     pipeline_arguments: ClassVar[dict[str, Any]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "kind" in cls.__dict__:
+            KINDS.add(cls.kind, cls)
 
     def __init__(self, path: str, dtype: Dtype = "float32", gradient_checkpointing: bool = False):
         super().__init__()
@@ -122,7 +134,7 @@ class Backbone(nn.Module, ABC):
             self.unet.enable_gradient_checkpointing()
 
     def train(self, mode: bool = True) -> Backbone:
-        """Frozen: nothing but the branches learns, and there is no dropout in them; gradient checkpointing needs it."""
+        """Frozen, but gradient checkpointing asks for the UNet's train mode; conditions' weights have no dropout."""
         super().train(False)
         self.unet.train(mode)
         return self
@@ -216,6 +228,6 @@ class Backbone(nn.Module, ABC):
             noisy: z_t (B, C, h, w).
             timesteps: (B,) or a scalar.
             text: Conditions of B captions.
-            embeds: One (B, 1, E) embedding per installed branch, zero where dropped; empty without branches.
+            embeds: One (B, 1, E) embedding per installed condition, zero where dropped; empty without conditions.
             time_ids: (B, 6) size and crop conditions (see `TrainingBatch`), for families that use them.
         """

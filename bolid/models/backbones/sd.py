@@ -13,6 +13,7 @@ from bolid.models.backbones.base import Backbone, TextCondition
 class StableDiffusion(Backbone):
     """A frozen Stable Diffusion of the first family. See `Backbone` for the arguments."""
 
+    kind = "StableDiffusion"
     pipeline_class = StableDiffusionPipeline
 
     # the safety checker judges finished pictures; training and measuring have no use for it

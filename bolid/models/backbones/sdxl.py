@@ -14,6 +14,7 @@ from bolid.models.backbones.base import Backbone, TextCondition
 class StableDiffusionXL(Backbone):
     """A frozen SDXL. See `Backbone` for the arguments."""
 
+    kind = "StableDiffusionXL"
     pipeline_class = StableDiffusionXLPipeline
 
     def encode_prompt(self, captions: list[str]) -> TextCondition:

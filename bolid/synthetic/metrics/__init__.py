@@ -1,8 +1,9 @@
-"""Scores that know the rendered world: its captions' vocabulary and its people's true proportions."""
+"""Scores that know the rendered world: its words and its people's proportions."""
 
 from bolid.synthetic.metrics.adherence import PromptAdherence
 from bolid.synthetic.metrics.body_shape import BodyShape
 from bolid.synthetic.metrics.clothes_leak import ClothesLeak
 from bolid.synthetic.metrics.graded_words import GradedWords
+from bolid.synthetic.metrics.shape_probe import BuildProbe, RatiosProbe
 
-__all__ = ["BodyShape", "ClothesLeak", "GradedWords", "PromptAdherence"]
+__all__ = ["BodyShape", "BuildProbe", "ClothesLeak", "GradedWords", "PromptAdherence", "RatiosProbe"]

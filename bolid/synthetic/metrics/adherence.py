@@ -1,4 +1,4 @@
-"""Prompt adherence: is what the caption asks for in the picture?"""
+"""Prompt adherence: is what the caption asks for in the image?"""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision, numbered
+from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
-from bolid.synthetic.readers.readers import UNSAID, AttributeReader, attribute_labels
-from bolid.synthetic.wording import ATTRIBUTES
+from bolid.vision.readers import UNKNOWN, AttributeReader
 
 
 class PromptAdherence(ImageMetric):
-    """Share of pictures that show what their caption asks for, for each attribute; 0..1, more is better.
+    """Share of images that show what their caption asks for, for each attribute of the reader; 0..1.
 
-    A caption counts for an attribute only if it says something of it. The reader's own mistakes count against the
-    picture, so the score of real photos is the ceiling.
+    A sample counts for an attribute only if its caption asks for one of the reader's classes. The reader's own mistakes
+    count against the image, so the score of real photos is the ceiling.
 
     Args:
-        reader: Says what pictures show.
+        reader: Classifies what images show.
     """
 
+    describes = {
+        "adherence": Description(
+            "share of images that show what their caption asks for, 0 to 1; real photos are the ceiling", "higher"
+        )
+    }
     higher_is_better = True
     shown: list[Tensor]
     people: list[Tensor]
@@ -30,22 +34,22 @@ class PromptAdherence(ImageMetric):
     def __init__(self, reader: AttributeReader) -> None:
         super().__init__()
         self.reader = reader
-        self.add_rows("shown", len(ATTRIBUTES))  # 1 or 0, not a number where nothing was asked for
+        self.add_rows("shown", len(reader.classes))  # 1 or 0, not a number where nothing was asked for
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1, compared with `batch.captions`, which they were drawn from."""
-        wanted, found = attribute_labels(batch.captions), self.reader.read(pictures)
-        labels = torch.stack([wanted[name] for name in ATTRIBUTES], 1).to(pictures.device)  # (B, A)
-        shown = (labels == torch.stack([found[name] for name in ATTRIBUTES], 1)).float()
-        self.shown.append(shown.masked_fill(labels == UNSAID, torch.nan))
+        """Adds images (B, 3, H, W) in 0..1, compared with `batch.asked`."""
+        wanted, found = self.reader.labels(batch.asked), self.reader.read(pictures)
+        labels = torch.stack([wanted[name] for name in self.reader.classes], 1).to(pictures.device)  # (B, A)
+        shown = (labels == torch.stack([found[name] for name in self.reader.classes], 1)).float()
+        self.shown.append(shown.masked_fill(labels == UNKNOWN, torch.nan))
         self.people.append(numbered(batch.identities).to(pictures.device))
 
     def compute(self) -> dict[str, Tensor]:
-        """`adherence/<attribute>`; not a number where no caption said anything of it."""
+        """`adherence/<attribute>`; not a number where no caption asked for it."""
         shares = dim_zero_cat(self.shown).double().nanmean(0).float()
-        return {f"adherence/{name}": share for name, share in zip(ATTRIBUTES, shares, strict=True)}
+        return {f"adherence/{name}": share for name, share in zip(self.reader.classes, shares, strict=True)}
 
     def person_scores(self) -> dict[str, PersonScores]:
         """See `ImageMetric`."""
@@ -53,5 +57,5 @@ class PromptAdherence(ImageMetric):
             shown, people = dim_zero_cat(self.shown), dim_zero_cat(self.people)
         return {
             f"adherence/{name}": PersonScores(shown[asked, row], people[asked])
-            for row, (name, asked) in enumerate(zip(ATTRIBUTES, shown.isfinite().T, strict=True))
+            for row, (name, asked) in enumerate(zip(self.reader.classes, shown.isfinite().T, strict=True))
         }

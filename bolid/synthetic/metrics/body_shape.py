@@ -2,98 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
-from pathlib import Path
-
 import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision
+from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
-from bolid.synthetic.measures import RATIOS, SHAPE, Body, read_bodies, standardise
-from bolid.synthetic.readers.readers import Anthropometer
-from bolid.synthetic.wording import shows_figure
+from bolid.synthetic.measures import RATIOS, SHAPE
 from bolid.vision.pose import PoseEstimator
+from bolid.vision.readers import ProportionReader
 
 _SCORED = [RATIOS.index(name) for name in SHAPE]
 
 
 class BodyReadings(ImageMetric):
-    """Readings of rendered people's bodies, picture by picture; what follows from them is up to `compute`.
+    """Readings of people's proportions, image by image, and the true ones; what follows from them is up to `compute`.
 
     Args:
-        anthropometer: Reads the pictures.
-        people: Folder of the rendered people, whose table knows their true proportions. It is read when first needed:
-            where nobody has been rendered yet, there is none when a metric is built.
+        anthropometer: Reads `RATIOS` off the images.
     """
 
-    rows: list[Tensor]
+    people: list[Tensor]
     readings: list[Tensor]
+    truths: list[Tensor]
 
-    def __init__(self, anthropometer: Anthropometer, people: Path) -> None:
+    def __init__(self, anthropometer: ProportionReader) -> None:
         super().__init__()
-        self.anthropometer, self.people = anthropometer, people
-        self.add_rows("rows", dtype=torch.int64)
+        self.anthropometer = anthropometer
+        self.add_rows("people", dtype=torch.int64)
         self.add_rows("readings", len(RATIOS))
+        self.add_rows("truths", len(RATIOS))
 
-    @cached_property
-    def bodies(self) -> dict[str, Body]:
-        """Everybody's body by identity, in an order that is the same on all ranks."""
-        return dict(sorted(read_bodies(self.people).items()))
-
-    @cached_property
-    def numbers(self) -> dict[str, int]:
-        """Identity -> place in `bodies`."""
-        return {identity: number for number, identity in enumerate(self.bodies)}
-
-    def add(self, readings: Tensor, identities: Sequence[str]) -> None:
-        """Adds readings (B, 7) of these people's pictures.
+    def can_score(self, batch: TrainingBatch) -> Tensor:
+        """(B,) bool: samples of a whole figure of a person whose proportions are known.
 
         Raises:
-            BolidError: if the folder has no table, or does not know one of them.
+            BolidError: If other proportions than `RATIOS` are known.
         """
-        if strange := [identity for identity in identities if identity not in self.numbers]:
-            raise BolidError(f"{self.people} does not know {strange[0]}: give the folder that the batches are from.")
-        self.rows.append(torch.tensor([self.numbers[i] for i in identities], dtype=torch.long, device=readings.device))
-        self.readings.append(readings)
+        truth = batch.references.proportions
+        if truth.shape[1] not in (0, len(RATIOS)):
+            raise BolidError(
+                f"{type(self).__name__} compares {len(RATIOS)} proportions ({', '.join(RATIOS)}), and the samples "
+                f"carry {truth.shape[1]}"
+            )
+        return batch.whole_figure & truth.isfinite().all(1) & (truth.shape[1] > 0)
 
-    def by_person(self) -> tuple[Tensor, list[Tensor]]:
-        """The true proportions (P, 7) of everybody seen, and of each all readings (n, 7), on the CPU."""
-        rows, readings = dim_zero_cat(self.rows).cpu(), dim_zero_cat(self.readings).float().cpu()
-        truth = standardise(list(self.bodies.values()))  # (P, 7)
+    def add(self, readings: Tensor, batch: TrainingBatch) -> None:
+        """Adds readings (B, 7) of images of the batch's people."""
+        self.readings.append(readings)
+        self.truths.append(batch.references.proportions.to(readings))
+        self.people.append(numbered(batch.identities).to(readings.device))
+
+    def by_person(self) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Numbers (P,) of the people seen, their true proportions (P, 7) and readings (n, 7) each, on the CPU."""
+        rows, readings, truths = (dim_zero_cat(part).cpu() for part in (self.people, self.readings, self.truths))
         people = rows.unique()
-        return truth[people], [readings[rows == person] for person in people]
+        mine = [rows == person for person in people]
+        truth = torch.stack([truths[m][0] for m in mine]).float() if mine else torch.zeros(0, len(RATIOS))
+        return people, truth, [readings[m].float() for m in mine]
 
 
 class BodyShape(BodyReadings):
-    """Error of the mean reading over a person's pictures, in within-gender standard deviations; 0 is best.
+    """Error of the mean reading over a person's images, in within-gender standard deviations; 0 is best.
 
-    Only pictures count whose caption asks for a whole figure. One in which nobody is found counts as an average body.
+    Only samples count that show a whole figure of a person whose proportions are known. An image in which no person is
+    found counts as an average body.
 
     Args:
-        anthropometer: Reads the pictures.
-        people: Folder of the rendered people, whose table knows their true proportions.
-        pose: Finds the person in the pictures.
+        anthropometer: Reads `RATIOS` off the images.
+        pose: Finds the person in the images.
     """
 
+    describes = {
+        "body_shape_error": Description(
+            "standard deviations within a gender; an average body scores about 0.93", "lower"
+        ),
+        "body_shape_slope": Description(
+            "of readings on true proportions; 1 is best, 0 where images do not follow the person"
+        ),
+    }
     higher_is_better = False
 
-    def __init__(self, anthropometer: Anthropometer, people: Path, pose: PoseEstimator) -> None:
-        super().__init__(anthropometer, people)
+    def __init__(self, anthropometer: ProportionReader, pose: PoseEstimator) -> None:
+        super().__init__(anthropometer)
         self.pose = pose
 
     @full_precision
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds those of the pictures (B, 3, H, W) in 0..1 that `batch.captions` asked to show a whole figure."""
-        shown = [i for i, caption in enumerate(batch.captions) if shows_figure(caption)]
-        if shown:
-            found = self.pose.estimate(pictures[shown]).score > 0  # (b,)
-            readings = torch.where(found[:, None], self.anthropometer.read(pictures[shown]), 0.0)
-            self.add(readings, [batch.identities[i] for i in shown])
+        """Adds those of the images (B, 3, H, W) in 0..1 that can be scored."""
+        rows = torch.nonzero(self.can_score(batch))[:, 0]
+        if len(rows):
+            shown = pictures[rows]
+            found = self.pose.estimate(shown).score > 0  # (b,)
+            self.add(torch.where(found[:, None], self.anthropometer.read(shown), 0.0), batch.take(rows))
 
     def compute(self) -> dict[str, Tensor]:
         """`body_shape_error`, over all of `SHAPE` and by ratio, and `body_shape_slope` of readings on the truth.
@@ -101,7 +104,7 @@ class BodyShape(BodyReadings):
         Errors are roots of the mean square over people. The slope is 1 where readings follow the truth, 0 where they
         do not.
         """
-        truth, mean = self.means()
+        _, truth, mean = self.means()
         square = (mean - truth).square().mean(0)  # (7,)
         found = {"body_shape_error": square[_SCORED].mean().sqrt(), "body_shape_slope": _slope(truth, mean)}
         return found | {f"body_shape_error/{name}": square[row].sqrt() for row, name in enumerate(RATIOS)}
@@ -109,15 +112,14 @@ class BodyShape(BodyReadings):
     def person_scores(self) -> dict[str, PersonScores]:
         """Squared errors, one a person; see `ImageMetric`."""
         with self.sync_context():
-            truth, mean = self.means()
-            people = dim_zero_cat(self.rows).cpu().unique()
+            people, truth, mean = self.means()
         square = (mean - truth)[:, _SCORED].square().mean(1)  # (P,)
         return {"body_shape_error": PersonScores(square, people, root=True)}
 
-    def means(self) -> tuple[Tensor, Tensor]:
-        """The true proportions of everybody seen, in the order of their numbers, and the mean readings: (P, 7) each."""
-        truth, readings = self.by_person()
-        return truth, torch.stack([r.mean(0) for r in readings]) if readings else torch.zeros(0, len(RATIOS))
+    def means(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Numbers (P,) of the people seen, their true proportions and mean readings, (P, 7) each."""
+        people, truth, readings = self.by_person()
+        return people, truth, torch.stack([r.mean(0) for r in readings]) if readings else torch.zeros(0, len(RATIOS))
 
 
 class ReadingAccuracy(BodyReadings):
@@ -126,27 +128,31 @@ class ReadingAccuracy(BodyReadings):
     R² is the share of the variance within a gender that readings explain: 1 is best, 0 is what "average" scores.
 
     Args:
-        anthropometer: Is judged.
-        people: Folder of the rendered people, whose table knows their true proportions.
-        pictures: How many of a person's pictures a mean is over; people with fewer are left out of it.
+        anthropometer: Is measured; reads `RATIOS`.
+        pictures: How many of a person's images a mean is over; people with fewer are left out of it.
     """
 
     higher_is_better = True
 
-    def __init__(self, anthropometer: Anthropometer, people: Path, pictures: int = 8) -> None:
-        super().__init__(anthropometer, people)
+    def __init__(self, anthropometer: ProportionReader, pictures: int = 8) -> None:
+        super().__init__(anthropometer)
         self.pictures = pictures
+        share = "share of the variance within a gender that {} explains, up to 1"
+        self.describes = {
+            "r2_1": Description(share.format("one image's reading"), "higher"),
+            f"r2_{pictures}": Description(share.format(f"the mean reading of {pictures} images"), "higher"),
+        }
 
     @full_precision
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds those of the pictures (B, 3, H, W) in 0..1 that show a whole figure, as their captions say."""
-        shown = [i for i, caption in enumerate(batch.full_captions) if shows_figure(caption)]
-        if shown:
-            self.add(self.anthropometer.read(pictures[shown]), [batch.identities[i] for i in shown])
+        """Adds those of the images (B, 3, H, W) in 0..1 that can be scored."""
+        rows = torch.nonzero(self.can_score(batch))[:, 0]
+        if len(rows):
+            self.add(self.anthropometer.read(pictures[rows]), batch.take(rows))
 
     def compute(self) -> dict[str, Tensor]:
         """`r2_1` of single readings and `r2_<pictures>` of means: over `SHAPE`, and by ratio."""
-        truth, readings = self.by_person()
+        _, truth, readings = self.by_person()
         rows = [(t, r) for t, many in zip(truth, readings, strict=True) for r in many]
         means = [
             (t, m[: self.pictures].mean(0)) for t, m in zip(truth, readings, strict=True) if len(m) >= self.pictures

@@ -8,10 +8,9 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import ImageMetric, full_precision, numbered
+from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
-from bolid.synthetic.readers.readers import AttributeReader
-from bolid.synthetic.wording import ATTRIBUTES, attributes
+from bolid.vision.readers import AttributeReader
 
 GARMENTS = ("shirt", "trousers")
 
@@ -20,51 +19,63 @@ class ClothesLeak(ImageMetric):
     """Share of garments in a colour of the references' against the prompt, less the same with another's references.
 
     Around 0 where nothing leaks, up to 1; what the reader mistakes for one colour or another is in both terms. Only
-    garments count whose colour the prompt names and no reference wears.
+    garments count whose colour the prompt names and no reference wears, both colours of the reader's classes.
 
     Args:
-        reader: Says in which colours pictures are dressed.
+        reader: Reads the colours of clothes.
+
+    Raises:
+        BolidError: If the reader knows no garment.
     """
 
+    describes = {
+        "clothes_leak": Description(
+            "share of garments in the references' colours against the prompt, less another person's references'; "
+            "around 0 is best"
+        )
+    }
     higher_is_better = False
     excess: list[Tensor]
     people: list[Tensor]
 
     def __init__(self, reader: AttributeReader) -> None:
         super().__init__()
+        self.classes = {garment: reader.classes[garment] for garment in GARMENTS if garment in reader.classes}
+        if not self.classes:
+            raise BolidError(f"ClothesLeak needs a reader of {' or '.join(GARMENTS)}, not of {[*reader.classes]}")
         self.reader = reader
-        self.before: list[tuple[str, list[str]]] = []
+        self.before: list[tuple[str, list[dict[str, str]]]] = []
         self.add_rows("excess")
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1 of prompts `batch.captions`.
+        """Adds images (B, 3, H, W) in 0..1 of prompts that ask for `batch.asked`.
 
         Raises:
-            BolidError: If nobody but one person was seen yet: there is nobody to compare with.
+            BolidError: If only one person was seen yet, whom no other can be compared with.
         """
         people = batch.identities
-        # A last batch may show one person alone, who is then compared with somebody of the batch before.
-        known = [*zip(people, batch.references.captions, strict=True), *self.before]
+        # A last batch may show one person alone, who is then compared with a person of the batch before.
+        known = [*zip(people, batch.references.attributes, strict=True), *self.before]
         if len({who for who, _ in known}) < 2:
             raise BolidError("clothes leak compares with another person's references: raise data.batch_size")
         other = [next(k for k, (who, _) in enumerate(known) if who != own) for own in people]
-        self.before = list({who: (who, captions) for who, captions in known}.values())[:2]
+        self.before = list({who: (who, photos) for who, photos in known}.values())[:2]
         found = self.reader.read(pictures)
-        prompts = [attributes(caption) for caption in batch.captions]
-        references = [[attributes(caption) for caption in captions] for _, captions in known]
-        for garment in GARMENTS:
-            asked = [said.get(garment) for said in prompts]
-            worn = [{said[garment] for said in photos if garment in said} for photos in references]
-            shown = [ATTRIBUTES[garment][k] for k in found[garment].tolist()]
-            rows = [i for i, colour in enumerate(asked) if colour and worn[i] and colour not in worn[i]]
-            leaks = [float(shown[i] in worn[i]) - float(shown[i] in worn[other[i]] - {asked[i]}) for i in rows]
-            self.excess.append(torch.tensor(leaks, device=pictures.device))
-            self.people.append(numbered([people[i] for i in rows]).to(pictures.device))
+        for garment, colours in self.classes.items():
+            worn = [{p[garment] for p in photos if p.get(garment) in colours} for _, photos in known]
+            shown = [colours[k] for k in found[garment].tolist()]
+            leaks = {
+                row: float(shown[row] in worn[row]) - float(shown[row] in worn[other[row]] - {asked[garment]})
+                for row, asked in enumerate(batch.asked)
+                if asked.get(garment) in colours and worn[row] and asked[garment] not in worn[row]
+            }
+            self.excess.append(torch.tensor(list(leaks.values()), device=pictures.device))
+            self.people.append(numbered([people[row] for row in leaks]).to(pictures.device))
 
     def reset(self) -> None:
-        """Forgets all pictures, and whom the last ones were of."""
+        """Forgets all images, and the people of the last ones."""
         super().reset()
         self.before = []
 

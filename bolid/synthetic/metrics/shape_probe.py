@@ -1,42 +1,44 @@
-"""How much of the body's shape c_body holds, read off it by a linear probe."""
+"""Shape in c_body by the names of rendered people's proportions, and what captions say of the build."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
-from sklearn.linear_model import RidgeCV
-from sklearn.metrics import r2_score
+from scipy.stats import spearmanr
 
-from bolid.metrics.looks import VIEWS, Looks, posterior
-from bolid.models.body_vae import BodyVAE
-from bolid.synthetic.measures import RATIOS, SHAPE, Body, standardise
-
-PENALTIES = np.logspace(-2, 5, 15)
-
-
-def shape_scores(model: BodyVAE, train: Looks, test: Looks, bodies: Mapping[str, Body]) -> dict[str, float]:
-    """What a linear probe reads off c_body of `VIEWS` photos, see `shape_report`."""
-    codes, truth = codes_and_shapes(model, test, bodies, (0, VIEWS))
-    return shape_report(truth, shape_probe(model, train, bodies).predict(codes))
+from bolid.metrics import prior_gain, shape_probe
+from bolid.metrics.base import Description
+from bolid.metrics.probe import FEWEST, Measured, Probe, Seen
+from bolid.metrics.shape_probe import ShapeProbe
+from bolid.synthetic.measures import RATIOS, SHAPE
+from bolid.synthetic.wording import BUILDS
 
 
-def shape_report(truth: np.ndarray, read: np.ndarray) -> dict[str, float]:
-    """`shape_r2/<ratio>` of readings (P, 7) of the truth (P, 7), and `shape_r2`, the mean over `SHAPE`."""
-    scores = dict(zip(RATIOS, r2_score(truth, read, multioutput="raw_values"), strict=True))
-    return {f"shape_r2/{name}": float(v) for name, v in scores.items()} | {
-        "shape_r2": float(np.mean([scores[name] for name in SHAPE]))
+class RatiosProbe(ShapeProbe):
+    """See `ShapeProbe`; `shape_r2` is the mean over `SHAPE`."""
+
+    names, scored = RATIOS, SHAPE
+
+
+class BuildProbe(Probe):
+    """Rank correlation of words for the build with what a shape probe reads off a text prior's samples for them."""
+
+    describes = {
+        "prior_build_corr": Description(
+            "rank correlation of captions' words for the build with bodies that a text prior takes from them", "higher"
+        )
     }
 
-
-def codes_and_shapes(
-    model: BodyVAE, looks: Looks, bodies: Mapping[str, Body], starts: Sequence[int] = (0,)
-) -> tuple[np.ndarray, np.ndarray]:
-    """c_body (P, d) of people's sets of photos from the `starts` on, and the true proportions (P, 7)."""
-    people, sets = zip(*(pair for start in starts for pair in looks.sets(start).items()), strict=True)
-    return posterior(model, looks, sets).mean.numpy(), standardise([bodies[who] for who in people]).numpy()
-
-
-def shape_probe(model: BodyVAE, train: Looks, bodies: Mapping[str, Body]) -> RidgeCV:
-    """Reads the proportions (P, 7), in within-gender standard deviations, off codes (P, d)."""
-    return RidgeCV(PENALTIES).fit(*codes_and_shapes(model, train, bodies))
+    def __call__(self, seen: Seen) -> Measured:
+        """See `Probe`."""
+        assert seen.train is not None
+        levels = {row: BUILDS.index(a["build"]) for row, a in enumerate(seen.test.attributes) if "build" in a}
+        reason = shape_probe.unfit(seen) or prior_gain.unfit(seen.train, len(seen.model.mean_code))
+        if not reason and len(levels) < FEWEST:
+            reason = f"{len(levels)} test photos have a caption with a word for the build, and it takes {FEWEST}"
+        if reason:
+            return self.left_out(reason)
+        bodies = prior_gain.train_prior(seen).sample(seen.test.text[list(levels)], seen.generator()).numpy()
+        build = shape_probe.shape_probe(seen.model, seen.train).predict(bodies)[:, RATIOS.index("build")]
+        if np.ptp(build) < 1e-6 or len(set(levels.values())) < 2:
+            return self.left_out("words, or what is read off the samples, do not vary")
+        return Measured({"prior_build_corr": float(spearmanr(list(levels.values()), build).statistic)})

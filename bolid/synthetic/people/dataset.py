@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -18,15 +18,13 @@ import numpy as np
 
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import write_bytes
-from bolid.core.schema import SPLITS, ImageRecord, Phrase
+from bolid.core.schema import SPLITS
+from bolid.synthetic.people.tables import ROWS, SINCE, write_tables
 
 RENDERER_VERSION = 2
 FRAMINGS = ("mixed", "figure", "upright", "full length", "three-quarter length", "head and shoulders")
 FREE = {"photos", "framing"}  # options in which the people of a folder may differ
 BY_SPLIT = FREE | {"families", "opposites", "outfits"}  # and those of other splits
-LICENCE = "CC0-1.0"
-SINCE = {"opposites": False}  # options that older folders do not tell, and what they were
-ROWS = ".rows"  # one file per finished person, so that a kill loses at most the person in hand
 
 
 @dataclass(frozen=True)
@@ -250,51 +248,3 @@ def _compare(job: Job, file: Path, wanted: dict) -> None:
             f"{job.folder} holds photos rendered otherwise (of {file.parent.name}/{file.stem}: {changed}); "
             "choose a new folder"
         )
-
-
-def write_tables(folder: Path) -> None:
-    """Writes the manifest (a row per photo) and `people.parquet` (a row per identity) from the finished rows.
-
-    Face embeddings that were added to the manifest since stay, where the photo is still the same.
-    """
-    import pyarrow
-    from pyarrow import parquet
-
-    from bolid.data.manifest import write_manifest
-
-    finished = [json.loads(file.read_text()) for file in sorted((folder / ROWS).glob("*/p*.json"))]
-    labels = _labels(folder)
-    records = [_record(row, person["job"]["renderer"]) for person in finished for row in person["rows"]]
-    write_manifest(folder, [replace(r, **labels.get((r.file_name, r.sha256), {})) for r in records])
-    people = {person["person"]["identity"]: person["person"] for person in finished}
-    buffer = pyarrow.BufferOutputStream()
-    parquet.write_table(pyarrow.Table.from_pylist(list(people.values())), buffer)
-    write_bytes(folder / "people.parquet", buffer.getvalue().to_pybytes())
-
-
-def _labels(folder: Path) -> dict[tuple[str, str], dict]:
-    """What other tools added to the manifest's rows."""
-    from bolid.data.manifest import read_manifest
-
-    if not any((folder / split / "metadata.parquet").exists() for split in SPLITS):
-        return {}
-    added = [r for r in read_manifest(folder) if r.face_model]
-    return {(r.file_name, r.sha256): {"face_embedding": r.face_embedding, "face_model": r.face_model} for r in added}
-
-
-def _record(row: dict, renderer: int) -> ImageRecord:
-    face = row["face_box"]
-    return ImageRecord(
-        file_name=row["file_name"],
-        identity=row["identity"],
-        phrases=[Phrase(*p) for p in row["phrases"]],
-        keypoints=np.array(row["keypoints"], np.float32),
-        box=np.array(row["box"], np.float32),
-        keypoints_canonical=np.array(row["keypoints_canonical"], np.float32),
-        face_box=None if face is None else np.array(face, np.float32),
-        silhouette=row["silhouette"],
-        source="rendered",
-        licence=LICENCE,
-        sha256=row["sha256"],
-        renderer=renderer,
-    )

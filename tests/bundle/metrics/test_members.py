@@ -17,6 +17,7 @@ from bolid.bundle.metrics.sharpness import Sharpness
 from bolid.core.boxes import silhouette_boxes
 from bolid.core.errors import BolidError
 from bolid.metrics.base import numbered
+from bolid.synthetic.wording import attributes
 from bolid.vision.yolo import import_ultralytics
 from tests.metrics.metric_fakes import make_batch
 
@@ -42,7 +43,7 @@ def photos():
     batch = make_batch(pictures * 2 - 1)
     batch.silhouettes = (torch.rand(4, 1, 8, 6, generator=g) > 0.5).float()
     batch.silhouette_known[:3] = True
-    batch.full_captions = [f"a photo of a woman, {framing}" for framing in FRAMINGS]
+    batch.full_asked = [attributes(framing) for framing in FRAMINGS]
     batch.keypoints[1:3, 3] = torch.tensor([1.0, 3.0, 1.0])  # from ear to ear
     batch.keypoints[1:3, 4] = torch.tensor([4.0, 3.0, 1.0])
     return pictures, batch

@@ -12,11 +12,11 @@ from bolid.bundle.pose import new_pose_model
 from bolid.core.errors import BolidError
 from bolid.data.annotate.found import find_keypoints, found_table, read_found
 from bolid.data.dataset import LeaveOneOutDataset
+from bolid.data.specs import ReferenceSpec, SplitSpec
 from bolid.synthetic import people
-from bolid.synthetic.datamodule import RenderedPeople
 from bolid.vision.pose import save_pose_model
 from tests.data.fabricate import fabricate
-from tests.synthetic.test_datamodule import SMALL, Draughtsman
+from tests.synthetic.test_datamodule import Draughtsman, small
 
 
 class Finder:
@@ -58,8 +58,8 @@ def test_a_broken_table_is_named(tmp_path):
 def test_encoders_are_told_what_was_found_and_losses_the_truth(tmp_path):
     records = fabricate(tmp_path, {"train": 2}, photos=3)
     moved = [replace(r, keypoints_found=np.minimum(r.keypoints, 20).astype(np.float32)) for r in records]
-    options = {"size": (48, 32), "reference_size": (48, 32), "training": False, "target": "person"}
-    plain, told = (LeaveOneOutDataset(photos, tmp_path, **options)[0] for photos in (records, moved))
+    options = (48, 32), ReferenceSpec((48, 32)), SplitSpec("person"), False
+    plain, told = (LeaveOneOutDataset(photos, tmp_path, *options)[0] for photos in (records, moved))
     assert torch.equal(plain.keypoints, plain.keypoints_found)
     assert torch.equal(told.keypoints, plain.keypoints)
     assert not torch.equal(told.keypoints_found, plain.keypoints)
@@ -70,9 +70,9 @@ def test_rendered_people_are_looked_at_by_the_network_that_the_setting_names(tmp
     monkeypatch.setattr(people, "render_people", Draughtsman())
     weights = tmp_path / "pose"
     save_pose_model(new_pose_model(0.33, 0.0625), weights, 96)
-    module = RenderedPeople(tmp_path / "people", pose_estimator=weights, **SMALL)
+    module = small(tmp_path / "people", pose_estimator=weights)
     module.prepare_data()
     module.setup("fit")
     assert all(r.keypoints_found is not None for r in module.splits["train"])
     with pytest.raises(BolidError, match=r"nowhere.*pose_estimator"):
-        RenderedPeople(tmp_path / "people", pose_estimator=Path("nowhere"), **SMALL).prepare_data()
+        small(tmp_path / "people", pose_estimator=Path("nowhere")).prepare_data()

@@ -10,6 +10,7 @@ from bolid.core.schema import ANYBODY
 from bolid.data.annotate.label import label_folder, label_photos
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.manifest import read_manifest
+from bolid.data.specs import ReferenceSpec, SplitSpec
 from bolid.vision.person import find_person
 from bolid.vision.pose import Pose
 from tests.core.test_safe_io import png_header
@@ -74,7 +75,7 @@ def test_it_can_be_trained_on(album):
     summary = label_photos(album, Finder(), None)  # folders of splits are understood, and the old manifest goes
     assert {r.file_name.split("/")[0] for r in read_manifest(album)} == {"train"}
     assert {r.identity for r in summary.records} == {"ann", "bob"}
-    data = IdentityDataModule(album, batch_size=2, size=(24, 16), reference_size=(24, 16))
+    data = IdentityDataModule(album, batch_size=2, size=(24, 16), references=ReferenceSpec((24, 16)))
     data.prepare_data()
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
@@ -160,7 +161,7 @@ def test_silhouettes_are_written_beside_and_read_in_training(album):
     summary = label_photos(album, Finder(), None, Outliner())  # which does not take masks for photos
     assert len(summary.records) == 6
     assert all(r.silhouette == f".masks/{r.file_name}.png" for r in read_manifest(album))
-    data = IdentityDataModule(album, batch_size=2, size=(96, 64), reference_size=(24, 16), flip=0.0)
+    data = IdentityDataModule(album, batch_size=2, size=(96, 64), train=SplitSpec(flip=0.0))
     data.prepare_data()
     data.setup()
     for split in ("train", "val", "test"):

@@ -11,8 +11,8 @@ from pathlib import Path
 from lightning.pytorch.strategies import DDPStrategy
 
 from bolid.callbacks.samples import SampleGrid
-from bolid.callbacks.stop import StopTogether
 from bolid.core.ranks import gather
+from bolid.tasks.stop import StopTogether
 from tests.callbacks.callback_fakes import Line, loader, trainer
 
 PATIENCE = timedelta(seconds=120)  # then a wait for ever is an error

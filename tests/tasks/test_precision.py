@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from timm.optim import Muon, muon
 
-from bolid.callbacks.bfloat16 import _attention as STOCK
-from bolid.callbacks.bfloat16 import quick_attention, quick_precision
+from bolid.tasks.precision import _attention as STOCK
+from bolid.tasks.precision import quick_attention, quick_precision
 
 
 @pytest.fixture

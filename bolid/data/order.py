@@ -1,0 +1,88 @@
+"""Which photo is the target of which place in an epoch."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from bolid.core.schema import ImageRecord
+
+
+class Rounds:
+    """The order of training: rounds in which everybody comes once, the target uniform over the person's photos.
+
+    Photos of one group (see `ImageRecord`) take neighbouring places. A group that lacks one of its photos is left out
+    as a whole, so that it shifts no other. Members of a family follow each other, so that a batch holds them together.
+
+    Attributes:
+        size: Photos of a group; 1 where photos belong to none.
+        left_out: Photos that are no targets because their group is incomplete.
+    """
+
+    def __init__(self, records: Sequence[ImageRecord], rows: Iterable[int], seed: int) -> None:
+        """Sorts the photos into groups, the groups by who is in them, and those by family.
+
+        Args:
+            records: All photos; the largest of their groups is complete.
+            rows: Positions of those that can be targets.
+            seed: Of the rounds' orders.
+        """
+        self.size = max(Counter(r.group for r in records if r.group).values(), default=1)
+        self.seed = seed
+        members: dict[object, list[int]] = defaultdict(list)
+        for k in rows:
+            members[records[k].group or k].append(k)
+        whole = [sorted(group, key=lambda k: _key(records[k])) for group in members.values() if len(group) == self.size]
+        self.left_out = sum(map(len, members.values())) - self.size * len(whole)
+        teams: dict[tuple[str, ...], list[list[int]]] = defaultdict(list)
+        for group in whole:
+            teams[tuple(records[k].identity for k in group)].append(group)
+        self._teams = [np.array(teams[who]) for who in sorted(teams)]  # each (groups, size)
+        families: dict[object, list[int]] = defaultdict(list)
+        for number, team in enumerate(self._teams):
+            families[records[team[0, 0]].family or (number,)].append(number)
+        self._families = [np.array(family) for family in families.values()]
+        self._last_round: tuple[tuple[int, int], np.ndarray] = ((-1, -1), np.empty(0, int))
+
+    def __len__(self) -> int:
+        """How many photos are targets."""
+        return sum(team.size for team in self._teams)
+
+    def target(self, epoch: int, place: int, rng: np.random.Generator) -> int:
+        """The photo of a place; photos of one group need the same randomness."""
+        lot, member = divmod(place, self.size)
+        rounds, turn = divmod(lot, len(self._teams))
+        groups = self._teams[self._round(epoch, rounds)[turn]]
+        return int(groups[rng.integers(len(groups)), member])
+
+    def _round(self, epoch: int, rounds: int) -> np.ndarray:
+        """The order of one round of an epoch; the last one is kept, as samples ask in order."""
+        key = (epoch, rounds)
+        if self._last_round[0] != key:
+            families = np.random.default_rng([self.seed, 2, *key]).permutation(len(self._families))
+            self._last_round = key, np.concatenate([self._families[k] for k in families])
+        return self._last_round[1]
+
+
+def _key(record: ImageRecord) -> tuple[str, str]:
+    return record.identity, record.file_name
+
+
+def fixed_order(
+    rows: Mapping[str, np.ndarray], seed: int, can_be_target: Callable[[int], bool], most: int | None = None
+) -> list[int]:
+    """The order of evaluation: every photo once, neighbours of different people while there are any.
+
+    Args:
+        rows: Positions of each person's photos.
+        seed: Of the order.
+        can_be_target: Leaves photos out, by their position.
+        most: At most so many of each person.
+    """
+    rng = np.random.default_rng([seed, 0])
+    shuffled = [rng.permutation(rows[identity]) for identity in rng.permutation(list(rows))]
+    targets = [[int(k) for k in photos if can_be_target(k)][:most] for photos in shuffled]
+    rounds = max(map(len, targets), default=0)
+    return [photos[k] for k in range(rounds) for photos in targets if k < len(photos)]

@@ -1,0 +1,109 @@
+"""What a data module is asked for: which references, and how samples of each split are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bolid.core.errors import BolidError
+from bolid.data.cache import View
+from bolid.data.caption_dropout import CaptionDropout
+
+
+def check_size(name: str, size: tuple[int, int]) -> None:
+    """Refuses a height and width that no image has.
+
+    Raises:
+        BolidError: naming the setting.
+    """
+    if min(size) < 1:
+        raise BolidError(f"{name} is {list(size)}; height and width must be 1 pixel or more.")
+
+
+@dataclass(frozen=True)
+class ReferenceSpec:
+    """The reference photos of a sample: others of the same person.
+
+    Attributes:
+        size: Height and width in pixels.
+        min: People with fewer other photos than this are no targets; 0 takes single photos too.
+        max: At most so many; 0 for none.
+    """
+
+    size: tuple[int, int] = (96, 64)
+    min: int = 1
+    max: int = 4
+
+    def __post_init__(self) -> None:
+        check_size("references.size", self.size)
+        if not 0 <= self.min <= self.max:
+            raise BolidError(f"references.min={self.min} must lie between 0 and references.max={self.max}.")
+
+
+@dataclass(frozen=True)
+class SplitSpec:
+    """How the samples of a split are made. What is null in `val` and `test` is as in `train`, except for flips.
+
+    Attributes:
+        target: frame: the whole photo, cut to the aspect; person: cropped to the person, as references are. Null in
+            train: frame.
+        caption_dropout: How often phrases are left out of the captions; validation and test have fixed draws. Null in
+            train: never.
+        flip: Probability of mirroring each image. Null: 0.5 in train, else 0.
+        samples_per_epoch: In train, samples of an epoch; null: one per possible target, at least one batch.
+        max_targets: In val and test, at most so many photos of a person are targets, and the others references only.
+        new_clothes: In val and test, references wear none of the colours that the target's caption names; photos
+            without enough such references are no targets.
+        second_outfit: Whether samples show the target's scene in another outfit too, where there is one. Null in
+            train: no.
+        probe: In test, whether training people are shown after the test's, from a loader of their own: a probe is
+            fitted on them.
+    """
+
+    target: View | None = None
+    caption_dropout: CaptionDropout | None = None
+    flip: float | None = None
+    samples_per_epoch: int | None = None
+    max_targets: int | None = None
+    new_clothes: bool = False
+    second_outfit: bool | None = None
+    probe: bool = False
+
+    def __post_init__(self) -> None:
+        if self.flip is not None and not 0 <= self.flip <= 1:
+            raise BolidError(f"flip is {self.flip}; a probability lies between 0 and 1.")
+        for name in ("samples_per_epoch", "max_targets"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BolidError(f"{name} is {value}; it must be 1 or more, or null.")
+
+    def completed(self, training: bool, other: SplitSpec | None = None) -> SplitSpec:
+        """What is null filled in: from `other` but for flips, or by the defaults."""
+        other = other or SplitSpec("frame", second_outfit=False)
+        other = replace(other, flip=0.5 if training else 0.0)
+        names = ("target", "caption_dropout", "flip", "second_outfit")
+        return replace(self, **{n: getattr(other, n) for n in names if getattr(self, n) is None})
+
+
+REFERENCES, SAMPLES = ReferenceSpec(), SplitSpec()  # the defaults; frozen, so that they can be shared
+# Where settings mean something; elsewhere they would be passed over in silence.
+_ONLY = {
+    "samples_per_epoch": ("train",),
+    "max_targets": ("val", "test"),
+    "new_clothes": ("val", "test"),
+    "probe": ("test",),
+}
+
+
+def complete_specs(train: SplitSpec, val: SplitSpec | None, test: SplitSpec | None) -> dict[str, SplitSpec]:
+    """The specs of all splits, with what is null filled in.
+
+    Raises:
+        BolidError: if a setting stands in a split where it has no meaning.
+    """
+    given = {"train": train, "val": val or SplitSpec(), "test": test or SplitSpec()}
+    for name, splits in _ONLY.items():
+        for split in given.keys() - splits:
+            if getattr(given[split], name):
+                raise BolidError(f"{split}.{name} has no meaning; {name} is a setting of {' and '.join(splits)}.")
+    first = train.completed(training=True)
+    return {"train": first} | {split: given[split].completed(False, first) for split in ("val", "test")}

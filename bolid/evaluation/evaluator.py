@@ -1,0 +1,169 @@
+"""Runs a test: every method generates the prompts of photos, every metric measures every method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+
+from bolid.core.names import named
+from bolid.core.ranks import gather
+from bolid.core.schema import TrainingBatch
+from bolid.evaluation.protocol import Evaluation
+from bolid.evaluation.results import Report, SheetRow
+from bolid.evaluation.statistics import GAP, body_gaps, comparisons, guidance_notes
+from bolid.methods.base import Method
+from bolid.methods.controls import ShuffledIdentity, TextOnly
+from bolid.metrics.base import ImageMetric
+from bolid.metrics.interval import PersonScores, bounds, intervals
+from bolid.pipelines.bolid import BoLIDPipeline
+
+SHEET_PEOPLE = 64  # kept for the sheet: a test of thousands would not fit into memory
+
+
+class Evaluator(nn.Module):
+    """Any method by any metric.
+
+    Args:
+        evaluation: What generates, what measures.
+        pipeline: The networks under test; they stay no part of this module.
+        seed: Of the images; a photo's seed is the same for all methods.
+
+    Raises:
+        BolidError: If a name cannot be one, or a method does not fit the networks.
+    """
+
+    scores: Any  # a ModuleDict of ModuleDicts, whose members mypy would take for mere Modules
+
+    def __init__(self, evaluation: Evaluation, pipeline: BoLIDPipeline, seed: int = 0):
+        super().__init__()
+        self.methods: dict[str, Method] = named(evaluation.methods, "methods") or {"text": TextOnly()}
+        metrics: dict[str, ImageMetric] = named(evaluation.metrics, "metrics")
+        self.sampling, self.seed = evaluation.sampling, seed
+        if self.sampling.scheduler is not None:
+            pipeline.backbone.draw_with(self.sampling.scheduler)
+        for method in self.methods.values():
+            method.prepare(pipeline, self.sampling)
+        self.scores = nn.ModuleDict(
+            {name: nn.ModuleDict({key: metric.clone() for key, metric in metrics.items()}) for name in self.methods}
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what was measured."""
+        self.images, self.sheet = 0, dict[str, SheetRow]()
+        self._report: Report | None = None
+        for metrics in self.scores.values():
+            for metric in metrics.values():
+                metric.reset()
+
+    def begin(self, samples: Sequence[TrainingBatch]) -> None:
+        """Starts a test of these samples afresh.
+
+        Raises:
+            BolidError: If a method cannot generate what it asks for.
+        """
+        self.reset()
+        for method in self.methods.values():
+            method.begin(samples)
+
+    def update(self, batch: TrainingBatch) -> None:
+        """Generates and measures; the first images go to the sheet."""
+        self._report = None
+        subjects = {name: method.subjects(batch) for name, method in self.methods.items()}
+        for number in reversed(range(self.sampling.images_per_prompt)):
+            images = {name: self._generate(name, batch, subjects[name], number) for name in self.methods}
+            for name, made in images.items():
+                for metric in self.scores[name].values():
+                    metric.update(made, batch)
+            self.images += len(batch)
+        for identity, row in zip(batch.identities, sheet_rows(batch, images), strict=True):
+            if len(self.sheet) < SHEET_PEOPLE:
+                self.sheet.setdefault(identity, row)
+
+    def generate(self, name: str, batch: TrainingBatch, number: int = 0) -> Tensor:
+        """A method's images of a batch's prompts, (B, 3, H, W) in 0..1.
+
+        A photo's seed is the same for all methods, and another one for each `number` of an image.
+        """
+        return self._generate(name, batch, self.methods[name].subjects(batch), number)
+
+    def rows(self, batch: TrainingBatch) -> list[SheetRow]:
+        """A row for each sample, with the images of all methods."""
+        return sheet_rows(batch, {name: self.generate(name, batch) for name in self.methods})
+
+    @torch.no_grad()
+    def grid(self, batch: TrainingBatch, rank: int = 0, ranks: int = 1) -> list[SheetRow]:
+        """A row for each sample, always from the same noise; ranks share out the methods, and every rank must ask.
+
+        Generated from the same batch everywhere, an image does not depend on the number of ranks. Where the batch shows
+        one person alone there is no other to shuffle with, and no reason to end a fit.
+        """
+        alone = len(set(batch.identities)) == 1
+        names = [n for n, method in self.methods.items() if not (alone and isinstance(method, ShuffledIdentity))]
+        shares = gather({name: self.generate(name, batch).cpu() for name in names[rank::ranks]})
+        images = {name: made for share in shares for name, made in share.items()}
+        return sheet_rows(batch, {name: images[name] for name in names})
+
+    def report(self) -> Report:
+        """What was measured so far, on all ranks together, computed once; every rank must ask."""
+        if self._report is None:
+            self._report = self._compute()
+        return self._report
+
+    def _generate(self, name: str, batch: TrainingBatch, subjects: Sequence[Any], number: int) -> Tensor:
+        seeds = [self.seed + crc32((file + "+" * number).encode()) for file in batch.file_names]  # 32 bits on a CPU
+        height, width = batch.pictures.shape[-2:]
+        return self.methods[name].generate(batch.captions, subjects, seeds, (height, width))
+
+    def _compute(self) -> Report:
+        values: dict[str, float] = {}
+        people: dict[str, dict[str, PersonScores]] = {}
+        other: dict[str, float] = {}
+        for name, metrics in self.scores.items():
+            found = numbers(metrics)
+            values |= {f"{key}/{name}": value for key, value in found.items()}
+            people[name] = {k: v for metric in metrics.values() for k, v in metric.person_scores().items()}
+            for metric in metrics.values():
+                for key, interval in metric.other_intervals().items():
+                    other |= bounds(f"{key}/{name}", interval)
+        values |= intervals(people, comparisons(self.methods)) | body_gaps(people, self.methods) | other
+        described = {
+            key: text for m in self.scores.values() for metric in m.values() for key, text in metric.describes.items()
+        }
+        return Report(
+            metrics=values,
+            pictures=sum(gather(self.images)),
+            seed=self.seed,
+            rows=list(self.sheet.values()),
+            notes=guidance_notes(self.methods),
+            descriptions=described | GAP,
+        )
+
+
+def numbers(metrics: Mapping[str, ImageMetric]) -> dict[str, float]:
+    """What metrics computed by the numbers' names; a metric whose numbers another one has taken adds its own name."""
+    found: dict[str, float] = {}
+    for name, metric in metrics.items():
+        for key, value in metric.compute().items():
+            found[f"{key}/{name}" if key in found else key] = float(value)
+    return found
+
+
+def sheet_rows(batch: TrainingBatch, images: Mapping[str, Tensor]) -> list[SheetRow]:
+    """One row per sample: its references and the methods' images, all (3, H, W) in 0..1 on the CPU."""
+    return [
+        SheetRow(
+            references=[
+                (p * 0.5 + 0.5).cpu()
+                for p, m in zip(batch.references.pictures[i], batch.references.mask[i], strict=True)
+                if m
+            ],
+            images={name: made[i].cpu() for name, made in images.items()},
+            caption=batch.captions[i],
+        )
+        for i in range(len(batch))
+    ]

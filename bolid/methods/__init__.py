@@ -1,0 +1,8 @@
+"""Whatever can be asked for images of a subject: BoLID's adapter, controls, and the rivals."""
+
+from bolid.methods.base import Method, Sampling, Subject
+from bolid.methods.bolid import Adapter
+from bolid.methods.controls import Reconstruction, ShuffledIdentity, TextOnly
+from bolid.methods.prior import Prior
+
+__all__ = ["Adapter", "Method", "Prior", "Reconstruction", "Sampling", "ShuffledIdentity", "Subject", "TextOnly"]

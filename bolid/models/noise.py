@@ -1,0 +1,112 @@
+"""The noise schedule: what training adds to latents, what the UNet is asked for, and the clean latents back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from diffusers import DDIMScheduler, SchedulerMixin
+from torch import Tensor
+
+
+def regression_target(scheduler: SchedulerMixin, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    """What the UNet is asked for: ε, v or x_0, as the scheduler's `prediction_type` says. Shapes (B, C, h, w)."""
+    kind = scheduler.config.prediction_type
+    if kind == "epsilon":
+        return noise
+    if kind == "v_prediction":
+        return scheduler.get_velocity(latents, noise, timesteps)
+    if kind == "sample":
+        return latents
+    raise ValueError(f"unknown prediction_type {kind!r}")
+
+
+def clean_latents(scheduler: SchedulerMixin, noisy: Tensor, timesteps: Tensor, predicted: Tensor) -> Tensor:
+    """x̂_0 of z_t = √ᾱ x_0 + √(1 − ᾱ) ε and the UNet's answer, ε, v or x_0: (B, C, h, w), in float32."""
+    alphas = scheduler.alphas_cumprod.to(noisy.device)[timesteps][:, None, None, None].float()
+    noisy, predicted = noisy.float(), predicted.float()
+    return {
+        "epsilon": lambda: (noisy - (1 - alphas).sqrt() * predicted) / alphas.sqrt(),
+        "v_prediction": lambda: alphas.sqrt() * noisy - (1 - alphas).sqrt() * predicted,
+        "sample": lambda: predicted,
+    }[scheduler.config.prediction_type]()
+
+
+def min_snr_weight(scheduler: SchedulerMixin, timesteps: Tensor, gamma: float) -> Tensor:
+    """Min-SNR-γ weight of each sample (Hang et al. 2023): min(SNR, γ)/SNR for ε, min(SNR, γ)/(SNR + 1) for v: (B,)."""
+    alphas = scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
+    snr = alphas / (1 - alphas)
+    clipped = snr.clamp_max(gamma)
+    kind = scheduler.config.prediction_type
+    return {"epsilon": clipped / snr.clamp_min(1e-8), "v_prediction": clipped / (snr + 1), "sample": clipped}[kind]
+
+
+def noised(
+    scheduler: SchedulerMixin,
+    latents: Tensor,
+    groups: Tensor,
+    generator: torch.Generator,
+    shift: float = 1.0,
+    offset: float = 0.0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Samples noise and timesteps and mixes them in: returns z_t (B, C, h, w), the noise, the timesteps (B,).
+
+    Each timestep is uniform, and a batch has one of every n-th part of them, n its number of groups: the loss varies
+    less (Kingma et al. 2021, appendix I.1).
+
+    Args:
+        scheduler: Of the model.
+        latents: (B, C, h, w).
+        groups: (B,) group ids; samples of one group get the same noise and timestep.
+        generator: On the latents' device.
+        shift: Above 1, moves a share u of the timesteps to s·u / (1 + (s - 1)·u), towards pure noise (Esser et al. 2024,
+            equation 23), where the caption and the conditions alone decide what the image shows.
+        offset: Standard deviation of noise that is the same all over a channel, so that the mean brightness of images
+            is learned too.
+    """
+    steps = scheduler.config.num_train_timesteps
+    where = {"generator": generator, "device": latents.device}
+
+    def noise_of(count: int) -> Tensor:
+        shape = (count, *latents.shape[1:])
+        noise = torch.randn(shape, dtype=latents.dtype, **where)
+        return noise + offset * torch.randn((*shape[:2], 1, 1), dtype=latents.dtype, **where) if offset else noise
+
+    def timesteps_of(count: int) -> Tensor:
+        parts = torch.randperm(count, **where)
+        share = (parts + torch.rand(count, **where)) / count
+        share = shift * share / (1 + (shift - 1) * share)
+        return (share * steps).long().clamp_max(steps - 1)
+
+    noise, timesteps = one_per_group(noise_of, groups), one_per_group(timesteps_of, groups)
+    return scheduler.add_noise(latents, noise, timesteps), noise, timesteps
+
+
+def uniform(groups: Tensor, generator: torch.Generator) -> Tensor:
+    """A uniform number in 0..1 for each sample (B,), the same within a group (B,) of ids."""
+    return one_per_group(lambda count: torch.rand(count, generator=generator, device=generator.device), groups)
+
+
+def one_per_group(sample: Callable[[int], Tensor], groups: Tensor) -> Tensor:
+    """Deals out what `sample` makes for each of n groups, (n, ...), to the samples of the groups (B,): (B, ...).
+
+    Groups count in the order in which they first appear, whatever their ids are.
+    """
+    ids = groups.tolist()
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(ids))}
+    made = sample(len(numbers))
+    return made[torch.tensor([numbers[group] for group in ids], device=made.device)]
+
+
+def few_step_scheduler(scheduler: SchedulerMixin, steps: int, device: torch.device | str = "cpu") -> DDIMScheduler:
+    """DDIM in N steps for a model's noise schedule, from pure noise to clean latents whatever its scheduler's file says.
+
+    Timesteps are trailing, 999, 749, 499, 249 for four: the first belongs to pure noise. Published files count from the
+    other end (leading, offset 1: 751, 501, 251, 1), keep some noise at the last step, or clip what lies outside -1..1,
+    which latents do.
+    """
+    made = DDIMScheduler.from_config(
+        scheduler.config, timestep_spacing="trailing", steps_offset=0, set_alpha_to_one=True, clip_sample=False
+    )
+    made.set_timesteps(steps, device=device)
+    return made

@@ -1,0 +1,128 @@
+"""Checkpoints: written whole or not at all, read without unpickling anything, with the version of their format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from uuid import uuid4
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_warn
+
+from bolid.core.errors import BolidError
+
+FORMAT, VERSION = "bolid_format", 2  # those of version 1 have no such entry, and the same weights
+OF_FITS = ("pytorch-lightning_version", "global_step", "epoch", "loops", "optimizer_states")
+SETTINGS = ("hyper_parameters", "datamodule_hyper_parameters")
+BROKEN = (UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, EOFError, OSError)
+PART = ".*.tmp"  # what a kill in the middle of writing leaves
+
+
+class Damaged(BolidError):
+    """A checkpoint that cannot be read, or a file that is none."""
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes beside the target and renames; Lightning copies from the temporary folder where that is another disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Writes a checkpoint.
+
+        Raises:
+            BolidError: If the disk is full or the folder cannot be written; what was at `path` is still there.
+        """
+        path = Path(path)
+        part = path.with_name(f".{uuid4().hex}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(part, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except (OSError, RuntimeError) as error:
+            raise BolidError(f"{path}: the checkpoint cannot be written ({error}); earlier ones are whole") from error
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Reads the whole of a checkpoint; see `find_checkpoint` and `read_checkpoint`."""
+        return read_checkpoint(find_checkpoint(Path(path), "ckpt_path"), "ckpt_path", mapped=False)
+
+
+def read_checkpoint(path: Path, setting: str, mapped: bool = True) -> dict[str, Any]:
+    """What a fit saved, without settings (`hyper_parameters`): a configuration alone says what is run.
+
+    Args:
+        path: Of the checkpoint.
+        setting: What the path was given by, for the error.
+        mapped: Whether tensors are mapped and not read.
+
+    Raises:
+        BolidError: If there is no such file, it is no checkpoint or damaged, or it is of a newer format.
+    """
+    if not path.is_file():
+        raise BolidError(f"{setting}: no checkpoint at {path}; give a .ckpt file that `bolid fit` wrote")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)  # nothing is unpickled
+    except BROKEN as error:
+        what = "is empty" if not path.stat().st_size else "is no checkpoint that `bolid fit` wrote, or a part of one"
+        raise Damaged(f"{setting}: {path} {what}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("state_dict"), Mapping):
+        raise Damaged(f"{setting}: {path} is no checkpoint that `bolid fit` wrote")
+    check_format(found, f"{setting}: {path}")
+    return {key: value for key, value in found.items() if key not in SETTINGS}
+
+
+def check_format(checkpoint: Mapping[str, Any], where: str) -> None:
+    """Refuses a checkpoint of a later format.
+
+    Raises:
+        BolidError: If it is one.
+    """
+    found = checkpoint.get(FORMAT, 1)
+    if not isinstance(found, int) or not 1 <= found <= VERSION:
+        raise BolidError(f"{where} has format {found!r}, and this BoLID reads 1 to {VERSION}: update BoLID")
+
+
+def find_checkpoint(path: Path, setting: str) -> Path:
+    """A checkpoint of a fit: `path` itself or, where that is a damaged last one, the newest good one beside it.
+
+    Raises:
+        BolidError: See `read_checkpoint`; also if it holds nothing but weights.
+    """
+    try:
+        return _checked(path, setting)
+    except Damaged as error:
+        good = next((other for other in _newest_first(path) if _is_good(other)), None)
+        if good is None:
+            raise
+        if not path.stem.startswith("last"):
+            raise BolidError(f"{error}; {good} beside it is whole") from error
+        rank_zero_warn(f"{error}; {good} beside it is whole and taken in its place")
+        return good
+
+
+def _checked(path: Path, setting: str) -> Path:
+    lacking = [key for key in OF_FITS if key not in read_checkpoint(path, setting)]
+    if lacking:
+        raise Damaged(f"{setting}: {path} holds weights, but no checkpoint that `bolid fit` wrote")
+    return path
+
+
+def _newest_first(path: Path) -> list[Path]:
+    others = [other for other in path.parent.glob("*.ckpt") if other != path and other.is_file()]
+    return sorted(others, key=lambda other: other.stat().st_mtime, reverse=True)
+
+
+def _is_good(path: Path) -> bool:
+    try:
+        return bool(_checked(path, ""))
+    except BolidError:
+        return False
