@@ -57,6 +57,7 @@ def test_commands_connect_to_nobody(bundle, tmp_path):
     statuses = re.findall(r"STATUS .* (\d+)", ended.stdout)
     assert statuses[2:] == ["0"] * 3, ended.stderr[-2000:]  # an untrained pose network may label nobody
     assert (tmp_path / "python.txt").read_text() == ""
+    assert not list((tmp_path / "home").rglob("*onnxruntime*"))  # its telemetry's id, and events to be sent later
     if watched:
         calls = (tmp_path / "system.txt").read_text().splitlines()
         assert [line for line in calls if re.search(r"AF_INET|sin_addr|sin6_addr", line)] == []
