@@ -9,6 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.nn import Parameter
 
+from bolid.core.errors import BolidError
+
 KEY = "ema"  # in the checkpoint
 
 
@@ -30,6 +32,17 @@ class EMA(Callback):
         self.resumed: dict[str, Any] | None = None
         self.steps = 0
         self.global_step = 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuses a second average.
+
+        Raises:
+            BolidError: If there is one.
+        """
+        if sum(isinstance(callback, EMA) for callback in trainer.callbacks) > 1:  # type: ignore[attr-defined]
+            raise BolidError(
+                "two EMA callbacks overwrite each other: change the one at hand by its name, callbacks.ema"
+            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Not earlier: a warm start sets weights in the task's `on_fit_start`, which runs after a callback's."""

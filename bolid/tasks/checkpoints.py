@@ -110,8 +110,7 @@ def find_checkpoint(path: Path, setting: str) -> Path:
 
 
 def _checked(path: Path, setting: str) -> Path:
-    lacking = [key for key in OF_FITS if key not in read_checkpoint(path, setting)]
-    if lacking:
+    if set(OF_FITS) - read_checkpoint(path, setting).keys():
         raise Damaged(f"{setting}: {path} holds weights, but no checkpoint that `bolid fit` wrote")
     return path
 

@@ -5,6 +5,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from bolid.callbacks.ema import EMA
 from bolid.callbacks.export import Export
+from bolid.core.errors import BolidError
 from tests.callbacks.callback_fakes import Line, loader, trainer
 
 
@@ -52,6 +53,11 @@ def test_warm_starts_count(tmp_path):
     trainer(tmp_path, EMA(0.99), watch, max_epochs=1).fit(task, loader(2), loader(1))
     assert watch.weights[0].eq(5).all()
     torch.testing.assert_close(task.seen[0], average(watch.weights, 0.99))
+
+
+def test_a_second_average_is_refused(tmp_path):
+    with pytest.raises(BolidError, match="two EMA callbacks overwrite each other"):
+        trainer(tmp_path, EMA(), EMA(0.9)).fit(Line(), loader(), loader(1))
 
 
 @pytest.mark.parametrize("stop", [2, 4, 6])

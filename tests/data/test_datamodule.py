@@ -87,6 +87,11 @@ def test_nineteen_people_can_be_trained_validated_and_tested_on(tmp_path):
     fabricate(tmp_path, {"": 19}, photos=2, size=(12, 8))
     for stage in ("fit", "validate", "test", "predict"):
         IdentityDataModule(tmp_path).require(stage, people=2)
+    people = {
+        split: len({r.identity for r in records}) for split, records in IdentityDataModule(tmp_path).splits.items()
+    }
+    assert min(people.values()) >= 2
+    assert sum(people.values()) == 19
 
 
 def test_one_person_to_test_on_is_no_two(tmp_path):

@@ -91,6 +91,7 @@ def test_a_test_tells_what_it_reads_and_what_a_probe_would_and_others_their_shar
     def ratio(ceiling):
         report.write_text(f'{{"shape_r2": {ceiling}}}')
         other = BodyVAETask(task.model, task.backbone, probe=ProbeSpec(None, report, {"shape": RatiosProbe()}))
+        other.tested.reset()
         return other.measure(Seen(task.model, test, train)).metrics
 
     plain = ratio(0.5)
