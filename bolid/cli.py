@@ -33,6 +33,8 @@ FUNCTIONS = {
     "data label": ("bolid.data.annotate.label:label_folder", "Turn a folder of photos per person into a manifest."),
     "bundle new": ("bolid.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
     "bundle grade": ("bolid.bundle.new:grade_text_encoder", "Teach a miniature's text encoder graded words."),
+    "bundle suspend": ("bolid.bundle.suspend:suspend_fit", "Pack a fit's checkpoint into one small file."),
+    "bundle resume": ("bolid.bundle.suspend:resume_fit", "Unpack it to a checkpoint that a fit goes on from."),
     "bundle pack": ("bolid.bundle.pack:pack_bundle", "Gather what the bundle's fits exported into data/tiny."),
 }
 # Errors of the system that a user can mend, and how.

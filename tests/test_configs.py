@@ -28,6 +28,9 @@ CHAINS = [
     ["body_vae.yaml", "trainer/cuda.yaml"],
     ["tiny/oracle.yaml"],
     ["adapter.yaml", "table/common.yaml", "table/guidance.yaml"],
+    ["bundle/vae.yaml"],
+    ["bundle/vae.yaml", "bundle/close_ups.yaml"],
+    ["bundle/unet.yaml"],
     *([f"recipe/{name}.yaml"] for name in ("sd15", "sdxl", "ip_adapter")),
 ]
 # Published weights, which are not here; `test_recipes.py` and `test_cli.py` put miniatures in their place.
@@ -170,6 +173,8 @@ def test_what_scores_has_seen_nobody_that_what_it_scores_has(parse):
         ["adapter.yaml"],
         ["body_vae.yaml", "tiny/body_vae.yaml", "tiny/body_vae_more.yaml"],
         ["tiny/vae.yaml"],
+        ["bundle/vae.yaml"],
+        ["bundle/unet.yaml"],
         ["tiny/unet.yaml"],
         ["tiny/unet.yaml", "tiny/unet_more.yaml"],
         ["tiny/unet.yaml", "tiny/unet_opposites.yaml"],

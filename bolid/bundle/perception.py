@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from bolid.bundle.autoencoder import load_vae
 from bolid.bundle.member import MemberTask
-from bolid.bundle.metrics.psnr import round_trip
+from bolid.bundle.metrics.round_trip import round_trip
 from bolid.core.pictures import to_bytes
 from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import ImageMetric, full_precision, real_pictures

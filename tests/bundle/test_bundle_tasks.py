@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from bolid.bundle.autoencoder import AutoencoderTask
+from bolid.bundle.autoencoder import AutoencoderSize, AutoencoderTask, AutoencoderWeights
 from bolid.bundle.clip import ClipSize, ClipTask
 from bolid.bundle.face import FaceTask, align_faces, export_face
 from bolid.bundle.pose import PoseTask
@@ -36,7 +36,7 @@ def new(folder):
     def make(kind, **more):
         torch.manual_seed(0)
         return {
-            "autoencoder": lambda: AutoencoderTask((8, 8), **more),
+            "autoencoder": lambda: AutoencoderTask(AutoencoderSize((8, 8)), **more),
             "text_to_image": lambda: TextToImageTask(StableDiffusion(str(folder)), **more),
             "clip": lambda: ClipTask(folder / "tokenizer", ClipSize((48, 32), 8, 32, 1, 1), **more),
             "pose": lambda: PoseTask(0.33, 0.0625, **more),
@@ -168,15 +168,15 @@ def test_the_autoencoders_person_counts_more_and_an_unknown_silhouette_is_the_wh
 
 def test_an_autoencoder_in_training_also_has_to_decode_halved_latents(new):
     task, b = new("autoencoder"), batch("autoencoder")
-    task.kl, losses = 0.0, {}
+    losses = {}
     for weight in (0.0, 0.5):
-        task.half_weight = weight
+        task.weights = AutoencoderWeights(kl=0.0, half=weight)
         losses[weight] = task.loss(b, torch.Generator().manual_seed(0))[0].item()
     with torch.no_grad():
         latents = task.vae.encode(b.pictures).latent_dist.sample(torch.Generator().manual_seed(0))
         drawn = task.vae.decode(F.interpolate(latents, scale_factor=0.5, mode="area")).sample
     pictures, person = (F.interpolate(each, scale_factor=0.5, mode="area") for each in (b.pictures, b.silhouettes))
-    weight = (1 + task.person_weight * person).expand_as(pictures)
+    weight = (1 + task.weights.person * person).expand_as(pictures)
     error = (drawn - pictures).abs() + (drawn - pictures).square() / 2
     assert losses[0.5] - losses[0.0] == pytest.approx(0.5 * np.average(error, weights=weight), rel=1e-3)
 

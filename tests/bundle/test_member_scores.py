@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from bolid.bundle.autoencoder import AutoencoderTask
+from bolid.bundle.autoencoder import AutoencoderSize, AutoencoderTask
 from bolid.bundle.clip import ClipSize, ClipTask
 from bolid.bundle.face import FaceTask, align_faces
 from bolid.bundle.metrics.pose import PoseMAP50
@@ -69,7 +69,7 @@ def test_an_autoencoders_psnr(tmp_path):
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
     torch.manual_seed(0)
-    task, batches = AutoencoderTask((8, 8)), [miniature.batch(seed=seed) for seed in range(2)]
+    task, batches = AutoencoderTask(AutoencoderSize((8, 8))), [miniature.batch(seed=seed) for seed in range(2)]
     report = outcome(task, batches, tmp_path)
     pictures, person = torch.cat([b.pictures for b in batches]), torch.cat([b.silhouettes for b in batches])
     with torch.no_grad():
@@ -77,17 +77,19 @@ def test_an_autoencoders_psnr(tmp_path):
     mask = person.bool().expand_as(pictures)
     expected = peak_signal_noise_ratio(drawn[mask], pictures[mask], data_range=2.0)
     assert report["psnr"] == pytest.approx(expected.item(), abs=1e-3)
-    assert set(report) == {"psnr", "pictures", "seed"}  # no caption names a framing
+    scores = {"psnr", "psnr/head", "psnr/whole", "sharpness", "sharpness/head", "sharpness/whole"}
+    assert set(report) == {*scores, "pictures", "seed"}  # no caption names a framing
 
 
 def test_an_earlier_export_is_scored_in_place_of_the_tasks_weights(tmp_path):
     batches = [miniature.batch()]
     torch.manual_seed(0)
-    other = AutoencoderTask((8, 8))
+    other = AutoencoderTask(AutoencoderSize((8, 8)))
     report = outcome(other, batches, tmp_path)
     other.export(tmp_path / "vae")
-    assert outcome(AutoencoderTask((8, 8), init_from=tmp_path / "vae"), batches, tmp_path) == pytest.approx(report)
-    assert outcome(AutoencoderTask((8, 8)), batches, tmp_path)["psnr"] != pytest.approx(report["psnr"])
+    exported = AutoencoderTask(AutoencoderSize((8, 8)), init_from=tmp_path / "vae")
+    assert outcome(exported, batches, tmp_path) == pytest.approx(report)
+    assert outcome(AutoencoderTask(AutoencoderSize((8, 8))), batches, tmp_path)["psnr"] != pytest.approx(report["psnr"])
 
 
 def test_a_clips_retrieval_both_ways(clip, captioned, tmp_path):

@@ -1,54 +1,48 @@
-"""PSNR: how much of a person an autoencoder keeps."""
+"""PSNR: how much of a person images keep."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from bolid.bundle.views import whole_view
 from bolid.core.schema import TrainingBatch
-from bolid.metrics.base import Description, ImageMetric, full_precision
+from bolid.metrics.base import Description, ImageMetric, full_precision, real_pictures
 from bolid.synthetic.wording import FRAMING
-from bolid.vision.base import Frozen
 
 
-class RoundTripPSNR(ImageMetric):
-    """Peak signal-to-noise ratio of the round trip through an autoencoder on the person's pixels, in dB.
+class PersonPSNR(ImageMetric):
+    """Peak signal-to-noise ratio of images against the photos that they reproduce, on the person's pixels, in dB.
 
     The squared error is averaged over the pixels of all photos, not the ratio over photos. Where the silhouette is
     unknown, the whole picture counts as the person.
-
-    Args:
-        autoencoder: A diffusers `AutoencoderKL`.
     """
 
     describes = {"psnr": Description("on the person's pixels", "higher", "dB")}
     higher_is_better = True
-    error: Tensor  # sums: of all photos, then of those of each framing that their captions name
+    error: Tensor  # sums: the person's in all photos and in those of each framing that captions name; heads; the whole
     values: Tensor
 
-    def __init__(self, autoencoder: Any) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.autoencoder = Frozen(autoencoder)
-        self.add_sum("error", 1 + len(FRAMING))
-        self.add_sum("values", 1 + len(FRAMING))
+        self.add_sum("error", 3 + len(FRAMING))
+        self.add_sum("values", 3 + len(FRAMING))
 
     @full_precision
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds photos (B, 3, H, W) in 0..1 that the autoencoder is to keep."""
-        drawn = round_trip(self.autoencoder, pictures)
-        person = torch.where(batch.silhouette_known[:, None, None, None], batch.silhouettes, 1.0)  # (B, 1, H, W)
-        error = ((drawn - pictures).square() * person).double().sum((1, 2, 3))
-        values = 3 * person.double().sum((1, 2, 3))
-        for rows, chosen in enumerate(self._parts(batch.full_asked)):
-            self.error[rows] += error[chosen].sum()
-            self.values[rows] += values[chosen].sum()
+        """Adds images (B, 3, H, W) in 0..1 of the batch's photos."""
+        _, person, head = whole_view(batch)
+        squared = (pictures - real_pictures(batch)).square()
+        parts = [(person, rows) for rows in self._parts(batch.full_asked)]
+        everybody = parts[0][1]
+        for k, (mask, rows) in enumerate([*parts, (head, everybody), (torch.ones_like(head), everybody)]):
+            self.error[k] += (squared * mask)[rows].double().sum()
+            self.values[k] += 3 * mask[rows].double().sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """`psnr`, and `psnr/<framing>`, not a number where no caption names it."""
+        """`psnr`, `psnr/<framing>`, `psnr/head`, `psnr/whole`; not a number where no photo shows it."""
         psnr = -10 * (self.error / self.values).log10()
-        names = ["psnr", *(f"psnr/{framing.replace(' ', '_')}" for framing in FRAMING)]
+        names = ["psnr", *(f"psnr/{framing.replace(' ', '_')}" for framing in FRAMING), "psnr/head", "psnr/whole"]
         return {name: value.float() for name, value in zip(names, psnr, strict=True)}
 
     @staticmethod
@@ -57,10 +51,3 @@ class RoundTripPSNR(ImageMetric):
         framings = [attributes.get("framing") for attributes in asked]
         parts = [[i for i, framing in enumerate(framings) if framing == name] for name in FRAMING]
         return [list(range(len(asked))), *parts]
-
-
-@torch.no_grad()
-def round_trip(autoencoder: Frozen, pictures: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) in 0..1 through the autoencoder's mode and back, in the precision that is set."""
-    latents = autoencoder.network.encode(pictures * 2 - 1).latent_dist.mode()
-    return (autoencoder.network.decode(latents).sample.float() * 0.5 + 0.5).clamp(0, 1)

@@ -45,6 +45,11 @@ class EmbeddedAttributes(AttributeReader):
         return {name: logits.float() for name, logits in self.network(fitted(self.network, pictures)).items()}
 
     @torch.no_grad()
+    def maps(self, images: Tensor) -> Tensor:
+        """Features of images (B, 3, H, W) in 0..1, place by place: (B, C, h, w)."""
+        return self.network.trunk.maps(fitted(self.network, images)).float()
+
+    @torch.no_grad()
     def read(self, pictures: Tensor) -> dict[str, Tensor]:
         """Pictures (B, 3, H, W) in 0..1 -> attribute -> (B,) index of the likeliest class in `ATTRIBUTES`."""
         both = self.network(with_mirror(self.network, pictures))

@@ -52,6 +52,10 @@ class Trunk(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         return self.net(with_coordinates(pictures, self.places))  # (B, width)
 
+    def maps(self, pictures: Tensor) -> Tensor:
+        """What the residual blocks make of pictures (B, 3, H, W) in -1..1: (B, C, h, w)."""
+        return self.net[:-6](with_coordinates(pictures, self.places))
+
 
 class Pyramid(nn.Module):
     """Pictures (B, 3, H, W) to fine maps at half their size, which know what the coarsest ones saw.

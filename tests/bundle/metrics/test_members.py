@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from bolid.bundle.metrics.face import FaceVerification, verification_auc
 from bolid.bundle.metrics.pose import PoseMAP50
-from bolid.bundle.metrics.psnr import RoundTripPSNR
+from bolid.bundle.metrics.psnr import PersonPSNR
 from bolid.bundle.metrics.retrieval import CaptionRetrieval, different
+from bolid.bundle.metrics.round_trip import RoundTripScores
+from bolid.bundle.metrics.sharpness import Sharpness
 from bolid.core.boxes import silhouette_boxes
 from bolid.core.errors import BolidError
 from bolid.metrics.base import numbered
@@ -33,30 +35,67 @@ class Blur(nn.Module):
         return SimpleNamespace(sample=1.1 * F.interpolate(latents, scale_factor=2.0))
 
 
-def test_psnr_is_torchmetrics_on_the_persons_pixels():
-    from torchmetrics.functional.image import peak_signal_noise_ratio
-
+@pytest.fixture
+def photos():
+    """Four photos in 0..1 and their batch: with two framings, a head on two of them, and one unknown silhouette."""
     g = torch.Generator().manual_seed(0)
-    pictures, batch = torch.rand(4, 3, 8, 6, generator=g), make_batch(torch.zeros(4, 3, 8, 6))
+    pictures = torch.rand(4, 3, 8, 6, generator=g)
+    batch = make_batch(pictures * 2 - 1)
     batch.silhouettes = (torch.rand(4, 1, 8, 6, generator=g) > 0.5).float()
     batch.silhouette_known[:3] = True
     batch.full_asked = [attributes(framing) for framing in FRAMINGS]
-    metric = RoundTripPSNR(Blur())
+    batch.keypoints[1:3, 3] = torch.tensor([1.0, 3.0, 1.0])  # from ear to ear
+    batch.keypoints[1:3, 4] = torch.tensor([4.0, 3.0, 1.0])
+    return pictures, batch
+
+
+def test_psnr_is_torchmetrics_on_the_persons_pixels(photos):
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
+    pictures, batch = photos
+    metric = RoundTripScores(Blur(), [PersonPSNR()])
     for part in (slice(0, 1), slice(1, 4)):
         metric.update(pictures[part], batch[part])
     found = metric.compute()
     drawn = (1.1 * F.interpolate(F.avg_pool2d(pictures * 2 - 1, 2), scale_factor=2.0) / 2 + 0.5).clamp(0, 1)
     person = batch.silhouettes.bool() | ~batch.silhouette_known[:, None, None, None]
+    y, x = np.mgrid[:8, :6] + 0.5
+    head = torch.from_numpy(np.hypot(x - 2.5, y - 3) < 0.9 * 3)
 
-    def expected(*rows):
-        mask = person[list(rows)].expand(-1, 3, -1, -1)
+    def expected(*rows, mask=person):
+        mask = mask[list(rows)].expand(-1, 3, -1, -1)
         return peak_signal_noise_ratio(drawn[list(rows)][mask], pictures[list(rows)][mask], data_range=1.0)
 
-    assert set(found) == {"psnr", "psnr/full_length", "psnr/three-quarter_length", "psnr/head_and_shoulders"}
+    framings = {"psnr/full_length", "psnr/three-quarter_length", "psnr/head_and_shoulders"}
+    assert set(found) == {"psnr", "psnr/head", "psnr/whole"} | framings
     torch.testing.assert_close(found["psnr"], expected(0, 1, 2, 3))
     torch.testing.assert_close(found["psnr/full_length"], expected(0, 2))
     torch.testing.assert_close(found["psnr/head_and_shoulders"], expected(1))
+    torch.testing.assert_close(found["psnr/head"], expected(1, 2, mask=head.expand(4, 1, -1, -1)))
+    torch.testing.assert_close(found["psnr/whole"], expected(0, 1, 2, 3, mask=torch.ones_like(person)))
     assert found["psnr/three-quarter_length"].isnan()
+
+
+def test_sharpness_is_the_share_of_the_photos_fine_power_that_images_have(photos):
+    pictures, batch = photos
+    blurred = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="circular"), 3, 1)
+    metric = Sharpness()
+    for part in (slice(0, 3), slice(3, 4)):
+        metric.update(blurred[part], batch[part])
+    person = torch.where(batch.silhouette_known[:, None, None, None], batch.silhouettes, 1.0).double().numpy()
+
+    def power(shown, mask):
+        spectrum = np.fft.fft2(shown.double().numpy())
+        y, x = np.fft.fftfreq(8)[:, None], np.fft.fftfreq(6)[None]
+        return (np.fft.ifft2(spectrum * (y**2 + x**2 > 1 / 16)).real ** 2 * mask).sum()
+
+    found = metric.compute()
+    assert found["sharpness"].item() == pytest.approx(power(blurred, person) / power(pictures, person), rel=1e-4)
+    assert found["sharpness/whole"].item() == pytest.approx(power(blurred, 1) / power(pictures, 1), rel=1e-4)
+    assert 0 < found["sharpness/head"] < 1
+    metric.reset()
+    metric.update(pictures, batch)
+    assert metric.compute()["sharpness"].item() == pytest.approx(1)
 
 
 class Letters(nn.Module):

@@ -1,0 +1,54 @@
+"""Latents of photos, encoded once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bolid.core.safe_io import atomic_path
+
+
+class LatentStore:
+    """The latents of photos, one small file for each.
+
+    Files are named by what a photo shows and lie in a folder named by the autoencoder's weights: neither a mirrored
+    photo, nor one rendered anew, nor another autoencoder finds latents that are not its own.
+
+    Args:
+        folder: Of all autoencoders' latents.
+        autoencoder: Whose they are.
+        encode: Photos (B, 3, H, W) in -1..1 to latents (B, C, h, w).
+    """
+
+    def __init__(self, folder: Path, autoencoder: nn.Module, encode: Callable[[Tensor], Tensor]):
+        self.folder, self.encode = folder / fingerprint(*autoencoder.state_dict().values()), encode
+        self.held: dict[str, Tensor] = {}
+
+    def of(self, photos: Tensor) -> Tensor:
+        """Photos (B, 3, H, W) in -1..1 -> (B, C, h, w) float32."""
+        keys = [fingerprint(photo) for photo in photos]
+        for key, photo in zip(keys, photos, strict=True):
+            if key not in self.held:
+                self.held[key] = self._read(key, photo)
+        return torch.stack([self.held[key] for key in keys]).to(photos.device).float()
+
+    def _read(self, key: str, photo: Tensor) -> Tensor:
+        file = self.folder / f"{key}.npy"
+        if not file.is_file():
+            latents = self.encode(photo[None])[0].half().cpu()
+            with atomic_path(file) as temporary, temporary.open("wb") as stream:
+                np.save(stream, latents.numpy())
+        return torch.from_numpy(np.load(file))
+
+
+def fingerprint(*tensors: Tensor) -> str:
+    """Sixteen letters that differ where tensors do."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
