@@ -86,7 +86,9 @@ def trained(tmp_path, monkeypatch):
     for run in ("unet", "unet_more", "unet_opposites"):
         (tmp_path / "runs/tiny" / run).mkdir()
         (tmp_path / f"runs/tiny/{run}/stable-diffusion").symlink_to(ROOT / "data/tiny/stable-diffusion")
-    (tmp_path / "runs/tiny/new").symlink_to(ROOT / "data/tiny/stable-diffusion")
+    for run in ("tiny/new", "world/new"):
+        (tmp_path / "runs" / run).parent.mkdir(exist_ok=True)
+        (tmp_path / "runs" / run).symlink_to(ROOT / "data/tiny/stable-diffusion")
     (tmp_path / "runs/tiny/vae/vae").symlink_to(ROOT / "data/tiny/stable-diffusion/vae")
     (tmp_path / "runs/body_ablation_600/body_supervised").mkdir(parents=True)
     (tmp_path / "runs/body_ablation_600/body_supervised/report.json").write_text('{"shape_r2": 0.5}')

@@ -114,8 +114,12 @@ class UNetTask(BaseTask):
 
     def sample_noise(self, latents: Tensor, groups: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noise like latents (B, C, h, w) and timesteps (B,), the same within a group (B,) of ids."""
-        where, steps = {"generator": generator, "device": latents.device}, self.backbone.noise_scheduler.config
-        noise = one_per_group(lambda count: torch.randn((count, *latents.shape[1:]), **where), groups)
+        steps = self.backbone.noise_scheduler.config
+
+        def standard(count: int) -> Tensor:
+            return torch.randn((count, *latents.shape[1:]), generator=generator, device=latents.device)
+
+        noise = one_per_group(standard, groups)
         draw = partial(
             self.levels.draw, timesteps=steps.num_train_timesteps, progress=self.progress, generator=generator
         )

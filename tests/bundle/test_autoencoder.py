@@ -210,7 +210,7 @@ def test_a_validation_scores_round_trips_and_shows_them(tmp_path):
     names = {name for name in trainer.callback_metrics if name.startswith("val/")}
     assert {"val/psnr", "val/psnr/head", "val/sharpness"} <= names
     rows = task.sample_grid()
-    assert [len(row.columns) for row in rows] == [8, 8, 8, 8]
-    first = rows[0].columns["photo 0"]
+    assert [len(row.images) for row in rows] == [8, 8, 8, 8]
+    first = rows[0].images["photo 0"]
     torch.testing.assert_close(first, miniature.batch(seed=0).pictures[0] / 2 + 0.5)
-    assert not torch.equal(rows[0].columns["round trip 0"], first)
+    assert not torch.equal(rows[0].images["round trip 0"], first)

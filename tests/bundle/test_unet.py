@@ -146,7 +146,7 @@ def test_a_short_fit_moves_the_unet_alone_and_shows_what_it_generates(new, folde
     assert {"val/loss", "val/renoised/100", "val/renoised_sharpness/800"} <= set(metrics)
     rows = task.sample_grid()
     assert len(rows) == 8
-    assert rows[0].columns[""].shape == (3, *miniature.SIZE)
+    assert rows[0].images[""].shape == (3, *miniature.SIZE)
 
 
 class Oracle:
