@@ -3,6 +3,7 @@ PYTHON ?= python3
 RUN := $(VENV)/bin
 DEMO := runs/adapter/demo
 SHIPPED := --config configs/adapter.yaml --trainer.logger.init_args.version demo
+TEST := $(RUN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 STAMP := $(VENV)/.installed
 
 .PHONY: help setup demo test test-all lint table clean check
@@ -34,10 +35,10 @@ demo: check setup  ## Render people, train the adapter, test it (15 to 20 minute
 	@echo "picture sheet  $(DEMO)/sheet.png"
 
 test: check setup  ## Pass the tests (minutes)
-	$(RUN)/python -m pytest
+	$(TEST)
 
 test-all: check setup  ## Pass the slow tests, too, and those that need a CUDA device where there is one
-	$(RUN)/python -m pytest -m ''
+	$(TEST) -m ''
 
 lint: setup  ## Check style, types and the direction of imports
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports

@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the network is a defect
 os.environ.setdefault("YOLO_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core, not each all of them
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

@@ -11,7 +11,8 @@ from itertools import takewhile
 from types import UnionType
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentParser, set_parsing_settings
+import yaml
+from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
 
 from bolid.core.errors import BolidError, causes
 
@@ -48,6 +49,25 @@ def trust_nothing() -> None:
         instantiate_subclass_spec_in_any=False,
         import_path_denylist=DENIED,
     )
+    set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
+
+
+def load_yaml(text: str, load: Callable[[str], Any] = get_loader("yaml")) -> Any:  # noqa: B008
+    """As jsonargparse reads YAML, which alone would let the last of two equal names win.
+
+    Raises:
+        BolidError: If a name stands twice in a mapping.
+    """
+    found = load(text)
+    nodes = [yaml.compose(text, Loader=yaml.SafeLoader)] if isinstance(found, dict | list) else []
+    while nodes:
+        node: Any = nodes.pop()
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        names = [key.value for key, _ in pairs if isinstance(key, yaml.ScalarNode)]
+        if double := next((name for name in names if names.count(name) > 1), None):
+            raise BolidError(f"{double!r} stands twice in one mapping, at line {node.start_mark.line + 1} and below")
+        nodes += [value for _, value in pairs] + (node.value if isinstance(node, yaml.SequenceNode) else [])
+    return found
 
 
 class SettingError(BolidError, TypeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from pydoc import locate
@@ -14,8 +15,10 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from bolid.commands.named import MergesByName
 from bolid.commands.parser import OneLineErrors, trust_nothing
 from bolid.core.errors import BolidError
+from bolid.core.names import check_known
 from bolid.core.paths import resolve
 from bolid.data.datamodule import IdentityDataModule
+from bolid.methods import Adapter
 from bolid.tasks.base import BaseTask, check_total_steps
 from bolid.tasks.checkpoints import find_checkpoint, read_checkpoint
 from bolid.tasks.precision import check_precision, is_cpu
@@ -66,9 +69,10 @@ class Command(LightningCLI):
         return super().instantiate_trainer(callbacks=[*(own if isinstance(own, list) else [own]), *named], **kwargs)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Checks the checkpoint before anything is loaded."""
+        """Checks arguments that the parser does not, and the checkpoint, before anything is loaded."""
         super().parse_arguments(parser, args)
         config = self.config[self.config.subcommand]
+        check_arguments(config, "")
         if config.ckpt_path not in (None, "best", "last", "hpc"):  # Lightning's words for those it finds itself
             config.ckpt_path = str(find_checkpoint(Path(config.ckpt_path), "ckpt_path"))
 
@@ -84,6 +88,7 @@ class Command(LightningCLI):
         check_precision(config.trainer.precision, is_cpu(config.trainer.accelerator), frozen, verb == "fit")
         check_weights(verb, config.ckpt_path, task)
         check_schedule(verb, config.trainer, task)
+        check_methods(task)
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
         self.parser.instantiate_classes(only_data)[verb].data.require(verb, least_people(verb, task))
 
@@ -91,10 +96,51 @@ class Command(LightningCLI):
 def least_people(verb: str, task: Mapping[str, Any]) -> int:
     """How many people a verb must show, for all methods that it asks for images."""
     methods = (task.get("evaluation") or {}).get("methods") or {}
-    kinds: list[Any] = [
-        locate(method.class_path) for method in methods.values() if method and verb in ("test", "predict")
-    ]
+    kinds = [kind_of(method) for method in methods.values() if method and verb in ("test", "predict")]
     return max((kind.least_people for kind in kinds), default=1)
+
+
+def kind_of(method: Mapping[str, Any]) -> Any:
+    """The class of a method that the parser has accepted."""
+    return locate(method["class_path"])
+
+
+def check_arguments(config: Any, key: str) -> None:
+    """Classes take what stands under `dict_kwargs`, which jsonargparse passes on unchecked.
+
+    Raises:
+        BolidError: If one does not.
+    """
+    if not isinstance(config, Mapping | Namespace):
+        return
+    entries = dict(vars(config) if isinstance(config, Namespace) else config)
+    given = entries.get("dict_kwargs")
+    if given and not takes_anything(locate(str(entries["class_path"]))):
+        raise BolidError(f"{key}: {entries['class_path']} takes no setting {next(iter(given))!r}")
+    for name, entry in entries.items():
+        check_arguments(entry, f"{key}.{name}" if key else str(name))
+
+
+def takes_anything(kind: Any) -> bool:
+    """Whether a class's arguments of any name reach no constructor that would refuse them."""
+    constructors = [vars(base)["__init__"] for base in inspect.getmro(kind)[:-1] if "__init__" in vars(base)]
+    kinds = [[p.kind for p in inspect.signature(made).parameters.values()] for made in constructors]
+    return bool(kinds) and all(inspect.Parameter.VAR_KEYWORD in each for each in kinds)
+
+
+def check_methods(task: Mapping[str, Any]) -> None:
+    """Methods name conditions that the task has; `Method.prepare` says the same once all networks are loaded.
+
+    Raises:
+        BolidError: If one names another.
+    """
+    for name, method in ((task.get("evaluation") or {}).get("methods") or {}).items():
+        while method:  # a control is a method of another
+            settings = method.get("init_args") or {}
+            if issubclass(kind_of(method), Adapter):
+                there = [key for key, condition in (task.get("conditions") or {}).items() if condition]
+                check_known(settings["conditions"], there, f"evaluation.methods.{name}", "condition")
+            method = settings.get("of")
 
 
 def check_weights(verb: str, checkpoint: str | None, task: Mapping[str, Any]) -> None:
