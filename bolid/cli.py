@@ -32,6 +32,8 @@ FUNCTIONS = {
     "data render": ("bolid.synthetic.render:render_folder", "Render photos of people with their ground truth."),
     "data annotate": ("bolid.data.annotate.label:label_folder", "Turn a folder of photos per person into a manifest."),
     "data label": ("bolid.data.annotate.label:label_folder", "The older name of `data annotate`."),
+    "networks list": ("bolid.commands.networks:list_networks", "List the networks that can be fetched."),
+    "networks get": ("bolid.commands.networks:get_networks", "Fetch networks that know real people."),
     "bundle new": ("bolid.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
     "bundle grade": ("bolid.bundle.new:grade_text_encoder", "Teach a miniature's text encoder graded words."),
     "bundle suspend": ("bolid.bundle.suspend:suspend_fit", "Pack a fit's checkpoint into one small file."),
