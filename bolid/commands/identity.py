@@ -111,10 +111,10 @@ def view_folder(folder: Path, person: str, sizes: Collection[Size]) -> tuple[lis
     """What a person's photos show by their manifest, and the SHA-256 of the recogniser that embedded the faces."""
     from bolid.core.safe_io import open_picture, resolve_inside
     from bolid.core.schema import ImageRecord
-    from bolid.data.manifest import read_manifest
+    from bolid.data.manifest import read_kept
     from bolid.pipelines.identify import usable, view
 
-    records = read_manifest(folder)
+    records = read_kept(folder)
     shown = [r for r in records if r.identity == person]
     if not shown:
         some = ", ".join(sorted({r.identity for r in records})[:3])
