@@ -17,6 +17,7 @@ from bolid.core.schema import ANYBODY, ImageRecord, Phrase
 from bolid.data.annotate import agreement
 from bolid.data.annotate.captions import caption_beside
 from bolid.data.annotate.find import FAILED, UNREADABLE, Load, Rules, Task, find_all
+from bolid.data.annotate.listing import OTHER
 from bolid.data.annotate.networks import Networks
 from bolid.data.annotate.scan import scan_files, scan_tables
 from bolid.data.annotate.store import FOLDER, Finding, Photo, Store
@@ -86,8 +87,8 @@ class Run:
         """Lets photos be looked at again whose silhouette is gone, or that could not be read."""
         for photo in self.store.photos():
             found = self.store.finding(photo.sha, self.model)
-            lost = found is not None and found.mask is not None and not (self.folder / found.mask).is_file()
-            if found is not None and (lost or found.kind in (UNREADABLE, FAILED)):
+            lost = found is not None and (found.mask is not None and not (self.folder / found.mask).is_file())
+            if found is None or lost or found.kind in (UNREADABLE, FAILED):
                 self.store.forget(photo.sha, self.model)
         self.store.commit()
 
@@ -125,7 +126,8 @@ class Run:
         return self.summary
 
     def _first_reason(self) -> str:
-        reasons = [message for messages in self.summary.examples.values() for message in messages]
+        examples = self.summary.examples
+        reasons = [message for kind, some in examples.items() if kind != OTHER for message in some]
         return "; ".join(reasons[:EXAMPLES]) or "there are no photos"
 
     def _copies(self) -> dict[str, tuple[str, str]]:
