@@ -114,12 +114,12 @@ def read_folder(folder: Path, network: BodyVAE, device: str) -> Iterator[tuple[T
 
     from bolid.core.schema import TrainingBatch
     from bolid.data.dataset import LeaveOneOutDataset
-    from bolid.data.manifest import read_manifest
+    from bolid.data.manifest import read_kept
     from bolid.data.specs import ReferenceSpec, SplitSpec
     from bolid.data.splits import split_records
 
     size = tuple(network.config.size)
-    records = split_records(read_manifest(folder), folder)["train"]
+    records = split_records(read_kept(folder), folder)["train"]
     people = LeaveOneOutDataset(records, folder, size, ReferenceSpec(size), SplitSpec("person"), training=False)
     network.eval().to(device)
     for batch in tqdm(DataLoader(people, BATCH, collate_fn=TrainingBatch.cat), "reading", unit="batch"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
+from inspect import signature
 from itertools import takewhile
 from types import UnionType
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
@@ -20,6 +21,7 @@ from bolid.core.errors import BolidError, causes
 UNKNOWN = re.compile(r"(?:[Oo]ption '|unrecognized arguments: --)([\w.]+)")
 EXPECTED = re.compile(r"Expected a ((?:<class '|typing\.Literal).*?)(?:\. Got value|$)", re.MULTILINE)
 CLASS = re.compile(r"<class\s+'(?:[\w.]+\.)?(\w+)'>")
+KEYWORD = re.compile(r"(--\w+)_( \w+)_\b")
 WRITTEN = {"NoneType": "null", "tuple": "a list such as '[96,64]'", "list": "a list such as '[1,2]'"}
 
 
@@ -101,8 +103,8 @@ class OneLineErrors:
         raise SettingError(".".join(filter(None, path)), nested.what) from ex
 
     def format_help(self, *formatter: Any) -> str:
-        """As jsonargparse's, with `Path` in place of `<class 'Path'>`."""
-        return CLASS.sub(r"\1", super().format_help(*formatter))  # type: ignore[misc]
+        """As jsonargparse's, with `Path` in place of `<class 'Path'>` and `--from` in place of `--from_`."""
+        return KEYWORD.sub(r"\1\2", CLASS.sub(r"\1", super().format_help(*formatter)))  # type: ignore[misc]
 
 
 class OneLineParser(OneLineErrors, ArgumentParser):
@@ -116,8 +118,12 @@ def gather(words: Sequence[str], function: Callable) -> list[str]:
         words: As typed.
         function: To be called; its parameters say which options take several values, and how many.
     """
-    several = {f"--{name}": count for name, hint in get_type_hints(function).items() if (count := values(hint)) > 1}
+    counts = {name: values(hint) for name, hint in get_type_hints(function).items()}
+    several = {f"--{name}": count for name, count in counts.items() if count > 1}
     gathered: list[str] = []
+    words = [respelled(word, counts) for word in words]
+    if leading := [*takewhile(lambda word: not word.startswith(("-", "[")), words)] if several_first(function) else []:
+        gathered, words = [json.dumps(leading)], words[len(leading) :]
     rest = [part for word in words for part in (word.split("=", 1) if word.partition("=")[0] in several else [word])]
     while rest:
         option = rest.pop(0)
@@ -127,6 +133,18 @@ def gather(words: Sequence[str], function: Callable) -> list[str]:
             gathered.append(json.dumps([_number(word) for word in taken]))
             rest = rest[len(taken) :]
     return gathered
+
+
+def respelled(word: str, names: Collection[str]) -> str:
+    """A word as the parser knows it: of `--from`, which Python could not name a parameter, `--from_`."""
+    head, mark, tail = word.partition("=")
+    return f"{head}_{mark}{tail}" if head.startswith("--") and f"{head[2:]}_" in names else word
+
+
+def several_first(function: Callable) -> bool:
+    """Whether a function's first parameter takes several values and has no default: it stands without its name."""
+    first = next(iter(signature(function).parameters.values()), None)
+    return first is not None and first.default is first.empty and values(get_type_hints(function)[first.name]) > 1
 
 
 def values(hint: Any) -> int:

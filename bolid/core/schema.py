@@ -51,6 +51,7 @@ class ImageRecord:
         face_embedding: (F,) float32, L2-normalised, or None; `face_model` is the embedder's fingerprint.
         silhouette: Path of an 8-bit mask of the photo's size, relative to the folder, or None.
         source: Where the photo is from; `licence` under which it may be used.
+        address: Of a collected photo, where it was fetched from, and `fetched` when (ISO 8601).
         sha256: Of the photo's file.
         renderer: Version of the renderer, 0 for real photos.
         attributes: What the photo shows, where that is known: attribute -> class, such as {"pose": "standing"}.
@@ -62,6 +63,8 @@ class ImageRecord:
         group: Photos of one group belong together in a batch and share their noise, such as a counterfactual pair, in
             which only the body differs; empty: none.
         family: Identities of one family look alike in all but the body, and come into the same batch; empty: none.
+        verdicts: What curation's filters say: filter -> "kept", or a reason with its value, "blurry: 12.3 < 40".
+        rejected: The first filter that rejects the photo, which is then left out of training; empty: it is kept.
     """
 
     file_name: str
@@ -85,6 +88,10 @@ class ImageRecord:
     scene: str = ""
     group: str = ""
     family: str = ""
+    address: str = ""
+    fetched: str = ""
+    verdicts: dict[str, str] = field(default_factory=dict)
+    rejected: str = ""
 
     @property
     def keypoints_seen(self) -> np.ndarray:

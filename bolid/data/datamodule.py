@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from bolid.core.errors import BolidError
 from bolid.core.schema import SPLITS, ImageRecord, TrainingBatch
 from bolid.data.dataset import FACE_SIZE, LeaveOneOutDataset
-from bolid.data.manifest import read_manifest
+from bolid.data.manifest import leave_out_rejected, read_manifest
 from bolid.data.sampler import EpochSampler, ResumableLoader
 from bolid.data.specs import REFERENCES, SAMPLES, ReferenceSpec, SplitSpec, check_size, complete_specs
 from bolid.data.splits import in_folders, split_records
@@ -166,7 +166,7 @@ class IdentityDataModule(LightningDataModule):
         Raises:
             BolidError: if an identity is in two splits, or face embeddings come from different networks.
         """
-        records = self.read_records()
+        records = leave_out_rejected(self.read_records(), self.folder)
         kinds = {(r.face_model, len(r.face_embedding)) for r in records if r.face_embedding is not None}
         if len(kinds) > 1:
             raise BolidError(f"{self.folder}: face embeddings of different networks are mixed; label the folder anew.")

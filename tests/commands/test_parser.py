@@ -125,3 +125,23 @@ def paint(name: str, photos: list[str] | None = None, size: tuple[int, int] | No
 )
 def test_an_option_takes_several_values(words, gathered):
     assert gather(words, paint) == gathered
+
+
+def fetch(names: Sequence[str], from_: str | None = None):
+    """Takes several without a name, and a word of Python's."""
+
+
+@pytest.mark.parametrize(
+    ("words", "gathered"),
+    [
+        (["a", "b", "--from", "x"], ['["a", "b"]', "--from_", "x"]),
+        (["a", "--from=x"], ['["a"]', "--from_=x"]),
+        (["from"], ['["from"]']),
+        (['["a","b"]'], ['["a","b"]']),
+        (["-h"], ["-h"]),
+        (["--from", "x", '["a"]'], ["--from_", "x", '["a"]']),
+        ([], []),
+    ],
+)
+def test_the_first_argument_takes_several_values_without_its_name(words, gathered):
+    assert gather(words, fetch) == gathered

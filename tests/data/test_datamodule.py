@@ -151,7 +151,7 @@ def test_a_small_folder_fills_at_least_one_batch(folder):
 def test_what_is_wrong_is_said_in_one_line(tmp_path):
     for module in (IdentityDataModule(tmp_path / "nowhere"), IdentityDataModule(tmp_path)):
         for call in (module.prepare_data, module.setup):
-            with pytest.raises(BolidError, match="bolid data label"):
+            with pytest.raises(BolidError, match="bolid data annotate"):
                 call()
     fabricate(tmp_path, {"train": 1}, photos=1)
     module = prepared(tmp_path)

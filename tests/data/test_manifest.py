@@ -8,7 +8,15 @@ from PIL import Image
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import ImageRecord, Phrase
-from bolid.data.manifest import FORMAT, MANIFEST, read_manifest, write_manifest
+from bolid.data.manifest import (
+    FORMAT,
+    MANIFEST,
+    ManifestWriter,
+    read_kept,
+    read_manifest,
+    stream_manifest,
+    write_manifest,
+)
 from tests.data.fabricate import fabricate
 
 
@@ -103,14 +111,22 @@ def rewrite(folder, change):
         pq.write_table(change(pq.read_table(path, partitioning=None)), path)
 
 
+def as_version_2(table):
+    """A table as it was before collection and curation."""
+    return table.drop_columns(["address", "fetched", "verdicts", "rejected"]).replace_schema_metadata(
+        {"bolid_manifest": "2"}
+    )
+
+
 def as_version_1(table):
     """A table as it was before formats had versions."""
     new = ["whole_figure", "proportions", "attributes", "scene", "group", "family"]
-    return table.drop_columns(new).replace_schema_metadata({})
+    return as_version_2(table).drop_columns(new).replace_schema_metadata({})
 
 
-def test_a_manifest_of_version_1_is_read_with_defaults(tmp_path, records):
-    rewrite(tmp_path, as_version_1)
+@pytest.mark.parametrize("older", [as_version_1, as_version_2])
+def test_a_manifest_of_an_older_version_is_read_with_defaults(tmp_path, records, older):
+    rewrite(tmp_path, older)
     back = {r.file_name: r for r in read_manifest(tmp_path)}
     for record in records:
         assert_same(record, back[record.file_name])
@@ -119,18 +135,54 @@ def test_a_manifest_of_version_1_is_read_with_defaults(tmp_path, records):
 def test_typed_fields_come_back(tmp_path, records):
     known = {"attributes": {"pose": "standing", "shirt": "red"}, "whole_figure": False, "scene": "s", "group": "g"}
     known |= {"proportions": np.arange(7, dtype=np.float32), "family": "f"}
+    known |= {"address": "https://a/1.jpg", "fetched": "2026-12-01T13:00:00Z", "rejected": "blurry"}
+    known |= {"verdicts": {"size": "kept", "blurry": "blurry: 12.3 < 40"}}
     write_manifest(tmp_path, [replace(records[0], **known), *records[1:]])
     first = read_manifest(tmp_path)[0]
     assert_same(first, replace(records[0], **known))
     schema = pq.read_schema(tmp_path / "train" / MANIFEST)
-    assert schema.metadata[b"bolid_manifest"] == str(FORMAT).encode() == b"2"
+    assert schema.metadata[b"bolid_manifest"] == str(FORMAT).encode() == b"3"
 
 
-@pytest.mark.parametrize("version", ["3", "0", "-1", "2.0", "two", "\xb2", ""])
+@pytest.mark.parametrize("version", ["4", "0", "-1", "2.0", "two", "\xb2", ""])
 def test_a_manifest_of_another_version_is_refused_by_name(tmp_path, records, version):
     rewrite(tmp_path, lambda table: table.replace_schema_metadata({"bolid_manifest": version}))
-    with pytest.raises(BolidError, match=r"train.metadata.parquet: a manifest of format .* reads 1 to 2: update BoLID"):
+    with pytest.raises(BolidError, match=r"train.metadata.parquet: a manifest of format .* reads 1 to 3: update BoLID"):
         read_manifest(tmp_path)
+
+
+def test_rejected_photos_stay_in_the_manifest_and_are_left_out_of_training(tmp_path, records, caplog):
+    write_manifest(tmp_path, [replace(records[0], rejected="blurry"), *records[1:]])
+    assert len(read_manifest(tmp_path)) == len(records)
+    assert [r.file_name for r in read_kept(tmp_path)] == [r.file_name for r in records[1:]]
+    assert "1 for blurry" in caplog.text
+
+
+def test_a_streamed_manifest_is_the_same(tmp_path, records):
+    with ManifestWriter(tmp_path) as writer:
+        for batch in stream_manifest(tmp_path, rows=2):  # the old one can be read from while it is replaced
+            assert len(batch) <= 2
+            writer.write(batch)
+    assert writer.rows == len(records)
+    for before, after in zip(records, read_manifest(tmp_path), strict=True):
+        assert_same(before, after)
+
+
+def fail_after(folder, records):
+    with ManifestWriter(folder) as writer:
+        writer.write(records)
+        raise RuntimeError
+
+
+def test_a_writer_that_fails_leaves_the_old_manifest_and_no_other_file(tmp_path, records, monkeypatch):
+    monkeypatch.setattr("bolid.data.manifest.ROWS", 2)
+    before = sorted(p for p in tmp_path.rglob("*"))
+    with pytest.raises(RuntimeError):
+        fail_after(tmp_path, records)
+    with pytest.raises(BolidError, match="twice"):
+        write_manifest(tmp_path, [*records[:3], records[0]])
+    assert sorted(p for p in tmp_path.rglob("*")) == before
+    assert len(read_manifest(tmp_path)) == len(records)
 
 
 def test_a_photo_stands_once(tmp_path, records):
@@ -180,7 +232,7 @@ def test_proportions_are_of_one_kind(tmp_path, records):
 
 
 def test_what_is_missing_is_said(tmp_path):
-    with pytest.raises(BolidError, match="bolid data label"):
+    with pytest.raises(BolidError, match="bolid data annotate"):
         read_manifest(tmp_path / "nowhere")
     (tmp_path / MANIFEST).write_text("no parquet")
     with pytest.raises(BolidError, match="not a readable manifest"):

