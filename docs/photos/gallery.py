@@ -11,6 +11,7 @@ import html
 import io
 import re
 from collections import defaultdict
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -142,7 +143,5 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
     print(f"http://127.0.0.1:{options.port}/ (Ctrl-C ends it)", flush=True)
-    try:
+    with suppress(KeyboardInterrupt):
         server(options.folder, options.port).serve_forever()
-    except KeyboardInterrupt:
-        pass

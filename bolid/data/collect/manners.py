@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scrapy import signals
-from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.exceptions import CannotResolveHostError, StopDownload
 from scrapy.extensions.throttle import AutoThrottle
@@ -32,6 +31,7 @@ VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-pr
 BUSY = (429, 503)
 LONGEST_REST = 300.0  # seconds; a site that asks for more is left alone
 LONGEST_DELAY = 60.0  # seconds between two requests
+ALONE = "its host asks to be left alone for {:.0f} seconds; run again then"
 NOTHING = b"User-agent: *\nDisallow: /"
 
 
@@ -111,16 +111,20 @@ class Robots(RobotsTxtMiddleware):
         waiting.callback(parser)
 
 
-class BackOff(RetryMiddleware):
-    """Retries; a host that answers 429 or 503 rests until the time that it names, or twice as long as before.
+class Rest:
+    """Leaves a host alone that answered 429 or 503; the last to be asked before a request is sent.
 
     Args:
-        settings: Scrapy's.
+        crawler: Scrapy's, whose `Throttle` knows until when.
     """
 
-    def __init__(self, settings: Any):
-        super().__init__(settings)
-        self.until: dict[str, float] = {}  # host -> when it may be asked again
+    def __init__(self, crawler: Crawler):
+        self.crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Rest:
+        """As Scrapy makes it."""
+        return cls(crawler)
 
     async def process_request(self, request: Request) -> None:
         """Waits while the host rests.
@@ -128,17 +132,12 @@ class BackOff(RetryMiddleware):
         Raises:
             Refused: If it asks for a longer rest than anybody waits for.
         """
-        while (rest := self.until.get(host_of(request), 0.0) - monotonic()) > 0:
+        throttle = self.crawler.get_extension(Throttle)
+        assert throttle is not None
+        while (rest := throttle.until.get(host_of(request), 0.0) - monotonic()) > 0:
             if rest > LONGEST_REST:
-                raise Refused(f"{host_of(request)} asks to be left alone for {rest:.0f} seconds; run again then")
+                raise Refused(ALONE.format(rest))
             await asyncio.sleep(rest)
-
-    def process_response(self, request: Request, response: Response) -> Request | Response:
-        """Notes how long the host wants to rest."""
-        if response.status in BUSY:
-            host = host_of(request)
-            self.until[host] = max(self.until.get(host, 0.0), monotonic() + rest_after(request, response))
-        return super().process_response(request, response)
 
 
 def rest_after(request: Request, response: Response) -> float:
@@ -161,7 +160,7 @@ def retry_after(response: Response) -> float | None:
 
 
 class Throttle(AutoThrottle):
-    """AutoThrottle that heeds `Crawl-delay`, and slows down for a host that says it is busy.
+    """AutoThrottle that heeds `Crawl-delay`, and lets a host rest that says it is busy.
 
     Args:
         crawler: Scrapy's.
@@ -169,13 +168,14 @@ class Throttle(AutoThrottle):
 
     def __init__(self, crawler: Crawler):
         super().__init__(crawler)
-        self.least: dict[str, float] = {}  # host without port -> seconds
+        self.least: dict[str, float] = {}  # host -> seconds between two requests
+        self.until: dict[str, float] = {}  # host -> when it may be asked again, on the monotonic clock
         crawler.signals.connect(self.robots_parsed, signals.robots_parsed)
 
     def robots_parsed(self, robotparser: Any, request: Request) -> None:
         """Scrapy's signal."""
         if delay := robotparser.rp.crawl_delay(AGENT):
-            self.least[urlsplit(request.url).hostname or ""] = min(float(delay), LONGEST_DELAY)
+            self.least[host_of(request)] = min(float(delay), LONGEST_DELAY)
 
     def _response_downloaded(self, response: Response, request: Request, spider: Any) -> None:
         super()._response_downloaded(response, request, spider)
@@ -184,11 +184,14 @@ class Throttle(AutoThrottle):
             return
         if response.status in BUSY:
             slot.delay = min(max(2 * slot.delay, 1.0), LONGEST_DELAY)
-            self._rest(slot, rest_after(request, response))
-        slot.delay = max(slot.delay, self.least.get(urlsplit(response.url).hostname or "", 0.0))
+            self._rest(slot, host_of(request), rest_after(request, response))
+        slot.delay = max(slot.delay, self.least.get(host_of(request), 0.0))
 
-    def _rest(self, slot: Any, rest: float) -> None:
-        """Holds back what already waits for the host; `BackOff` holds back what comes."""
-        slot.lastseen = monotonic() + rest  # the next request comes after this and the delay
-        while rest > LONGEST_REST and slot.queue:
-            slot.queue.popleft()[1].errback(Refused(f"its host asks to be left alone for {rest:.0f} seconds"))
+    def _rest(self, slot: Any, host: str, rest: float) -> None:
+        """Holds back what waits in the host's queue already, or gives it up; `Rest` holds back what comes."""
+        self.until[host] = max(self.until.get(host, 0.0), monotonic() + rest)
+        if rest <= LONGEST_REST:
+            slot.lastseen = max(slot.lastseen, monotonic() + rest)  # the next request comes after this and the delay
+            return
+        while slot.queue:
+            slot.queue.popleft()[1].errback(Refused(ALONE.format(rest)))

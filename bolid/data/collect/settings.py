@@ -81,9 +81,8 @@ def settings(manners: Manners) -> dict[str, Any]:
             f"{ROOM}.guard.AddressGuard": 90,
             "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
             f"{ROOM}.manners.Robots": 100,
-            "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
-            f"{ROOM}.manners.BackOff": 550,
-            f"{ROOM}.guard.ResolvedGuard": 560,
+            f"{ROOM}.guard.ResolvedGuard": 560,  # after Scrapy's retries at 550, so that it sees errors before them
+            f"{ROOM}.manners.Rest": 950,
         },
         "EXTENSIONS": {
             "scrapy.extensions.throttle.AutoThrottle": None,

@@ -209,7 +209,7 @@ def faulty() -> Gallery:
         "noai": Answer(picture(103), headers={"X-Robots-Tag": "noai, noimageai"}),
         "noindex": Answer(picture(104), headers={"X-Robots-Tag": "noindex"}),
         "other": Answer(picture(105), headers={"X-Robots-Tag": "otherbot: noindex"}),  # kept
-        "busy": Answer(status=429, headers={"Retry-After": "1"}, times=1, later=Answer(picture(106))),  # kept
+        "busy": Answer(status=429, headers={"Retry-After": "2"}, times=1, later=Answer(picture(106))),  # kept
         "flaky": Answer(status=500, times=2, later=Answer(picture(107))),  # kept
         "gone": Answer(b"", "text/html", 404),
         "copy": Answer(picture(0)),
