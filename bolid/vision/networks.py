@@ -130,7 +130,7 @@ NETWORKS: dict[str, Entry] = {
                 9_448_838,
             ),
         ),
-        "bolid.vision.movenet:convert",
+        "bolid.vision.movenet_convert:convert",
     ),
     "dlib-face": Entry(
         "recognises faces, 128 numbers each (dlib's ResNet)",
@@ -143,7 +143,7 @@ NETWORKS: dict[str, Entry] = {
                 22_466_066,
             ),
         ),
-        "bolid.vision.dlib_face:convert",
+        "bolid.vision.dlib_convert:convert",
     ),
 }
 
