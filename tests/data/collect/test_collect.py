@@ -279,7 +279,7 @@ def killed_and_resumed(tmp_path, kills, seed):
 
 def check_same(tmp_path, kills, seed):
     whole, killed, deaths = killed_and_resumed(tmp_path, kills, seed)
-    assert deaths >= kills - 3  # a run that has little left may end before
+    assert deaths >= 0.7 * kills  # a run that has little left may end before
     assert len(whole) == 32
     assert killed == whole
 
@@ -291,7 +291,7 @@ def check_same(tmp_path, kills, seed):
 
 
 def test_a_killed_run_goes_on_to_the_same_photos(tmp_path):
-    check_same(tmp_path, 2, 0)
+    check_same(tmp_path, 1, 0)
 
 
 @pytest.mark.slow
