@@ -78,7 +78,7 @@ class MoveNet(Frozen):
         self,
         weights: Path | None = None,
         image_size: int = 384,
-        close_ups: tuple[int, ...] = (192, 128),
+        close_ups: tuple[int, ...] = (256, 128),
         min_score: float = 0.2,
         min_confidence: float = 0.1,
     ) -> None:
