@@ -30,10 +30,8 @@ FUNCTIONS = {
     "identity directions": ("bolid.commands.learn:fit_directions", "Find where c_body holds which proportion."),
     "identity prior": ("bolid.commands.learn:fit_prior", "Learn which bodies captions stand for."),
     "data render": ("bolid.synthetic.render:render_folder", "Render photos of people with their ground truth."),
-    "data annotate": (
-        "bolid.data.annotate.annotate:annotate_folder",
-        "Turn a folder of photos per person into a manifest.",
-    ),
+    "data collect": ("bolid.data.collect.run:collect", "Collect photos of people from a gallery site or a list."),
+    "data annotate": ("bolid.data.annotate.annotate:annotate_folder", "Turn a folder of photos into a manifest."),
     "data label": ("bolid.data.annotate.annotate:annotate_folder", "The older name of `data annotate`."),
     "networks list": ("bolid.commands.networks:list_networks", "List the networks that can be fetched."),
     "networks get": ("bolid.commands.networks:get_networks", "Fetch networks that know real people."),
