@@ -35,6 +35,7 @@ FUNCTIONS = {
     "data label": ("bolid.data.annotate.annotate:annotate_folder", "The older name of `data annotate`."),
     "networks list": ("bolid.commands.networks:list_networks", "List the networks that can be fetched."),
     "networks get": ("bolid.commands.networks:get_networks", "Fetch networks that know real people."),
+    "networks import": ("bolid.commands.networks:import_network", "Convert a network of your own."),
     "bundle new": ("bolid.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
     "bundle grade": ("bolid.bundle.new:grade_text_encoder", "Teach a miniature's text encoder graded words."),
     "bundle suspend": ("bolid.bundle.suspend:suspend_fit", "Pack a fit's checkpoint into one small file."),
