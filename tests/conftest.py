@@ -13,6 +13,15 @@ from bolid.cli import main
 from tests import miniature
 
 
+def pytest_runtest_setup(item):
+    """Tests that need a CUDA device are skipped where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+
+
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory):
     """A random bundle in place of `data/tiny`."""

@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from bolid.callbacks.folder import run_folder
+from bolid.core.photos import generated_mark
 from bolid.core.pictures import to_image
 from bolid.core.safe_io import atomic_path
 from bolid.core.schema import TrainingBatch
@@ -28,4 +29,4 @@ class WritePictures(BasePredictionWriter):
             for method, image in row.images.items():
                 path = run_folder(trainer) / "predictions" / method / PurePosixPath(name).with_suffix(".png")
                 with atomic_path(path) as temporary:
-                    to_image(image).save(temporary, format="PNG")
+                    to_image(image).save(temporary, format="PNG", pnginfo=generated_mark())

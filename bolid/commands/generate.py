@@ -88,6 +88,7 @@ def generate(
 
     from bolid.core.devices import check_device
     from bolid.core.identity_file import IdentityFolder
+    from bolid.core.photos import generated_mark
     from bolid.core.safe_io import new_path
     from bolid.pipelines import BoLIDPipeline
     from bolid.pipelines.request import check_prompts, check_request
@@ -120,7 +121,7 @@ def generate(
             scale={name: scales.get(name, 1.0) for name in pipe.conditions}, pose=wanted, negative_body=negative_body,
         ).images[0]  # fmt: skip
         with new_path(out / f"{number}.png") as part:
-            image.save(part)
+            image.save(part, pnginfo=generated_mark())
     return f"{count} images of {identity or 'no person in particular'} in {out}"
 
 

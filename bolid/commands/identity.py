@@ -111,6 +111,7 @@ def view_folder(folder: Path, person: str, sizes: Collection[Size]) -> tuple[lis
     """What a person's photos show by their manifest, and the SHA-256 of the recogniser that embedded the faces."""
     from bolid.core.safe_io import open_picture, resolve_inside
     from bolid.core.schema import ImageRecord
+    from bolid.data.cache import check_unchanged
     from bolid.data.manifest import read_kept
     from bolid.pipelines.identify import usable, view
 
@@ -121,7 +122,9 @@ def view_folder(folder: Path, person: str, sizes: Collection[Size]) -> tuple[lis
         raise BolidError(f"{folder}: the manifest knows no {person!r}; it knows {some}, …")
 
     def read(record: ImageRecord) -> View:
-        picture = open_picture(resolve_inside(folder, record.file_name))
+        path = resolve_inside(folder, record.file_name)
+        picture = open_picture(path)
+        check_unchanged(record, path)
         return view(record.file_name, picture, (record.keypoints, record.box), record.face_embedding, sizes)
 
     return usable(shown, read), next((r.face_model for r in shown if r.face_embedding is not None), "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, count
@@ -13,19 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from PIL import Image, ImageOps
-
 from bolid.core.errors import BolidError
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import Tensor
 
-MAX_PIXELS = 50_000_000
-PICTURE_FORMATS = ("PNG", "JPEG", "WEBP")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-
-# Pillow's decoders answer hostile bytes with any of these; whatever else comes out is a bug and keeps its traceback.
-_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, OverflowError, IndexError, struct.error)
+MAX_PIXELS = 50_000_000  # of a photo in memory
 
 
 class PictureError(BolidError):
@@ -128,37 +121,11 @@ def resolve_inside(folder: Path, name: str) -> Path:
     return path
 
 
-def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decodes a PNG, JPEG or WebP completely, upright (EXIF), as RGB; transparency is laid on white.
+def open_picture(path: Path, max_pixels: int | None = None) -> Image.Image:
+    """The photo as the data set reads it: `bolid.core.photos.open_photo`, of at most `MAX_PIXELS` pixels."""
+    from bolid.core.photos import open_photo
 
-    Args:
-        path: The file.
-        max_pixels: Larger pictures are refused from their header, before any memory is spent on them.
-
-    Raises:
-        PictureError: if there is no such file, or it is broken, truncated or too large.
-    """
-    if not os.path.isfile(path):  # opening a pipe or a device would wait, or never end
-        raise PictureError(f"{path}: no such photo.")
-    try:
-        with Image.open(path, formats=PICTURE_FORMATS) as picture:
-            if picture.width * picture.height > max_pixels:
-                size = f"{picture.width}x{picture.height}"
-                raise PictureError(f"{path}: {size} is over the limit of {max_pixels / 1e6:.0f} megapixels.")
-            picture.load()
-            return _flatten(ImageOps.exif_transpose(picture))
-    except Image.DecompressionBombError as error:
-        raise PictureError(f"{path}: over the limit of {max_pixels / 1e6:.0f} megapixels.") from error
-    except _DECODER_ERRORS as error:
-        raise PictureError(f"{path}: not a readable PNG, JPEG or WebP ({error}).") from error
-
-
-def _flatten(picture: Image.Image) -> Image.Image:
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    picture = picture.convert("RGBA")
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")
+    return open_photo(path, max_pixels)
 
 
 def sha256(path: Path) -> str:

@@ -22,14 +22,14 @@ import torch
 from PIL import Image
 
 from bolid.core.errors import BolidError
-from bolid.core.safe_io import MAX_PIXELS, PictureError, atomic_path, open_picture, resolve_inside
+from bolid.core.safe_io import MAX_PIXELS, PictureError, atomic_path, open_picture, resolve_inside, sha256
 from bolid.core.schema import ImageRecord
 from bolid.models.crop import crop_window
 
 View = Literal["frame", "person"]
 GREY = 128  # what lies outside the photo; about 0 after scaling to -1..1
 _UNUSED = 24 * 3600  # seconds; another run may be using a cache of other photos of the same folder
-_VERSION = 1  # raise it when the same photo would give another array
+_VERSION = 2  # raise it when the same photo would give another array
 
 
 class Geometry(NamedTuple):
@@ -196,13 +196,28 @@ def _reserve(path: Path) -> None:
 
 
 def _read(record: ImageRecord, folder: Path, view: View, size: tuple[int, int]):
-    picture = open_picture(resolve_inside(folder, record.file_name))
+    path = resolve_inside(folder, record.file_name)
+    picture = open_picture(path)
+    check_unchanged(record, path)
     crop = crop_box(record, view, picture.size, size)
     try:
         pixels, geometry = cut(picture, crop, size, GREY)
     except PictureError as error:
         raise PictureError(f"{folder / record.file_name}: {error}") from error
     return pixels, _read_silhouette(record, folder, picture.size, crop, size), geometry
+
+
+def check_unchanged(record: ImageRecord, path: Path) -> None:
+    """Refuses a photo whose file is another one than its row was written for.
+
+    Raises:
+        PictureError: If its hash differs; a row without a hash is not checked.
+    """
+    if record.sha256 and sha256(path) != record.sha256:
+        raise PictureError(
+            f"{path}: changed since it was annotated, so that its keypoints are another photo's; run `bolid data "
+            "annotate`"
+        )
 
 
 def _read_silhouette(

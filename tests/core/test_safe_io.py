@@ -142,9 +142,8 @@ def test_the_limit_is_in_pixels(tmp_path):
 
 def test_what_is_no_photo_is_refused(tmp_path):
     (tmp_path / "text.png").write_text("hello")
-    Image.new("RGB", (4, 4)).save(tmp_path / "gif.png", format="GIF")
     os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for a writer
-    for name in ("text.png", "gif.png", "pipe.png", "missing.png", "."):
+    for name in ("text.png", "pipe.png", "missing.png", "."):
         with pytest.raises(PictureError):
             open_picture(tmp_path / name)
 

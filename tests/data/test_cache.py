@@ -116,7 +116,7 @@ def test_copies_are_made_once_and_resumed(tmp_path, monkeypatch):
 
 
 def test_a_changed_photo_gets_new_copies_and_the_old_go_in_time(tmp_path):
-    records = fabricate(tmp_path, {"train": 1})
+    records = [replace(r, sha256="") for r in fabricate(tmp_path, {"train": 1})]
     first = ViewCache(records, tmp_path, "frame", (24, 16))
     other_name = ViewCache(records, tmp_path, "frame", (24, 16), name="val")
     Image.new("RGB", (64, 96), "white").save(tmp_path / records[0].file_name)
@@ -139,3 +139,15 @@ def test_workers_get_maps_and_no_copies(tmp_path):
     data = pickle.dumps(cache)
     assert len(data) < 1000
     np.testing.assert_array_equal(pickle.loads(data).pictures, cache.pictures)
+
+
+def test_photos_that_changed_since_they_were_annotated_are_named(tmp_path):
+    records = fabricate(tmp_path, {"train": 1}, photos=3)
+    assert not ViewCache(records, tmp_path, "frame", (24, 16)).skipped
+    with Image.open(tmp_path / records[1].file_name) as picture:
+        picture.resize((32, 48)).save(tmp_path / records[1].file_name)
+    (skipped,) = ViewCache(records, tmp_path, "frame", (24, 16)).skipped
+    assert records[1].file_name in skipped
+    assert "changed since it was annotated" in skipped
+    unknown = [replace(r, sha256="") for r in records]
+    assert not ViewCache(unknown, tmp_path, "person", (24, 16)).skipped

@@ -74,7 +74,7 @@ def in_scene(record, name):
 
 def test_another_outfit_of_the_target_is_no_reference(photos):
     folder, records = photos
-    names = [f"train/p000000_{k}{letter}.png" for k in range(3) for letter in ("", "b")]
+    names = [f"train/worn_{k}{letter}.png" for k in range(3) for letter in ("", "b")]
     for record, name in zip(records, names, strict=False):
         (folder / name).write_bytes((folder / record.file_name).read_bytes())
     outfits = [in_scene(r, name) for r, name in zip(records, names, strict=False)]
@@ -95,7 +95,7 @@ def test_another_outfit_of_the_target_is_no_reference(photos):
 
 def test_the_targets_other_outfit_is_shown_where_asked_for_and_there(photos):
     folder, records = photos
-    names = [f"train/p000000_{k}{letter}.png" for k in range(3) for letter in ("", "b")][:5]  # the last has no twin
+    names = [f"train/worn_{k}{letter}.png" for k in range(3) for letter in ("", "b")][:5]  # the last has no twin
     for record, name in zip(records, names, strict=False):
         (folder / name).write_bytes((folder / record.file_name).read_bytes())
     outfits = [in_scene(r, name) for r, name in zip(records, names, strict=False)]

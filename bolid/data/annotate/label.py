@@ -14,7 +14,8 @@ from PIL import Image
 
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
-from bolid.core.safe_io import PICTURE_SUFFIXES, atomic_path, open_picture, resolve_inside, sha256
+from bolid.core.photos import SUFFIXES
+from bolid.core.safe_io import atomic_path, open_picture, resolve_inside, sha256
 from bolid.core.schema import ANYBODY, SPLITS, ImageRecord, Phrase
 from bolid.data.annotate.faces import Embedder
 from bolid.data.manifest import MANIFEST, read_manifest, write_manifest
@@ -109,7 +110,7 @@ def label_photos(
             log.warning("skipped %s", error)
             summary.skipped.append(str(error))
     if not summary.records:
-        reason = summary.skipped[0] if summary.skipped else f"there are no {', '.join(PICTURE_SUFFIXES)} files"
+        reason = summary.skipped[0] if summary.skipped else f"there are no {', '.join(SUFFIXES)} files"
         raise BolidError(f"{folder}: no usable photo at FOLDER/PERSON/PHOTO: {reason}")
     write_manifest(folder, summary.records)
     return summary
@@ -129,7 +130,7 @@ def _photos(folder: Path) -> Iterator[tuple[str, str]]:
         people = [f"{top}/{name}" for name in _entries(folder / top)] if top in SPLITS else [top]
         for person in people:
             for photo in _entries(folder / person):
-                if photo.lower().endswith(PICTURE_SUFFIXES):
+                if photo.lower().endswith(SUFFIXES):
                     yield f"{person}/{photo}", person.rpartition("/")[2]
 
 

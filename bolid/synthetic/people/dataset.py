@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bolid.core.errors import BolidError
+from bolid.core.photos import RENDERED, marked
 from bolid.core.safe_io import write_bytes
 from bolid.core.schema import SPLITS
 from bolid.synthetic.people.tables import ROWS, SINCE, write_tables
@@ -184,7 +185,7 @@ def name(number: int) -> str:
 def _save(job: Job, number: int, index: int, outfit: int, photo) -> dict:
     letter = "" if outfit == 0 else chr(ord("a") + outfit)
     file = f"{job.split}/{name(number)}_{index}{letter}.png"
-    content = _png(photo.picture)
+    content = marked(_png(photo.picture), f"{RENDERED} v{RENDERER_VERSION}")
     write_bytes(job.folder / file, content)
     write_bytes(job.folder / "masks" / file, _png(photo.mask))
     return {
