@@ -2,6 +2,7 @@
 
 from bolid.losses.alignment import AlignmentLoss
 from bolid.losses.base import ImageLoss, Loss
+from bolid.losses.bones import BoneLoss
 from bolid.losses.clip import ClipLoss
 from bolid.losses.keypoints import KeypointLoss
 from bolid.losses.pixel import PixelLoss
@@ -12,6 +13,7 @@ from bolid.losses.x_gen import FewStep, OneStep
 
 __all__ = [
     "AlignmentLoss",
+    "BoneLoss",
     "ClipLoss",
     "FewStep",
     "ImageLoss",

@@ -1,0 +1,52 @@
+"""L_id on the proportions of real people, by their bones in three dimensions, for images of any pose."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bolid.core.schema import TrainingBatch
+from bolid.losses.base import ImageLoss
+from bolid.vision.bones import bone_lengths, bone_ratios, bones_seen
+from bolid.vision.pose_landmarks import COCO, PoseLandmarks, PoseReading
+
+FEWEST = 4  # bones of seven: fewer leave little to compare once the scale is taken off
+SPREAD = 0.1  # of a ratio's logarithm, about a standard deviation between people: losses are in units of it
+
+
+class BoneLoss(ImageLoss):
+    """Smooth L1 distance of the bone ratios read off x_gen from those read off the photo, the mean over bones.
+
+    The ratios are `bone_ratios` of BlazePose's world landmarks, taken over the bones that both show. Images in which
+    the network finds nobody count for less, by its score, which gets no gradient.
+
+    Args:
+        landmarks: Reads both; it should not be the network that scores.
+        weight: See `Loss`, as the rest.
+    """
+
+    needs = f"photos in which at least {FEWEST} of shoulders, hips, trunk, arms and legs are visible"
+
+    def __init__(self, landmarks: PoseLandmarks, weight: float = 0.1, start: int = 0, ramp: int = 0):
+        super().__init__(weight, start, ramp)
+        self.landmarks = landmarks
+
+    def can_score(self, batch: TrainingBatch) -> Tensor:
+        """Photos that show enough of a body, by their keypoints."""
+        return bones_seen(batch.keypoints, least=1e-6).sum(1) >= FEWEST
+
+    def forward(self, images: Tensor, batch: TrainingBatch, groups: Tensor) -> Tensor:
+        """See `ImageLoss.forward`."""
+        with torch.no_grad():
+            truth = self.landmarks(batch.pictures * 0.5 + 0.5)
+        made = self.landmarks(images)
+        seen = _seen(truth) & _seen(made)  # (n, 7)
+        away = bone_ratios(bone_lengths(made.world), seen) - bone_ratios(bone_lengths(truth.world), seen)
+        distance = F.smooth_l1_loss(away / SPREAD, torch.zeros_like(away), reduction="none").sum(1)
+        return distance / seen.sum(1).clamp_min(1) * made.score.detach()
+
+
+def _seen(reading: PoseReading) -> Tensor:
+    """Which bones a reading shows: (n, 7) bool."""
+    return bones_seen(reading.points[:, list(COCO)].detach())

@@ -1,0 +1,156 @@
+"""BlazePose for photographs: everybody in a picture with 33 landmarks, their places in metres, and a silhouette."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bolid.vision.pose import SURE, Pose
+from bolid.vision.pose_landmarks import COCO, PoseLandmarks, PoseReading, around, people
+from bolid.vision.region import paste
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MOST = 8  # people of a picture: each costs a run of the landmark network
+SAME = 0.15  # of a person's height: the median distance of two readings' landmarks that are one person's
+SEEN = 0.5  # visibility from which a landmark counts for a person's box
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """One person in a picture.
+
+    Attributes:
+        points: (33, 3) float32 x, y in pixels of the picture, visibility in 0..1; places outside of it are guesses.
+        world: (33, 3) float32 x to the right, y down, z away from the camera, in metres from the middle of the hips.
+        silhouette: (H, W) uint8, 255 where the person is.
+        score: How surely it is a person, in 0..1.
+    """
+
+    points: np.ndarray
+    world: np.ndarray
+    silhouette: np.ndarray
+    score: float
+
+    @property
+    def keypoints(self) -> np.ndarray:
+        """(17, 3) the points that COCO has too, see `COCO`."""
+        return self.points[list(COCO)]
+
+    @property
+    def height(self) -> float:
+        """From the highest to the lowest landmark, in pixels."""
+        return float(np.ptp(self.points[:, 1]))
+
+
+class BlazePose(nn.Module):
+    """BlazePose's detector and landmarks, from a picture to its people.
+
+    Args:
+        size: See `PoseLandmarks`.
+        min_detection: See `PoseLandmarks`.
+        min_presence: People of whom the landmark network is less sure do not count.
+        min_confidence: COCO keypoints less visible than this count as undetected in `estimate`.
+        detector_weights: See `PoseLandmarks`, as `weights`.
+
+    Raises:
+        BolidError: If weights are not there, or are not those of this network.
+    """
+
+    def __init__(
+        self,
+        size: Literal["full", "heavy"] = "full",
+        min_detection: float = 0.5,
+        min_presence: float = 0.5,
+        min_confidence: float = 0.1,
+        detector_weights: Path | None = None,
+        weights: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.landmarks = PoseLandmarks(size, min_detection, detector_weights, weights)
+        self.min_presence, self.min_confidence = min_presence, min_confidence
+
+    def read(self, picture: np.ndarray, keypoints: np.ndarray | None = None) -> list[Landmarks]:
+        """People of a picture.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB.
+            keypoints: (n, 17, 3) COCO keypoints of people whom another network found, who are read in their order; by
+                default everybody whom BlazePose's own detector finds, the tallest first.
+        """
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+        found = self._read(pixels) if keypoints is None else self._read_these(pixels, torch.from_numpy(keypoints))
+        height, width = picture.shape[:2]
+        answers = []
+        for points, world, score, mask, place, _ in zip(*(part.cpu() for part in found), strict=True):
+            silhouette = paste(mask.numpy(), place.numpy(), height, width)
+            answers.append(Landmarks(points.numpy(), world.numpy(), silhouette, float(score)))
+        return answers
+
+    def silhouette(self, picture: Image.Image, keypoints: np.ndarray | None = None) -> np.ndarray:
+        """One person's silhouette: (H, W) uint8, 255 where the person is; 0 everywhere where nobody is found.
+
+        Args:
+            picture: The photo.
+            keypoints: (17, 3) whose, as another network found them; by default the tallest person's.
+        """
+        found = self.read(np.asarray(picture.convert("RGB")), None if keypoints is None else keypoints[None])
+        return found[0].silhouette if found else np.zeros((picture.height, picture.width), np.uint8)
+
+    def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
+        """The tallest person of each of (B, 3, H, W) pictures, as `bolid.vision.pose.PoseEstimator` gives it."""
+        poses = [self._pose(self._read(picture), *pictures.shape[2:]) for picture in pictures]
+        pose = Pose(*(torch.stack([p[k] for p in poses]).to(pictures.device) for k in range(4)))
+        return pose if count_others else pose._replace(others=None)
+
+    @torch.no_grad()
+    def _read(self, picture: Tensor) -> PoseReading:
+        """Everybody in a picture (3, H, W), uint8 or in 0..1, each once, the tallest first."""
+        regions = people(self.landmarks.detect(picture[None])[0])[:MOST]
+        if not len(regions):
+            return nobody(self.landmarks.size)
+        found = self.landmarks(picture.expand(len(regions), *picture.shape), regions)
+        tall = found.points[..., 1].amax(1) - found.points[..., 1].amin(1)  # (n,)
+        kept: list[int] = []
+        for k in torch.nonzero(found.score >= self.min_presence)[:, 0].tolist():  # the surest detection first
+            away = (found.points[kept, :, :2] - found.points[k, :, :2]).norm(dim=-1)  # (kept, 33)
+            if not (away.median(-1).values < SAME * tall[kept]).any():
+                kept.append(k)
+        kept.sort(key=lambda k: -float(tall[k]))
+        return PoseReading(*(part[kept] for part in found))
+
+    @torch.no_grad()
+    def _read_these(self, picture: Tensor, keypoints: Tensor) -> PoseReading:
+        """The people with these keypoints (n, 17, 3): a first look says where, a second one what."""
+        shown = picture.expand(len(keypoints), *picture.shape)
+        if not len(keypoints):
+            return nobody(self.landmarks.size)
+        first = self.landmarks(shown, torch.stack([around(k.float()) for k in keypoints]))
+        return self.landmarks(shown, first.regions)
+
+    def _pose(self, found: PoseReading, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Keypoints (17, 3), box (4,), score and the number of others, zeros where there is nobody."""
+        if not len(found.score):
+            return torch.zeros(17, 3), torch.zeros(4), torch.zeros(()), torch.tensor(0)
+        points, limit = found.points[0].cpu(), torch.tensor([width, height])
+        places = points[points[:, 2] >= SEEN, :2] if (points[:, 2] >= SEEN).any() else points[:, :2]
+        box = torch.cat([places.amin(0), places.amax(0)]).clamp_min(0).minimum(limit.repeat(2))
+        keypoints = points[list(COCO)]
+        inside = ((keypoints[:, :2] >= 0) & (keypoints[:, :2] < limit)).all(-1) & (
+            keypoints[:, 2] >= self.min_confidence
+        )
+        tall = found.points[..., 1].amax(1) - found.points[..., 1].amin(1)
+        others = ((tall[1:] >= tall[0] / 2) & (found.score[1:] >= SURE)).sum().cpu()
+        return torch.where(inside[:, None], keypoints, 0.0), box, found.score[0].cpu(), others
+
+
+def nobody(size: int) -> PoseReading:
+    """A reading of no people."""
+    shapes = ((33, 3), (33, 3), (), (size, size), (2, 3), (4,))
+    return PoseReading(*(torch.zeros(0, *shape) for shape in shapes))
