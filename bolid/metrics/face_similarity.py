@@ -14,7 +14,7 @@ from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.vision.face import MIN_FACE, FaceEmbedder
-from bolid.vision.pose import PoseEstimator
+from bolid.vision.pose import PoseNetwork
 
 NEEDS = "references with a known face"
 
@@ -40,7 +40,7 @@ class FaceSimilarity(ImageMetric):
     people: list[Tensor]
     asked: Tensor
 
-    def __init__(self, pose: PoseEstimator, face: Path, min_face: float = MIN_FACE) -> None:
+    def __init__(self, pose: PoseNetwork, face: Path, min_face: float = MIN_FACE) -> None:
         super().__init__()
         self.pose, self.embedder = pose, FaceEmbedder(face, min_face)
         self.add_rows("cosines")
