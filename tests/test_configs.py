@@ -12,6 +12,7 @@ from bolid.commands.training import Command
 from bolid.synthetic.datamodule import RenderedPeople
 from bolid.synthetic.render import RESERVED
 from tests.plans import ROOT, all_planned
+from tests.vision import blaze
 
 # What users lay over one another, and no chain of experiments does.
 CHAINS = [
@@ -21,7 +22,7 @@ CHAINS = [
     ["adapter.yaml", "data/folder.yaml"],
     ["adapter.yaml", "metrics/inception.yaml"],
     ["adapter.yaml", "trainer/cuda.yaml"],
-    *(["adapter.yaml", f"losses/{loss}.yaml"] for loss in ("one_step", "few_step", "pixel", "style")),
+    *(["adapter.yaml", f"losses/{loss}.yaml"] for loss in ("one_step", "few_step", "pixel", "style", "bones")),
     *(["adapter.yaml", f"experiment/{name}.yaml"] for name in ("slides", "image_prompt", "pose")),
     ["adapter.yaml", "backbone/sdxl.yaml", "data/folder.yaml", "trainer/cuda.yaml"],
     ["body_vae.yaml"],
@@ -93,6 +94,7 @@ def trained(tmp_path, monkeypatch):
     (tmp_path / "runs/tiny/vae/vae").symlink_to(ROOT / "data/tiny/stable-diffusion/vae")
     (tmp_path / "runs/body_ablation_600/body_supervised").mkdir(parents=True)
     (tmp_path / "runs/body_ablation_600/body_supervised/report.json").write_text('{"shape_r2": 0.5}')
+    monkeypatch.setenv("BOLID_CACHE", str(blaze.in_cache(tmp_path / "cache")))  # in place of fetched networks
     monkeypatch.chdir(tmp_path)
 
 

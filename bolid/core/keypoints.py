@@ -14,6 +14,10 @@ KEYPOINTS = len(COCO_NAMES)
 # Position k holds the index of the point that k becomes in a mirror.
 FLIP = (0, *(other for left in range(1, 17, 2) for other in (left + 1, left)))
 
+# How far people who annotate a keypoint disagree, over the square root of the person's area (COCO's own numbers).
+_DISAGREEMENT = (0.025, 0.035, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089)
+SIGMAS = np.array([0.026, *(sigma for sigma in _DISAGREEMENT for _ in range(2))])
+
 # The tree for retargeting: (parent, child, bone), parents first. Two joints COCO lacks are added: 17 between the hips
 # (the root) and 18 between the shoulders. Both sides share a bone's name, since people are symmetric.
 _HIPS, _CHEST = 17, 18
@@ -65,6 +69,21 @@ def transform(
     height, width = size
     inside = (moved[..., :2] >= 0).all(-1) & (moved[..., 0] <= width) & (moved[..., 1] <= height)
     return np.where((inside & (moved[..., 2] > 0))[..., None], moved, np.float32(0))
+
+
+def object_similarity(found: np.ndarray, truth: np.ndarray, area: float) -> float:
+    """COCO's object keypoint similarity (OKS), from 0 to 1 where all keypoints are in place.
+
+    Args:
+        found: (17, 3) of a candidate, in pixels; an undetected keypoint lies at x = y = 0 and so counts as missed.
+        truth: (17, 3); those whose confidence is 0 are not asked for.
+        area: Of the person in the picture, in square pixels.
+    """
+    asked = truth[:, 2] > 0
+    if not asked.any():
+        return 0.0
+    away = np.square(found[:, :2] - truth[:, :2]).sum(1)
+    return float(np.exp(-away / (2 * max(area, 1.0) * np.square(2 * SIGMAS)))[asked].mean())
 
 
 def retarget(keypoints: np.ndarray, rng: np.random.Generator, jitter: float = 0.2) -> np.ndarray:

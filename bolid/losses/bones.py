@@ -12,7 +12,7 @@ from bolid.vision.bones import bone_lengths, bone_ratios, bones_seen
 from bolid.vision.pose_landmarks import COCO, PoseLandmarks, PoseReading
 
 FEWEST = 4  # bones of seven: fewer leave little to compare once the scale is taken off
-SPREAD = 0.1  # of a ratio's logarithm, about a standard deviation between people: losses are in units of it
+SPREAD = 0.07  # of a ratio's logarithm, a standard deviation between readings of one person: losses are in units of it
 
 
 class BoneLoss(ImageLoss):

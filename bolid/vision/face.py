@@ -76,6 +76,7 @@ def align_face(
     size: int = TEMPLATE_SIZE,
     min_face: float = MIN_FACE,
     min_confidence: float = MIN_CONFIDENCE,
+    template: np.ndarray = TEMPLATE,
 ) -> np.ndarray | None:
     """A face turned upright and scaled to the template, in training as in use.
 
@@ -85,6 +86,7 @@ def align_face(
         size: Side of the picture to make.
         min_face: Smaller faces are not taken, see `face_size`.
         min_confidence: Eyes and nose must all be seen with more than this confidence.
+        template: (3, 2) where eyes and nose go in a picture of 112 pixels.
 
     Returns:
         (size, size, 3) uint8 RGB, black outside the photo; None if the face is turned away or too small.
@@ -94,7 +96,7 @@ def align_face(
     points = np.asarray(keypoints, dtype=np.float32)[COCO_POINTS]  # (3, 3)
     if not (points[:, 2] > min_confidence).all():
         return None
-    matrix = similarity(points[:, :2], TEMPLATE * (size / TEMPLATE_SIZE))
+    matrix = similarity(points[:, :2], template * (size / TEMPLATE_SIZE))
     if matrix is None or face_size(matrix, size) < min_face:
         return None
     return cv2.warpAffine(rgb, matrix, (size, size))

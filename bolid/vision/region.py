@@ -76,7 +76,7 @@ def cut(picture: Tensor, matrix: Tensor, size: int) -> Tensor:
     if reduction > 1:
         smaller = [max(1, math.ceil(side / reduction)) for side in part.shape[2:]]
         part = F.interpolate(part, smaller, mode="bilinear", antialias=True, align_corners=False)
-    line = torch.arange(size, device=matrix.device) + 0.5
+    line = torch.arange(size, device=matrix.device, dtype=matrix.dtype) + 0.5
     y, x = torch.meshgrid(line, line, indexing="ij")
     places = apply(matrix, torch.stack([x, y], -1).flatten(0, 1))  # in pixels of the picture
     grid = (places - start.to(matrix)) / (end - start).to(matrix) * 2 - 1  # as shares, so that reducing changes nothing

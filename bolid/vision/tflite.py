@@ -116,7 +116,7 @@ class _Reader:
         if fused.Padding() == SAME:
             options["pad"] = same_padding(self.shape(operator.Inputs(0))[1:3], window, stride)
         place = f"layers.{len(self.nodes)}.body."
-        self.weights[f"{place}weight"] = torch.from_numpy(np.ascontiguousarray(kernel, np.float32))
+        self.weights[f"{place}weight"] = torch.from_numpy(np.array(kernel, np.float32, order="C"))
         bias = self.constant(operator.Inputs(2)) if operator.InputsLength() > 2 else np.zeros(len(kernel))
         self.weights[f"{place}bias"] = torch.from_numpy(np.array(bias, np.float32))
         return "convolution", options, fused

@@ -92,3 +92,16 @@ def test_retargeting_without_all_points(points):
     assert np.isfinite(new).all()
     bone, old = new[9, :2] - new[5, :2], points[9, :2] - points[5, :2]  # the wrist hangs on the shoulder instead
     assert abs(bone[0] * old[1] - bone[1] * old[0]) < 1e-2
+
+
+def test_object_similarity_is_cocos_formula(points):
+    assert kp.object_similarity(points, points, 500.0) == 1
+    moved = points.copy()
+    moved[0, 0] += 3.0  # the nose, whose sigma is .026
+    expected = (16 + np.exp(-(3.0**2) / (2 * 500 * (2 * 0.026) ** 2))) / 17
+    assert kp.object_similarity(moved, points, 500.0) == pytest.approx(expected)
+    truth = points.copy()
+    truth[1:, 2] = 0  # only the nose is annotated
+    assert kp.object_similarity(moved, truth, 500.0) == pytest.approx(expected * 17 - 16)
+    truth[:, 2] = 0
+    assert kp.object_similarity(points, truth, 500.0) == 0
