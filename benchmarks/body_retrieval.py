@@ -2,9 +2,9 @@
 
     python benchmarks/body_retrieval.py PHOTOS [--encoder FOLDER]
 
-PHOTOS holds a folder of photographs for each person. Every photo gets another background and other colours of clothes,
-so that neither tells who it is; then each asks which other photo is nearest by the cosine of centred c_body. Beside it
-the same by a histogram of colours, which must stay at chance, and how much of a body the photos show.
+PHOTOS holds a folder of photographs for each person. Every photo gets another background, other colours of clothes and
+another light, so that none tells who it is; then each asks which other photo is nearest by the cosine of centred
+c_body. Beside it the same by a histogram of colours, which must stay at chance, and how much of a body photos show.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from keep import keep
 from PIL import Image
 from tqdm import tqdm
 
 from bolid.core.photos import open_photo
-from bolid.data.nuisance import background, recoloured
+from bolid.data.nuisance import other_background, recoloured
 from bolid.models.body_vae import load_body_vae
 from bolid.models.crop import crop_to_person
 from bolid.vision.blazepose import BlazePose, Landmarks
@@ -57,8 +58,8 @@ def main() -> None:
         print(f"{name:8} {np.mean(rounds):.3f} [{low:.3f}, {high:.3f}]")
     if arguments.keep:
         about = f"{len(people)} photos of {len(set(people))} people, background and clothes changed"
-        command = f"python benchmarks/body_retrieval.py PHOTOS --encoder {arguments.encoder}"
-        keep_results({"body_retrieval_real": np.mean(hits["c_body"]), "body_retrieval_chance": chance}, command, about)
+        numbers = {"body_retrieval_real": (np.mean(hits["c_body"]), about), "body_retrieval_chance": (chance, about)}
+        keep(numbers, f"python benchmarks/body_retrieval.py PHOTOS --keep --encoder {arguments.encoder}")
 
 
 def read(folder: Path) -> tuple[list[str], list[tuple[np.ndarray, Landmarks]]]:
@@ -76,14 +77,16 @@ def read(folder: Path) -> tuple[list[str], list[tuple[np.ndarray, Landmarks]]]:
 
 
 def changed(pixels: np.ndarray, found: Landmarks, rng: np.random.Generator) -> np.ndarray:
-    """The person before another background, in other colours below the chin: (H, W, 3) uint8."""
+    """The person before another background, in other colours below the chin, in another light: (H, W, 3) uint8."""
     person = found.silhouette[..., None] / np.float32(255)
     points = found.keypoints[:, :2]
     neck = 0.6 * points[list(SHOULDERS), 1].mean() + 0.4 * points[NOSE, 1]
     below = np.arange(len(pixels))[:, None, None] > neck
     dressed = np.where(below, recoloured(pixels, rng), pixels)
-    around = background(*pixels.shape[:2], rng)
-    return (around + (dressed - around) * person).round().clip(0, 255).astype(np.uint8)
+    around = other_background(*pixels.shape[:2], rng)
+    shown = around + (dressed - around) * person
+    light = rng.uniform(0.6, 1.4) * rng.uniform(0.8, 1.2, 3)  # exposure and white balance
+    return (shown * light).round().clip(0, 255).astype(np.uint8)
 
 
 def encode(folder: str, shown: list[np.ndarray], found: list[Landmarks]) -> np.ndarray:

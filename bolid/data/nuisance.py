@@ -45,18 +45,17 @@ class Nuisance:
 
     def apply(self, pixels: np.ndarray, silhouette: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A changed copy of a crop (h, w, 3) uint8 RGB with its silhouette (h, w) uint8, zeros where unknown."""
-        changed = [probability > lot for probability, lot in zip(
-            (self.recolour, self.background, self.jpeg), rng.random(3), strict=True)]  # fmt: skip
+        turned, moved, saved = rng.random(3) < (self.recolour, self.background, self.jpeg)
         share = silhouette[..., None] / np.float32(255) if silhouette.any() else np.float32(1)
         shown = pixels.astype(np.float32)
-        if changed[0]:
+        if turned:
             shown = shown + (recoloured(pixels, rng) - shown) * share
-        if changed[1] and silhouette.any():
-            around = background(*silhouette.shape, rng)
+        if moved and silhouette.any():
+            around = other_background(silhouette.shape[0], silhouette.shape[1], rng)
             shown = around + (shown - around) * share
         shown += rng.normal(0, rng.uniform(0, self.noise), shown.shape).astype(np.float32)
         shown = shown.round().clip(0, 255).astype(np.uint8)
-        return compressed(shown, int(rng.integers(20, 96))) if changed[2] else shown
+        return compressed(shown, int(rng.integers(20, 96))) if saved else shown
 
 
 def recoloured(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -71,7 +70,7 @@ def recoloured(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.cvtColor(turned, cv2.COLOR_HSV2RGB).astype(np.float32)
 
 
-def background(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+def other_background(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """One of `POOL` backgrounds (height, width, 3) in 0..255, shifted and perhaps mirrored: making one takes longer."""
     large = _pooled(int(rng.integers(POOL)), 2 * height, 2 * width)
     top, left = rng.integers(height + 1), rng.integers(width + 1)
@@ -108,4 +107,4 @@ def _colour(rng: np.random.Generator) -> np.ndarray:
 def compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
     """(h, w, 3) uint8 RGB as a JPEG of that quality shows it."""
     _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
