@@ -26,6 +26,8 @@ class EMA(Callback):
     """
 
     def __init__(self, decay: float = 0.999) -> None:
+        if not 0 <= decay < 1:
+            raise BolidError(f"EMA: decay={decay} must be 0 or more and below 1")
         self.decay = decay
         self.ema: EMAModel | None = None  # while training
         self.raw: list[Tensor] | None = None  # the raw weights while the average is in their place

@@ -25,6 +25,10 @@ class SkipNonFinite(Callback):
     """
 
     def __init__(self, patience: int = 5, scaler_patience: int = 24) -> None:
+        if min(patience, scaler_patience) < 1:
+            raise BolidError(
+                f"SkipNonFinite: patience={patience} and scaler_patience={scaler_patience} must be 1 or more"
+            )
         self.patience, self.scaler_patience = patience, scaler_patience
         self.steps = self.skipped = self.in_a_row = 0
 

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from PIL import Image
 
 from bolid.callbacks.folder import run_folder
+from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_path
 from bolid.evaluation.sheet import draw_sheet
 
@@ -26,6 +27,8 @@ class SampleGrid(Callback):
     """
 
     def __init__(self, every_n_validations: int = 1) -> None:
+        if every_n_validations < 1:
+            raise BolidError(f"SampleGrid: every_n_validations={every_n_validations} must be 1 or more")
         self.every_n_validations = every_n_validations
         self.validations = 0
 

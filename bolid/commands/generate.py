@@ -100,6 +100,8 @@ def generate(
     check_subject(identity, prior, temperature)
     if count < 1:
         raise BolidError(f"nothing to generate: count={count} must be 1 or more")
+    if negative_body and guidance <= 1:
+        raise BolidError(f"negative_body has no effect with guidance={guidance}: raise it above 1")
     check_request(size or (None, None), steps, guidance, negative, scales.values(), (seed, seed + count - 1))
     check_folder(out)
     if offload and check_device(device) == "cpu":
@@ -111,6 +113,11 @@ def generate(
     pipe.enable_model_cpu_offload(device) if offload else pipe.to(device)
     if person is not None:
         check_known(person, pipe.conditions, str(identity))
+    for name, scale in scales.items():
+        if scale != 1 and name not in pipe.conditions:
+            raise BolidError(
+                f"{name}_scale has no effect: the adapter has no {name} condition ({', '.join(pipe.conditions)})"
+            )
     imagined = None if prior is None else pipe.imagine(prompt, prior, range(seed, seed + count), temperature)
     wanted = None if pose is None else pose_of(pose, size, pose_network, pipe)
     height, width = size or (None, None)

@@ -73,7 +73,12 @@ class Command(LightningCLI):
         super().parse_arguments(parser, args)
         config = self.config[self.config.subcommand]
         check_arguments(config, "")
-        if config.ckpt_path not in (None, "best", "last", "hpc"):  # Lightning's words for those it finds itself
+        if config.ckpt_path in ("best", "last", "hpc"):  # Lightning finds those of a fit; elsewhere, nothing in silence
+            if self.config.subcommand != "fit":
+                raise BolidError(
+                    f"ckpt_path: {config.ckpt_path} is for fits; give the file, runs/.../checkpoints/last.ckpt"
+                )
+        elif config.ckpt_path is not None:
             config.ckpt_path = str(find_checkpoint(Path(config.ckpt_path), "ckpt_path"))
 
     def _parse_ckpt_path(self) -> None:

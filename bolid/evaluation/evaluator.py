@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 from zlib import crc32
@@ -127,12 +128,13 @@ class Evaluator(nn.Module):
         people: dict[str, dict[str, PersonScores]] = {}
         other: dict[str, float] = {}
         for name, metrics in self.scores.items():
-            found = numbers(metrics)
-            values |= {f"{key}/{name}": value for key, value in found.items()}
-            people[name] = {k: v for metric in metrics.values() for k, v in metric.person_scores().items()}
-            for metric in metrics.values():
+            called = keys(metrics)
+            values |= {f"{key}/{name}": value for key, value in numbers(metrics, called).items()}
+            people[name] = {}
+            for own, metric in metrics.items():
+                people[name] |= {called[own].get(k, k): v for k, v in metric.person_scores().items()}
                 for key, interval in metric.other_intervals().items():
-                    other |= bounds(f"{key}/{name}", interval)
+                    other |= bounds(f"{called[own].get(key, key)}/{name}", interval)
         values |= intervals(people, comparisons(self.methods)) | body_gaps(people, self.methods) | other
         described = {
             key: text for m in self.scores.values() for metric in m.values() for key, text in metric.describes.items()
@@ -147,13 +149,18 @@ class Evaluator(nn.Module):
         )
 
 
-def numbers(metrics: Mapping[str, ImageMetric]) -> dict[str, float]:
-    """What metrics computed by the numbers' names; a metric whose numbers another one has taken adds its own name."""
-    found: dict[str, float] = {}
-    for name, metric in metrics.items():
-        for key, value in metric.compute().items():
-            found[f"{key}/{name}" if key in found else key] = float(value)
-    return found
+def keys(metrics: Mapping[str, ImageMetric]) -> dict[str, dict[str, str]]:
+    """Metric -> its numbers' names -> those in the report: where several metrics have a number, each adds its name."""
+    made = {name: list(metric.compute()) for name, metric in metrics.items()}
+    counts = Counter(key for own in made.values() for key in own)
+    return {name: {key: f"{key}/{name}" if counts[key] > 1 else key for key in own} for name, own in made.items()}
+
+
+def numbers(metrics: Mapping[str, ImageMetric], called: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
+    """What metrics computed, by the names of `keys`."""
+    return {
+        called[name][key]: float(value) for name, metric in metrics.items() for key, value in metric.compute().items()
+    }
 
 
 def sheet_rows(batch: TrainingBatch, images: Mapping[str, Tensor]) -> list[SheetRow]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from math import isfinite
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from bolid.core.errors import BolidError
 from bolid.core.schema import TrainingBatch
 
 
@@ -21,6 +23,9 @@ class Loss(nn.Module):
         start: Step at which it begins to grow.
         ramp: Steps over which it grows.
 
+    Raises:
+        BolidError: If the weight is not above 0, or steps are below 0.
+
     Attributes:
         needs: What a sample must have to be scored, for messages.
     """
@@ -29,6 +34,10 @@ class Loss(nn.Module):
 
     def __init__(self, weight: float, start: int = 0, ramp: int = 0):
         super().__init__()
+        if not (isfinite(weight) and weight > 0):
+            raise BolidError(f"{type(self).__name__}: weight={weight} must be above 0; null in its place leaves it out")
+        if min(start, ramp) < 0:
+            raise BolidError(f"{type(self).__name__}: start={start} and ramp={ramp} must be 0 or more steps")
         self.weight, self.start, self.ramp = weight, start, ramp
 
     def weight_at(self, step: float) -> float:

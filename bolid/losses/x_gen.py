@@ -70,9 +70,19 @@ class Estimator(ABC):
     def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Clean latents (n, C, h, w) and the rows (n,) of the batch that they are of."""
 
-    def chosen(self, rows: Tensor, scorable: Tensor) -> Tensor:
-        """At most `max_samples` of the rows (n,), in their order."""
-        return rows[scorable[rows].argsort(descending=True, stable=True)[: self.max_samples].sort().values]
+    def chosen(self, rows: Tensor, state: Denoising) -> Tensor:
+        """At most `max_samples` of the rows (n,), in their order; those that can be scored first, groups whole.
+
+        Raises:
+            BolidError: If no group fits.
+        """
+        order = rows[state.scorable[rows].argsort(descending=True, stable=True)]
+        kept, left = order[: self.max_samples], order[len(order) if self.max_samples is None else self.max_samples :]
+        parted = state.groups[left[state.scorable[left] > 0]]  # what differs within a group is only seen in all of it
+        whole = kept[~torch.isin(state.groups[kept], parted)]
+        if len(kept) and not len(whole):
+            raise BolidError(f"x_gen.max_samples={self.max_samples} is less than a group of samples that share noise")
+        return whole.sort().values
 
     def __call__(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> Generated:
         """The images, with gradients to the weights of the conditions."""
@@ -99,12 +109,13 @@ class OneStep(Estimator):
 
     def __init__(self, max_timestep: int = 500, max_samples: int | None = None, recompute: bool = False):
         super().__init__(max_samples, recompute)
+        check_positive(max_timestep=max_timestep)
         self.max_timestep = max_timestep
 
     def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """See `Estimator.latents`."""
         clear = torch.nonzero((state.timesteps < self.max_timestep) & state.complete)[:, 0]
-        rows = self.chosen(clear, state.scorable)
+        rows = self.chosen(clear, state)
         part = (values[rows] for values in (state.noisy, state.timesteps, state.predicted))
         return clean_latents(backbone.noise_scheduler, *part), rows
 
@@ -142,7 +153,7 @@ class FewStep(Estimator):
 
     def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """See `Estimator.latents`."""
-        rows = self.chosen(torch.arange(len(state.noisy), device=state.noisy.device), state.scorable)
+        rows = self.chosen(torch.arange(len(state.noisy), device=state.noisy.device), state)
         scheduler = few_step_scheduler(backbone.pipeline.scheduler, self.steps, state.noisy.device)
         text, time_ids = state.text.take(rows), state.time_ids[rows]
         embeds = [e[rows] for e in state.embeds]

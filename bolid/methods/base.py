@@ -12,6 +12,7 @@ from torch import Tensor
 from bolid.core.errors import BolidError
 from bolid.core.schema import References, TrainingBatch
 from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.pipelines.request import check_request
 
 Subject: TypeAlias = Any  # whatever a method makes of one person's references
 
@@ -36,6 +37,7 @@ class Sampling:
         for name in ("steps", "images_per_prompt"):
             if getattr(self, name) < 1:
                 raise BolidError(f"sampling: {name}={getattr(self, name)} must be 1 or more")
+        check_request((None, None), self.steps, self.guidance_scale, None, (), ())
 
 
 class Method(ABC):

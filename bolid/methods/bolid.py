@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ class Adapter(Method):
     def __init__(self, conditions: list[str], scale: float = 1.0, negative_body: bool = False):
         if not conditions or len(set(conditions)) < len(conditions):
             raise BolidError(f"Adapter: conditions={conditions} must name at least one, each once; TextOnly takes none")
+        if not isfinite(scale):
+            raise BolidError(f"Adapter: scale={scale} must be a finite number; 0 is off, 1 as trained")
         self.conditions, self.scale, self.negative_body = list(conditions), scale, negative_body
 
     @property

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, SchedulerMixin
+from diffusers import DDIMScheduler, DDPMScheduler, SchedulerMixin
 from torch import Tensor
+
+from bolid.core.errors import BolidError
 
 
 def regression_target(scheduler: SchedulerMixin, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -99,15 +101,34 @@ def one_per_group(sample: Callable[[int], Tensor], groups: Tensor) -> Tensor:
     return made[torch.tensor([numbers[group] for group in ids], device=made.device)]
 
 
+def noise_schedule(scheduler: SchedulerMixin, path: str) -> DDPMScheduler:
+    """The noise schedule, and what is predicted, of a base model's scheduler.
+
+    Args:
+        scheduler: Any of diffusers that a sequence of β defines.
+        path: Of the base model, for the error.
+
+    Raises:
+        BolidError: If none does, as with EDM and flow matching: another schedule in its place would be a wrong one.
+    """
+    if not {"beta_schedule", "trained_betas"} & scheduler.config.keys():
+        raise BolidError(
+            f"{path}: its {type(scheduler).__name__} defines noise by no sequence of β; BoLID trains models that do, "
+            "such as Stable Diffusion 1.5, 2.1 and XL"
+        )
+    return DDPMScheduler.from_config(scheduler.config)
+
+
 def few_step_scheduler(scheduler: SchedulerMixin, steps: int, device: torch.device | str = "cpu") -> DDIMScheduler:
     """DDIM in N steps by a model's noise schedule, from pure noise to clean latents whatever its scheduler's file says.
 
     Timesteps are trailing, 999, 749, 499, 249 for four: the first belongs to pure noise. Published files count from the
     other end (leading, offset 1: 751, 501, 251, 1), keep some noise at the last step, or clip what lies outside -1..1,
-    which latents do.
+    which latents do, at -1 and 1 or at a quantile.
     """
     made = DDIMScheduler.from_config(
-        scheduler.config, timestep_spacing="trailing", steps_offset=0, set_alpha_to_one=True, clip_sample=False
-    )
+        scheduler.config, timestep_spacing="trailing", steps_offset=0, set_alpha_to_one=True, clip_sample=False,
+        thresholding=False,
+    )  # fmt: skip
     made.set_timesteps(steps, device=device)
     return made

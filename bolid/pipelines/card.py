@@ -11,7 +11,7 @@ from bolid.core.errors import BolidError
 from bolid.core.names import named
 from bolid.core.paths import find_folder
 from bolid.core.safe_io import resolve_inside, write_text
-from bolid.pipelines.trained_on import TrainedOn
+from bolid.pipelines.trained_on import IDENTITIES, TrainedOn
 
 CARD = "adapter.json"
 FORMAT = "bolid-adapter-2"
@@ -65,7 +65,7 @@ def read_card(folder: str | Path) -> tuple[Path, Card]:
         if card["format"] != FORMAT:
             raise BolidError(f"{path} is of format {card['format']!r}, and this version reads {FORMAT!r}: update BoLID")
         conditions = {name: part(value, found) for name, value in card["conditions"].items()}
-        backbone, identities = part(card["backbone"], found), TrainedOn.read(card.get("identities"))
+        backbone, identities = part(card["backbone"], found), TrainedOn.read(card.get(IDENTITIES))
         if not isinstance(backbone.arguments["path"], str):
             raise TypeError("the backbone's path is no text")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+IDENTITIES = "identities"  # key in a card and in a checkpoint
+
 
 @dataclass(frozen=True)
 class TrainedOn:
@@ -43,6 +45,10 @@ class TrainedOn:
         if not isinstance(salt, str) or not isinstance(hashes, list) or not all(isinstance(h, str) for h in hashes):
             raise TypeError("identities are no salt and hashes")
         return cls(salt, tuple(hashes))
+
+    def written(self) -> dict[str, Any]:
+        """For a card or a checkpoint; `read` reads it."""
+        return {"salt": self.salt, "hashes": list(self.hashes)}
 
     def __contains__(self, name: str) -> bool:
         return _hash(self.salt, name) in self.hashes

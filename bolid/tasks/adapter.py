@@ -29,7 +29,7 @@ from bolid.models.attention import install_conditions
 from bolid.models.backbones import Backbone
 from bolid.models.noise import min_snr_weight, noised, regression_target, uniform
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.pipelines.trained_on import TrainedOn
+from bolid.pipelines.trained_on import IDENTITIES, TrainedOn
 from bolid.tasks.base import BaseTask
 from bolid.tasks.coverage import Part
 from bolid.tasks.diffusion import AS_PUBLISHED, DiffusionSpec, Inputs
@@ -126,6 +126,16 @@ class AdapterTask(BaseTask):
         super().on_train_start()
         if self.data is not None:
             self.trained_on = TrainedOn.of({r.identity for r in self.data.splits["train"]}, self.trained_on)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `BaseTask.on_save_checkpoint`; whom it was trained on stays with the weights."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[IDENTITIES] = None if self.trained_on is None else self.trained_on.written()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `BaseTask.on_load_checkpoint`."""
+        super().on_load_checkpoint(checkpoint)
+        self.trained_on = TrainedOn.read(checkpoint.get(IDENTITIES))
 
     def parts(self) -> dict[str, Part]:
         """See `BaseTask.parts`: losses and conditions."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 from uuid import uuid4
+from zipfile import ZipFile
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -76,6 +77,9 @@ def read_checkpoint(path: Path, setting: str, mapped: bool = True) -> dict[str, 
         raise Damaged(f"{setting}: {path} {what}") from error
     if not isinstance(found, dict) or not isinstance(found.get("state_dict"), Mapping):
         raise Damaged(f"{setting}: {path} is no checkpoint that `bolid fit` wrote")
+    with ZipFile(path) as archive:
+        if broken := archive.testzip():  # torch does not compare what it reads with the sums that it wrote
+            raise Damaged(f"{setting}: {path} is damaged (in {broken})")
     check_format(found, f"{setting}: {path}")
     return {key: value for key, value in found.items() if key not in SETTINGS}
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from bolid.core.errors import BolidError
 from bolid.models.backbones import TextCondition
 
 
@@ -32,6 +34,19 @@ class DiffusionSpec:
     shift: float = 1.0
     person_weight: float = 0.0
     cache_latents: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("text_dropout", "all_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BolidError(f"diffusion.{name}={getattr(self, name)}; a share lies between 0 and 1")
+        if self.text_dropout + self.all_dropout >= 1:
+            raise BolidError("diffusion: text_dropout and all_dropout together leave no caption to learn from")
+        if self.min_snr_gamma is not None and not (isfinite(self.min_snr_gamma) and self.min_snr_gamma > 0):
+            raise BolidError(f"diffusion.min_snr_gamma={self.min_snr_gamma} must be above 0, or null for none")
+        if not (isfinite(self.shift) and self.shift > 0):
+            raise BolidError(f"diffusion.shift={self.shift} must be above 0; 1 is none")
+        if min(self.noise_offset, self.person_weight) < 0 or not isfinite(self.noise_offset + self.person_weight):
+            raise BolidError("diffusion: noise_offset and person_weight must be 0 or more")
 
 
 AS_PUBLISHED = DiffusionSpec()

@@ -23,6 +23,20 @@ def _let_go() -> None:
 os.register_at_fork(after_in_child=_let_go)  # a worker that outlives its killed parent must not hold on to the lock
 
 
+def refuse_used(trainer: Trainer) -> None:
+    """A fit that does not go on with another one's checkpoints does not mix its own with them.
+
+    Raises:
+        BolidError: If the run's folder holds some.
+    """
+    folder = Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints"
+    if trainer.checkpoint_callbacks and trainer.ckpt_path is None and any(folder.glob("*.ckpt")):
+        raise BolidError(
+            f"{folder} holds another fit's checkpoints: go on with it by `--ckpt_path last`, or give this one another "
+            "folder (the logger's version or name)"
+        )
+
+
 class RunLock(Callback):
     """Refuses a fit into the folder of a fit that is still running, on this machine or on another one's share.
 
@@ -37,7 +51,7 @@ class RunLock(Callback):
         """On the first rank; the others learn whether it may go on.
 
         Raises:
-            BolidError: If another fit is running there.
+            BolidError: If another fit is running there, or has run.
         """
         if stage != "fit" or trainer.fast_dev_run or not (trainer.loggers or trainer.checkpoint_callbacks):
             return
@@ -48,6 +62,7 @@ class RunLock(Callback):
                 f"{folder}: another fit is running there; wait for its end, or give this one another folder (the "
                 "logger's version or name)"
             )
+        refuse_used(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """What a killed fit was writing is nobody's any more."""

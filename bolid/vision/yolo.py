@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
 import torch
 
 # Read when ultralytics is imported: it must neither call home nor install packages, nor `eval` what a file says.
 _SETTINGS = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0", "ULTRALYTICS_SAFE_LOAD": "1"}
+
+
+@cache
+def _settings_folder() -> TemporaryDirectory:
+    """Where ultralytics writes settings with an id of the machine when it is imported; gone with the process."""
+    return TemporaryDirectory(prefix="ultralytics-", ignore_cleanup_errors=True)
 
 
 @cache
@@ -23,6 +30,7 @@ def import_ultralytics() -> ModuleType:
 
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    os.environ.setdefault("YOLO_CONFIG_DIR", _settings_folder().name)
     openmp, patched = os.environ.get("OMP_NUM_THREADS"), [(torch, "save"), (Image, "open")]
     patched += [(cv2, name) for name in ("imread", "imwrite", "imshow")]
     originals = [(module, name, getattr(module, name)) for module, name in patched]

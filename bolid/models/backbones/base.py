@@ -9,13 +9,14 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline
+from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from bolid.core.errors import BolidError
 from bolid.core.registry import Registry
 from bolid.core.safe_io import sha256
 from bolid.models.backbones.files import find_weights, load_pipeline
+from bolid.models.noise import noise_schedule
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 KINDS: Registry[Backbone] = Registry("backbone", "bolid.backbones")
@@ -93,7 +94,7 @@ class Backbone(nn.Module, ABC):
             setattr(self, name, component)
         self.components = tuple(pipe.components)
         self.settings = {k: v for k, v in pipe.config.items() if k not in pipe.components and not k.startswith("_")}
-        self.noise_scheduler = DDPMScheduler.from_config(pipe.scheduler.config)  # what training adds noise with
+        self.noise_scheduler = noise_schedule(pipe.scheduler, path)  # what training adds noise with
         self.requires_grad_(False)
         if self.vae.dtype == torch.float16 and self.vae.config.force_upcast:
             keep_in_float32(self.vae)
