@@ -34,6 +34,7 @@ FUNCTIONS = {
     "data label": ("bolid.data.annotate.label:label_folder", "The older name of `data annotate`."),
     "networks list": ("bolid.commands.networks:list_networks", "List the networks that can be fetched."),
     "networks get": ("bolid.commands.networks:get_networks", "Fetch networks that know real people."),
+    "data curate": ("bolid.data.curate.run:curate", "Say which photos of a folder serve, and why others do not."),
     "bundle new": ("bolid.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
     "bundle grade": ("bolid.bundle.new:grade_text_encoder", "Teach a miniature's text encoder graded words."),
     "bundle suspend": ("bolid.bundle.suspend:suspend_fit", "Pack a fit's checkpoint into one small file."),
