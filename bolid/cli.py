@@ -30,6 +30,7 @@ FUNCTIONS = {
     "identity directions": ("bolid.commands.learn:fit_directions", "Find where c_body holds which proportion."),
     "identity prior": ("bolid.commands.learn:fit_prior", "Learn which bodies captions stand for."),
     "data render": ("bolid.synthetic.render:render_folder", "Render photos of people with their ground truth."),
+    "data collect": ("bolid.data.collect.run:collect", "Collect photos of people from a gallery site or a list."),
     "data annotate": ("bolid.data.annotate.label:label_folder", "Turn a folder of photos per person into a manifest."),
     "data label": ("bolid.data.annotate.label:label_folder", "The older name of `data annotate`."),
     "networks list": ("bolid.commands.networks:list_networks", "List the networks that can be fetched."),

@@ -1,0 +1,1 @@
+"""`bolid data collect`: photos of people from gallery sites and lists of addresses, by Scrapy."""

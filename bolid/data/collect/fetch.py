@@ -1,0 +1,94 @@
+"""Asks for pages and photos through Scrapy's downloader, and says in a row's words what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from scrapy import Request
+from scrapy.exceptions import DownloadCancelledError, DownloadTimeoutError, IgnoreRequest
+from scrapy.http import TextResponse
+from scrapy.http.request import NO_CALLBACK
+
+from bolid.data.collect.guard import Refused
+from bolid.data.collect.manners import PHOTO, objection, page_objection
+from bolid.data.collect.photo import Photo, WrongPhoto, examine
+from bolid.data.collect.settings import MAX_PAGE, MAX_PHOTO
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+
+class NotHad(Exception):
+    """A page or photo that is not to be had; the message is a row's status."""
+
+
+class Fetcher:
+    """Downloads one address at a time, whichever way the answers fail.
+
+    Args:
+        crawler: Scrapy's, running.
+        encoding: Of pages that do not declare theirs.
+    """
+
+    def __init__(self, crawler: Crawler, encoding: str = ""):
+        self.crawler, self.encoding = crawler, encoding
+
+    async def page(self, address: str, photo: bool = False) -> Any:
+        """A page of HTML.
+
+        Args:
+            address: Of it.
+            photo: Whether it shows a photo, whose collection its tags may forbid.
+
+        Raises:
+            NotHad: If it cannot be had, or keeps its photo to itself.
+        """
+        response = await self._ask(address, {})
+        if not isinstance(response, TextResponse):
+            raise NotHad("failed: not a page of HTML")
+        if photo and (status := page_objection(response)):
+            raise NotHad(status)
+        declared = response._declared_encoding()
+        return response if declared or not self.encoding else response.replace(encoding=self.encoding)
+
+    async def photo(self, address: str) -> Photo:
+        """A whole picture.
+
+        Raises:
+            NotHad: If it cannot be had.
+        """
+        response = await self._ask(address, {PHOTO: True, "download_maxsize": MAX_PHOTO})
+        if status := objection(response.headers):
+            raise NotHad(status)
+        try:
+            return await asyncio.to_thread(examine, response.body)
+        except WrongPhoto as error:
+            raise NotHad(f"wrong: {error}") from error
+
+    async def _ask(self, address: str, meta: dict[str, Any]) -> Any:
+        try:
+            request = Request(address, meta=meta, callback=NO_CALLBACK, dont_filter=True)
+            response = await self.crawler.engine.download_async(request)
+        except Exception as error:  # whatever a server or a library does, one address ends no run
+            raise NotHad(status_of(error, meta)) from error
+        if response.status != 200:
+            raise NotHad(f"failed: HTTP {response.status}")
+        return response
+
+
+def status_of(error: Exception, meta: dict[str, Any]) -> str:
+    """A row's status for what Scrapy raises."""
+    large = f"large: over {meta.get('download_maxsize', MAX_PAGE) / 1e6:.0f} MB"
+    if isinstance(error, Refused):
+        return f"refused: {error}"
+    if isinstance(error, IgnoreRequest):
+        text = str(error)
+        if "robots.txt" in text:
+            return "refused: robots.txt forbids it or cannot be had"
+        return large if "DOWNLOAD_MAXSIZE" in text else f"failed: {text[:100]}"  # while it was unpacked
+    if isinstance(error, DownloadCancelledError):
+        return large
+    if isinstance(error, DownloadTimeoutError):
+        return "failed: no whole answer in time"
+    return f"failed: {type(error).__name__}: {' '.join(str(error).split())[:100]}"

@@ -1,0 +1,221 @@
+"""What was collected: `collected.jsonl`, a line a photo, from which a stopped or killed run goes on."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from io import BufferedRandom
+from pathlib import Path
+from typing import Any
+
+from bolid.core.errors import BolidError
+from bolid.core.safe_io import check_relative
+
+JOURNAL = "collected.jsonl"
+PEOPLE = ".collected/people.jsonl"  # which folder is whose
+KEPT = "kept"
+OPEN = ("failed", "refused")  # what a later run tries again
+LEFT = re.compile(r"\.[0-9a-f]{20}\.[0-9a-f]{8}\.tmp\.\w+")  # by a kill, beside a photo
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the journal.
+
+    Attributes:
+        identity: Name of the person's folder.
+        address: Of the full picture.
+        page: On which it stands.
+        status: `kept`, or why not and by what value, as in `small: 640x480 < 1000`; the word before the colon is one of
+            duplicate, small, noai (the site's own tag), wrong (no usable picture), large, and of refused (robots.txt,
+            private address) and failed, which a later run tries again.
+        time: When it was decided, in UTC, as ISO 8601.
+        file_name: Of the photo in the folder; empty if not kept.
+        sha256: Of its bytes, in hexadecimal; empty if none were read.
+        bytes: How many there are.
+        size: Width and height in pixels as told by its page or its header.
+        licence: Note on its licence.
+    """
+
+    identity: str
+    address: str
+    page: str
+    status: str
+    time: str
+    file_name: str = ""
+    sha256: str = ""
+    bytes: int = 0
+    size: tuple[int, int] | None = None
+    licence: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The first word of the status."""
+        return self.status.partition(":")[0]
+
+
+class Lines:
+    """A file of JSON lines that is only ever appended to; a line that a kill cut off is dropped when it is opened.
+
+    Args:
+        path: The file; without it (`None`), lines are kept in memory alone.
+    """
+
+    def __init__(self, path: Path | None):
+        self.path = path
+        self.file: BufferedRandom | None = None
+        self.found: list[dict[str, Any]] = []
+
+    def open(self, write: bool) -> Lines:
+        """Reads what is there, and locks the file if it is to be written.
+
+        Raises:
+            BolidError: If a line cannot be read, or another process writes the file.
+        """
+        assert self.path is not None
+        if write:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = open(self.path, "a+b")  # noqa: SIM115, the lock lives as long as it
+            self._lock(self.file)
+        content = self.path.read_bytes() if self.path.is_file() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        self.found = [self._parsed(number, line) for number, line in enumerate(whole.splitlines(), 1)]
+        if self.file and len(whole) < len(content):
+            self.file.truncate(len(whole))
+        return self
+
+    def _lock(self, file: BufferedRandom) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BolidError(f"{self.path}: another `bolid data collect` writes there; wait for it to end") from error
+
+    def _parsed(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise BolidError(f"{self.path}, line {number}: not JSON; mend or remove the line") from error
+        if not isinstance(row, dict):
+            raise BolidError(f"{self.path}, line {number}: not an object; mend or remove the line")
+        return row
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Appends a line, which is on the disk when this returns."""
+        if self.file:
+            self.file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+            self.file.flush()
+            os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        """Gives the lock back."""
+        if self.file:
+            self.file.close()
+
+
+class Journal:
+    """The rows so far, by address and page; the last of a photo counts.
+
+    Args:
+        folder: Where photos go.
+        write: Whether rows are written; else they are read alone, for a dry run.
+        min_size: Least length of the shortest side in pixels: photos that were smaller than an earlier, larger one are
+            tried again.
+    """
+
+    def __init__(self, folder: Path, write: bool = True, min_size: int = 0):
+        self.folder, self.min_size, self.new = folder, min_size, Counter[str]()
+        self.rows: dict[str, Row] = {}
+        self.by_hash: dict[str, Row] = {}
+        self.kept: Counter[str] = Counter()
+        self.folders: dict[str, str] = {}  # a person's address, or name in a list, by the folder's name without case
+        self.lines = Lines(folder / JOURNAL).open(write)
+        self.people = Lines(folder / PEOPLE).open(write)
+        for number, row in enumerate(self.lines.found, 1):
+            self._take(self._row(number, row))
+        for found in self.people.found:
+            self.folders[str(found.get("identity")).casefold()] = str(found.get("person"))
+        if write:
+            self._clean()
+
+    def _row(self, number: int, found: dict[str, Any]) -> Row:
+        where = f"{self.folder / JOURNAL}, line {number}"
+        values = {f.name: found[f.name] for f in fields(Row) if f.name in found}
+        try:
+            row = Row(**values)
+            row = Row(**(values | {"size": row.size and (int(row.size[0]), int(row.size[1]))}))
+        except (TypeError, ValueError, IndexError) as error:
+            raise BolidError(f"{where}: not a row of this file ({error}); mend or remove the line") from error
+        if not all(isinstance(getattr(row, f.name), str) for f in fields(Row) if f.name not in ("bytes", "size")):
+            raise BolidError(f"{where}: a value is not text; mend or remove the line")
+        for name in filter(None, (row.identity, row.file_name)):
+            check_relative(name, where)
+        return row
+
+    def _take(self, row: Row) -> None:
+        for key in filter(None, (row.address, row.page)):
+            if self.rows.get(key) is None or self.rows[key].status != KEPT:  # a page may show several photos
+                self.rows[key] = row
+        if row.status == KEPT and row.sha256 not in self.by_hash:
+            self.by_hash[row.sha256] = row
+            self.kept[row.identity] += 1
+
+    def _clean(self) -> None:
+        """Removes what a killed run left half-written; people's folders alone are looked into."""
+        for identity in {row.identity for row in self.rows.values()} | {
+            str(p.get("identity")) for p in self.people.found
+        }:
+            folder = self.folder / check_relative(identity, str(self.folder))
+            for name in os.listdir(folder) if folder.is_dir() else ():
+                if LEFT.fullmatch(name):
+                    (folder / name).unlink(missing_ok=True)
+
+    def add(self, row: Row) -> None:
+        """Writes a row, unless it says again what the photo's last one said."""
+        last = self.rows.get(row.address or row.page)
+        if last is None or (last.status, last.identity) != (row.status, row.identity):
+            self.lines.add(asdict(row))
+        self.new[row.kind] += 1
+        self._take(row)
+
+    def decided(self, key: str) -> bool:
+        """Whether a photo's address or page needs no further look."""
+        row = self.rows.get(key)
+        if row is None or row.kind in OPEN:
+            return False
+        return not (row.kind == "small" and row.size and min(row.size) >= self.min_size)
+
+    def folder_of(self, name: str, person: str) -> str:
+        """A folder name for a person, the same in every run; two people of one name get two.
+
+        Args:
+            name: A clean name.
+            person: What tells people of one name apart: the gallery's address.
+        """
+        mark = sha256(person.encode("utf-8", "replace")).hexdigest()[:6]
+        for choice in (name, f"{name}-{mark}"):
+            owner = self.folders.get(choice.casefold())
+            if owner is None:
+                self.people.add({"identity": choice, "person": person})
+                self.folders[choice.casefold()] = person
+            if owner in (None, person):
+                return choice
+        raise BolidError(f"{self.folder}: two people would share the folder {name}-{mark}; rename one in the list")
+
+    def kept_rows(self) -> Iterator[Row]:
+        """One row for each photo that was kept."""
+        return iter(self.by_hash.values())
+
+    def gone(self) -> int:
+        """How many kept photos are not in the folder any more."""
+        return sum(not (self.folder / row.file_name).is_file() for row in self.kept_rows())
+
+    def close(self) -> None:
+        """Gives the locks back."""
+        self.lines.close()
+        self.people.close()

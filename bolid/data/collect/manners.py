@@ -1,0 +1,197 @@
+"""How a site is treated: robots.txt, pauses, back-off, and the tags by which it keeps photos to itself."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from scrapy import signals
+from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
+from scrapy.exceptions import CannotResolveHostError, StopDownload
+from scrapy.extensions.throttle import AutoThrottle
+from scrapy.utils.misc import build_from_crawler
+
+from bolid.data.collect.guard import Refused
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.http import Headers, Response
+
+AGENT = "bolid"  # by which robots.txt and tags may name us
+PHOTO = "bolid_photo"  # marks a request in its `meta`
+KEEP_OUT = {"noai", "noimageai", "noindex", "noimageindex", "none"}  # none is noindex, nofollow
+VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")  # directives with a colon
+BUSY = (429, 503)
+LONGEST_REST = 300.0  # seconds; a site that asks for more is left alone
+LONGEST_DELAY = 60.0  # seconds between two requests
+ALONE = "its host asks to be left alone for {:.0f} seconds; run again then"
+NOTHING = b"User-agent: *\nDisallow: /"
+
+
+def host_of(request: Request) -> str:
+    """The host that a request goes to."""
+    return urlsplit(request.url).netloc.lower()
+
+
+def kept_out(values: Iterable[str]) -> str:
+    """The first directive of `X-Robots-Tag` values, or of a robots meta tag, that keeps us out; empty if none does.
+
+    Directives behind another robot's name, as in `googlebot: noindex`, do not count.
+    """
+    for value in values:
+        addressee = AGENT
+        for part in value.lower().split(","):
+            name, colon, rest = part.strip().partition(":")
+            if colon and name not in VALUED:
+                addressee, part = name.strip(), rest
+            if addressee in (AGENT, "*") and part.strip() in KEEP_OUT:
+                return part.strip()
+    return ""
+
+
+def objection(headers: Headers) -> str:
+    """Why a photo's answer is not wanted, by its headers: a row's status; empty if it is."""
+    tags = [value.decode("latin-1") for value in headers.getlist("X-Robots-Tag")]
+    if tag := kept_out(tags):
+        return f"noai: X-Robots-Tag: {tag}"
+    kind = (headers.get("Content-Type") or b"image").decode("latin-1").partition(";")[0].strip().lower()
+    usable = kind.startswith("image") or kind in ("application/octet-stream", "binary/octet-stream")
+    return "" if usable else f"wrong: the answer is {kind[:60]}"
+
+
+def page_objection(response: Any) -> str:
+    """Why photos of a page are not wanted, by its headers or its robots meta tag; empty if they are."""
+    tags = [value.decode("latin-1") for value in response.headers.getlist("X-Robots-Tag")]
+    names = "translate(@name, 'ROBTS', 'robts')"
+    metas = response.xpath(f"//meta[{names}='robots' or {names}='{AGENT}']/@content").getall()
+    tag = kept_out(tags) or kept_out(metas)
+    return f"noai: its page says {tag}" if tag else ""
+
+
+class Gate:
+    """Ends the download of a photo whose headers say that it is not wanted, before its body."""
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Gate:
+        """As Scrapy makes it."""
+        gate = cls()
+        crawler.signals.connect(gate.headers_received, signals.headers_received)
+        return gate
+
+    def headers_received(self, headers: Headers, request: Request) -> None:
+        """Scrapy's signal.
+
+        Raises:
+            StopDownload: If the body is not wanted; the answer arrives without it.
+        """
+        if request.meta.get(PHOTO) and objection(headers):
+            raise StopDownload(fail=False)
+
+
+class Robots(RobotsTxtMiddleware):
+    """As RFC 9309 has it: where there is no robots.txt, all is allowed; where it cannot be had, nothing is."""
+
+    async def _parse_robots(self, response: Response, netloc: str, request: Request) -> None:
+        body = response.body if response.status < 400 else NOTHING if response.status >= 500 else b""
+        await super()._parse_robots(response.replace(body=body), netloc, request)
+
+    def _robots_error(self, error: Exception, netloc: str) -> None:
+        if isinstance(error, Refused | CannotResolveHostError):  # so it is with the page itself, which says why
+            super()._robots_error(error, netloc)
+            return
+        waiting: Any = self._parsers[netloc]
+        parser = self._parsers[netloc] = build_from_crawler(self._parserimpl, self.crawler, NOTHING)  # type: ignore[call-overload]
+        waiting.callback(parser)
+
+
+class Rest:
+    """Leaves a host alone that answered 429 or 503; the last to be asked before a request is sent.
+
+    Args:
+        crawler: Scrapy's, whose `Throttle` knows until when.
+    """
+
+    def __init__(self, crawler: Crawler):
+        self.crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Rest:
+        """As Scrapy makes it."""
+        return cls(crawler)
+
+    async def process_request(self, request: Request) -> None:
+        """Waits while the host rests.
+
+        Raises:
+            Refused: If it asks for a longer rest than anybody waits for.
+        """
+        throttle = self.crawler.get_extension(Throttle)
+        assert throttle is not None
+        while (rest := throttle.until.get(host_of(request), 0.0) - monotonic()) > 0:
+            if rest > LONGEST_REST:
+                raise Refused(ALONE.format(rest))
+            await asyncio.sleep(rest)
+
+
+def rest_after(request: Request, response: Response) -> float:
+    """The seconds for which a host that is busy is left alone: what it says, else 2, 4, 8, ... as it says so again."""
+    told = retry_after(response)
+    return 2.0 ** (1 + request.meta.get("retry_times", 0)) if told is None else told
+
+
+def retry_after(response: Response) -> float | None:
+    """The seconds that an answer asks to wait for, given as a number or a date; None if it does not say."""
+    value = (response.headers.get("Retry-After") or b"").decode("latin-1").strip()
+    if re.fullmatch(r"\d{1,9}", value):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+class Throttle(AutoThrottle):
+    """AutoThrottle that heeds `Crawl-delay`, and lets a host rest that says it is busy.
+
+    Args:
+        crawler: Scrapy's.
+    """
+
+    def __init__(self, crawler: Crawler):
+        super().__init__(crawler)
+        self.least: dict[str, float] = {}  # host -> seconds between two requests
+        self.until: dict[str, float] = {}  # host -> when it may be asked again, on the monotonic clock
+        crawler.signals.connect(self.robots_parsed, signals.robots_parsed)
+
+    def robots_parsed(self, robotparser: Any, request: Request) -> None:
+        """Scrapy's signal."""
+        if delay := robotparser.rp.crawl_delay(AGENT):
+            self.least[host_of(request)] = min(float(delay), LONGEST_DELAY)
+
+    def _response_downloaded(self, response: Response, request: Request, spider: Any) -> None:
+        super()._response_downloaded(response, request, spider)
+        slot = self._get_slot(request, spider)[1]
+        if slot is None:
+            return
+        if response.status in BUSY:
+            slot.delay = min(max(2 * slot.delay, 1.0), LONGEST_DELAY)
+            self._rest(slot, host_of(request), rest_after(request, response))
+        slot.delay = max(slot.delay, self.least.get(host_of(request), 0.0))
+
+    def _rest(self, slot: Any, host: str, rest: float) -> None:
+        """Holds back what waits in the host's queue already, or gives it up; `Rest` holds back what comes."""
+        self.until[host] = max(self.until.get(host, 0.0), monotonic() + rest)
+        if rest <= LONGEST_REST:
+            slot.lastseen = max(slot.lastseen, monotonic() + rest)  # the next request comes after this and the delay
+            return
+        while slot.queue:
+            slot.queue.popleft()[1].errback(Refused(ALONE.format(rest)))
