@@ -38,6 +38,7 @@ FUNCTIONS = {
     "data curate": ("bolid.data.curate.run:curate", "Say which photos of a folder serve, and why others do not."),
     "bundle new": ("bolid.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
     "bundle grade": ("bolid.bundle.new:grade_text_encoder", "Teach a miniature's text encoder graded words."),
+    "bundle watermark": ("bolid.bundle.watermark:train_watermark", "Train the network that finds watermarks."),
     "bundle suspend": ("bolid.bundle.suspend:suspend_fit", "Pack a fit's checkpoint into one small file."),
     "bundle resume": ("bolid.bundle.suspend:resume_fit", "Unpack it to a checkpoint that a fit goes on from."),
     "bundle pack": ("bolid.bundle.pack:pack_bundle", "Gather what the bundle's fits exported into data/tiny."),

@@ -48,7 +48,7 @@ def stamp(
     strong = {"corner": (0.35, 1.0), "logo": (0.3, 1.0), "strip": (0.6, 1.0)}.get(kind, (0.18, 0.6))
     alpha = float(rng.uniform(*strong))
     cover = np.asarray(layer, np.float32) / 255
-    shown = np.asarray(picture, np.float32)
+    shown: np.ndarray = np.asarray(picture, np.float32)
     ink = _ink(shown, cover, rng)
     if rng.random() < 0.3:
         shadow = np.asarray(layer.filter(ImageFilter.GaussianBlur(1.2)), np.float32) / 255

@@ -32,7 +32,7 @@ class Filters:
         blurry: Sharp somewhere.
         people: Exactly one person.
         identity: That person.
-        watermark: Nothing stamped on it.
+        watermark: Nothing stamped on it; null unless a network is given.
         body: Enough of the body.
         caption: A usable caption.
     """
@@ -44,7 +44,7 @@ class Filters:
     blurry: Sharp | None = field(default_factory=Sharp)
     people: People | None = field(default_factory=People)
     identity: Identity | None = field(default_factory=Identity)
-    watermark: Watermark | None = field(default_factory=Watermark)
+    watermark: Watermark | None = None
     body: Body | None = field(default_factory=Body)
     caption: Caption | None = field(default_factory=Caption)
 

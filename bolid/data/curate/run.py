@@ -73,7 +73,7 @@ def curate(
 
     Args:
         folder: The folder of people's folders.
-        filters: The chain: `--filters.size.shortest 800` changes a threshold, `--filters.watermark null` leaves one
+        filters: The chain: `--filters.size.shortest 800` changes a threshold, `--filters.copies null` leaves one
             out.
         min_photos: People with fewer photos left are dropped.
         every: Whether networks also look at photos that a cheaper filter has rejected.
