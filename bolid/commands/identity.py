@@ -99,11 +99,10 @@ def view_files(
 ) -> tuple[list[View], str]:
     """What photos show, and the SHA-256 of the recogniser, if one was asked."""
     from bolid.pipelines.identify import view_photos
-    from bolid.vision.face import FaceEmbedder
-    from bolid.vision.pose import PoseEstimator
+    from bolid.vision.load import face_recogniser, pose_estimator
 
-    embedder = None if face is None else FaceEmbedder(face)
-    views = view_photos(photos, sizes, PoseEstimator(pose), embedder)
+    embedder = None if face is None else face_recogniser(face)
+    views = view_photos(photos, sizes, pose_estimator(pose), embedder)
     return views, embedder.fingerprint if embedder else ""
 
 

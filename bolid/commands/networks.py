@@ -61,3 +61,27 @@ def _licence(name: str, known: Entry) -> str:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
+
+
+def import_network(path: Path, out: Path | None = None) -> str:
+    """Converts a network of your own, whose licence is between you and its authors.
+
+    Args:
+        path: `yolo11n-pose.pt` or another YOLO pose checkpoint of ultralytics; or a folder of InsightFace's such as
+            `buffalo_l`, whose recogniser is taken.
+        out: Where it is written; by default `imported/` in the cache folder.
+
+    Raises:
+        BolidError: If it is neither, or holds anything else.
+    """
+    from bolid.vision.imported import import_recogniser, import_yolo
+
+    target = out or cache_folder() / "imported" / path.stem
+    if path.is_dir():
+        file = import_recogniser(path, target)
+        return (
+            f"{file}: a face recogniser. InsightFace's models are for non-commercial research only. Give it as `--face "
+            f"{file}`."
+        )
+    import_yolo(path, target)
+    return f"{target}: a pose network. ultralytics' weights are AGPL-3.0 or bought. Give it as `--pose {target}`."

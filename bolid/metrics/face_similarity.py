@@ -13,7 +13,8 @@ from bolid.core.pictures import to_uint8
 from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
-from bolid.vision.face import MIN_FACE, FaceEmbedder
+from bolid.vision.face import MIN_FACE
+from bolid.vision.load import face_recogniser
 from bolid.vision.pose import PoseEstimator
 
 NEEDS = "references with a known face"
@@ -42,7 +43,7 @@ class FaceSimilarity(ImageMetric):
 
     def __init__(self, pose: PoseEstimator, face: Path, min_face: float = MIN_FACE) -> None:
         super().__init__()
-        self.pose, self.embedder = pose, FaceEmbedder(face, min_face)
+        self.pose, self.embedder = pose, face_recogniser(face, min_face)
         self.add_rows("cosines")
         self.add_rows("people", dtype=torch.int64)
         self.add_sum("asked")
@@ -51,7 +52,7 @@ class FaceSimilarity(ImageMetric):
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
         """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's references."""
         known = batch.references.face_mask.float()[..., None]  # (B, M, 1)
-        theirs = F.normalize((batch.references.faces * known).sum(1), dim=1)  # (B, 512)
+        theirs = F.normalize((batch.references.faces * known).sum(1), dim=1)  # (B, F)
         there = batch.references.face_mask.any(1)
         keypoints = self.pose.estimate(pictures).keypoints.cpu().numpy()
         photos, people = to_uint8(pictures), numbered(batch.identities).to(self.device)

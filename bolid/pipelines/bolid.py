@@ -26,8 +26,8 @@ from bolid.pipelines.identify import crop_sizes, identify, view_photos
 from bolid.pipelines.imagine import imagine
 from bolid.pipelines.request import check_prompts, check_request
 from bolid.pipelines.trained_on import TrainedOn
-from bolid.vision.face import FaceEmbedder
-from bolid.vision.pose import PoseEstimator
+from bolid.vision.face import Recogniser
+from bolid.vision.load import face_recogniser, pose_estimator
 
 
 class BoLIDPipeline:
@@ -108,8 +108,8 @@ class BoLIDPipeline:
 
         Args:
             photos: A file or several, the more the better.
-            pose: Folder of the pose network.
-            face: File or folder of the face recogniser that the adapter was trained with; None leaves faces out.
+            pose: Folder or name of the pose network.
+            face: File, folder or name of the face recogniser that the adapter was trained with; None leaves faces out.
 
         Raises:
             BolidError: If the recogniser is another one; see `view_photos` for the rest.
@@ -118,11 +118,11 @@ class BoLIDPipeline:
             raise BolidError("this adapter has no condition that reads photos; make an `Identity` yourself")
         photos = [photos] if isinstance(photos, str | Path) else photos
         recogniser = self._recogniser(face) if face else None
-        views = view_photos(photos, crop_sizes(self.conditions), PoseEstimator(Path(pose)), recogniser)
+        views = view_photos(photos, crop_sizes(self.conditions), pose_estimator(pose), recogniser)
         return identify(self.conditions, views, recogniser.fingerprint if recogniser else "", self.backbone.unet.device)
 
-    def _recogniser(self, path: str) -> FaceEmbedder:
-        embedder = FaceEmbedder(Path(path))
+    def _recogniser(self, path: str) -> Recogniser:
+        embedder = face_recogniser(path)
         for condition in self.conditions.values():
             if condition.reads_faces:
                 condition.check_fingerprint(embedder.fingerprint, path)

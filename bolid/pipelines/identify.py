@@ -19,7 +19,7 @@ from bolid.core.keypoints import KEYPOINTS
 from bolid.core.safe_io import PictureError, open_picture
 from bolid.core.schema import References, with_tensors
 from bolid.models.crop import crop_to_person
-from bolid.vision.face import EMBEDDING, FaceEmbedder
+from bolid.vision.face import EMBEDDING, Recogniser
 from bolid.vision.person import Estimator, find_person
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class View(NamedTuple):
     Attributes:
         name: Of the photo.
         crops: By height and width: the person (3, h, w) in -1..1 and their keypoints (17, 3) in pixels of the crop.
-        face: (512,) L2-normalised, or None if the photo does not show the face.
+        face: (F,) L2-normalised, or None if the photo does not show the face.
     """
 
     name: str
@@ -43,7 +43,7 @@ class View(NamedTuple):
 
 
 def view_photos(
-    photos: Sequence[str | Path], sizes: Collection[Size], pose: Estimator, face: FaceEmbedder | None
+    photos: Sequence[str | Path], sizes: Collection[Size], pose: Estimator, face: Recogniser | None
 ) -> list[View]:
     """What photos of one person alone show.
 
@@ -135,7 +135,8 @@ def identify(
 def references(views: Sequence[View], size: Size | None) -> References:
     """Views of one person as conditions receive them (B = 1), in crops of a size, if any."""
     crops = [v.crops[size] for v in views] if size else [(torch.zeros(3, 1, 1), torch.zeros(KEYPOINTS, 3))] * len(views)
-    faces = [torch.zeros(EMBEDDING) if v.face is None else v.face for v in views]
+    numbers = next((len(v.face) for v in views if v.face is not None), EMBEDDING)
+    faces = [torch.zeros(numbers) if v.face is None else v.face for v in views]
     return References(
         pictures=torch.stack([crop for crop, _ in crops])[None],
         keypoints=torch.stack([points for _, points in crops])[None],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,8 +18,23 @@ if TYPE_CHECKING:
 TEMPLATE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366]], dtype=np.float32)
 TEMPLATE_SIZE = 112
 COCO_POINTS = [2, 1, 0]  # the same three in COCO's order; the *right* eye is the one on the left of the picture
-EMBEDDING = 512
+EMBEDDING = 512  # numbers of the usual recogniser's answer; others have others
+LEAST = 64  # numbers; what answers with fewer, such as age and sex, is no recogniser
 MIN_FACE, MIN_CONFIDENCE = 32.0, 0.5
+
+
+class Recogniser(Protocol):
+    """What `FaceEmbedder` and `bolid.vision.dlib_face.DlibFace` offer.
+
+    Attributes:
+        fingerprint: SHA-256 of the weights; embeddings of two networks must never be compared.
+    """
+
+    fingerprint: str
+
+    def embed(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
+        """(F,) float32 of length 1 from (H, W, 3) uint8 and (17, 3) keypoints, or None without a usable face."""
+        ...
 
 
 class FaceEmbedder:
@@ -50,7 +65,7 @@ class FaceEmbedder:
         return self.network.input_size[0]
 
     def embed(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
-        """The face's embedding, (512,) float32 of length 1; None if the face is turned away or too small.
+        """The face's embedding, (F,) float32 of length 1; None if the face is turned away or too small.
 
         Args:
             rgb: (H, W, 3) uint8.
@@ -64,7 +79,7 @@ class FaceEmbedder:
         return align_face(rgb, keypoints, self.size, self.min_face, self.min_confidence)
 
     def embed_aligned(self, faces: list[np.ndarray]) -> np.ndarray:
-        """Embeds faces from `align`: n times (size, size, 3) uint8 RGB -> (n, 512) float32 of length 1."""
+        """Embeds faces from `align`: n times (size, size, 3) uint8 RGB -> (n, F) float32 of length 1."""
         features = self.network.get_feat([face[..., ::-1] for face in faces])  # it takes BGR, as OpenCV reads files
         length = np.linalg.norm(features, axis=1, keepdims=True)
         return (features / np.maximum(length, 1e-12)).astype(np.float32)
@@ -137,11 +152,17 @@ def _load_recogniser(path: Path) -> tuple[Path, ArcFaceONNX]:
     files = sorted(path.glob("*.onnx"), reverse=True) if path.is_dir() else [path]
     for file in files:
         network = _open_onnx(file)
-        if network and getattr(network, "taskname", "") == "recognition" and network.output_shape[-1] == EMBEDDING:
+        if network and getattr(network, "taskname", "") == "recognition" and _numbers(network) >= LEAST:
             return file, network
     raise BolidError(
-        f"{path}: no face recogniser; needed is an .onnx file with a square input and {EMBEDDING} outputs."
+        f"{path}: no face recogniser; needed is an .onnx file with a square input and {LEAST} outputs or more, such as "
+        f"{EMBEDDING}."
     )
+
+
+def _numbers(network: ArcFaceONNX) -> int:
+    size = network.output_shape[-1]
+    return size if isinstance(size, int) else 0  # it may be a name, of a size that is not fixed
 
 
 def _open_onnx(file: Path) -> ArcFaceONNX | None:

@@ -22,7 +22,7 @@ class Embedder(Protocol):
     fingerprint: str
 
     def embed(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
-        """(512,) of length 1 from (H, W, 3) uint8 and (17, 3) keypoints, or None without a usable face."""
+        """(F,) of length 1 from (H, W, 3) uint8 and (17, 3) keypoints, or None without a usable face."""
         ...
 
 

@@ -1,0 +1,40 @@
+"""Networks by the names that options take: one that is fetched by its name, any other by its file or folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bolid.core.paths import resolve
+from bolid.vision.face import MIN_FACE, FaceEmbedder, Recogniser
+from bolid.vision.person import Estimator
+from bolid.vision.pose import PoseEstimator
+
+
+def face_recogniser(name: str | Path, min_face: float = MIN_FACE) -> Recogniser:
+    """The recogniser called `dlib-face`, or that of an ONNX file or folder.
+
+    Args:
+        name: Of the network, or its path.
+        min_face: Faces smaller than this, in pixels of the photo, are not embedded.
+
+    Raises:
+        BolidError: If it is not there.
+    """
+    if str(name) == "dlib-face":
+        from bolid.vision.dlib_face import DlibFace
+
+        return DlibFace(min_face=min_face)
+    return FaceEmbedder(Path(name), min_face)
+
+
+def pose_estimator(name: str | Path) -> Estimator:
+    """The pose network called `movenet`, or that of a folder.
+
+    Raises:
+        BolidError: If it is not there.
+    """
+    if str(name) == "movenet":
+        from bolid.vision.movenet import MoveNet
+
+        return MoveNet()
+    return PoseEstimator(resolve(name))
