@@ -65,6 +65,8 @@ def create_identity(
         views, face_model = view_files(photos, pose, face, crop_sizes(conditions))
     check_faces(conditions, face_model, str(face if folder is None else folder))
     identity = identify(conditions, views, face_model)
+    if not identity:
+        raise BolidError("the photos show neither a face nor a body; give others, or a network that sees them")
     path = home.save(name, identity, replace)
     return f"{path}: {describe(identity)}"
 

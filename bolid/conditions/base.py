@@ -40,12 +40,14 @@ class Condition(nn.Module, ABC):
         personal: Whether the embedding is of a person, and not of the picture asked for, such as a pose.
         crop_size: Height and width of the crops of photos that it reads; None if it reads no photos.
         reads_faces: Whether it reads face embeddings, whose recogniser is then the one that the fingerprint is of.
+        reads_bodies: Whether it reads the body, of which photos of a head alone say nothing.
     """
 
     kind: str
     personal = True
     crop_size: tuple[int, int] | None = None
     reads_faces = False
+    reads_bodies = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

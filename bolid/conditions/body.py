@@ -30,6 +30,7 @@ class BodyCondition(Condition):
     """
 
     kind = "body"
+    reads_bodies = True
     crop_size: tuple[int, int]
 
     def __init__(self, encoder: str, num_tokens: int = 16, mult: int = 2, dropout: float = 0.05, fingerprint: str = ""):

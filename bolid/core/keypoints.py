@@ -123,3 +123,20 @@ def _with_middles(keypoints: np.ndarray) -> np.ndarray:
         if len(seen):
             points[index] = seen.mean(0)
     return points
+
+
+SEEN = 0.3  # confidence from which a point of a photo is taken to show
+_NOSE_EYES, _SHOULDERS, _HIPS_SEEN, _KNEES, _ANKLES = (0, 1, 2), (5, 6), (11, 12), (13, 14), (15, 16)
+
+
+def shows_body(keypoints: np.ndarray) -> bool:
+    """Whether (17, 3) keypoints of a photo show a trunk, shoulders to hips: heads and busts do not."""
+    seen = keypoints[:, 2] >= SEEN
+    return bool(seen[list(_SHOULDERS)].any() and seen[list(_HIPS_SEEN)].any())
+
+
+def shows_figure(keypoints: np.ndarray) -> bool:
+    """Whether (17, 3) keypoints of a photo show a whole figure: face, shoulders, hips, knees and ankles."""
+    seen = keypoints[:, 2] >= SEEN
+    both = all(seen[list(pair)].all() for pair in (_SHOULDERS, _HIPS_SEEN))
+    return bool(both and all(seen[list(some)].any() for some in (_NOSE_EYES, _KNEES, _ANKLES)))

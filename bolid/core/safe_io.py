@@ -112,12 +112,21 @@ def check_relative(name: str, where: str) -> str:
 def resolve_inside(folder: Path, name: str) -> Path:
     """Joins `folder` and `name`, and refuses what ends up outside `folder` once symbolic links are followed.
 
+    Links may lead elsewhere where `bolid.core.links` says so.
+
     Raises:
         BolidError: if it does; whether the file exists is not looked at.
     """
     root, path = os.path.realpath(folder), Path(folder) / check_relative(name, str(folder))
-    if os.path.commonpath([root, os.path.realpath(path)]) != root:
-        raise BolidError(f"{folder}: {name!r} is a link that leads outside the folder; copy the file into it.")
+    target = os.path.realpath(path)
+    if os.path.commonpath([root, target]) != root:
+        from bolid.core.links import VARIABLE, may_follow
+
+        if not may_follow(root, target):
+            raise BolidError(
+                f"{folder}: {name!r} is a link that leads outside the folder; copy the file into it, or allow it by "
+                f"`bolid data annotate --follow` or {VARIABLE}."
+            )
     return path
 
 

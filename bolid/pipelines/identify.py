@@ -15,7 +15,7 @@ from torch import Tensor
 from bolid.conditions import Condition
 from bolid.core.errors import BolidError
 from bolid.core.identity import Embedding, Identity, check_values
-from bolid.core.keypoints import KEYPOINTS
+from bolid.core.keypoints import KEYPOINTS, shows_body
 from bolid.core.safe_io import PictureError, open_picture
 from bolid.core.schema import References, with_tensors
 from bolid.models.crop import crop_to_person
@@ -35,11 +35,13 @@ class View(NamedTuple):
         name: Of the photo.
         crops: By height and width: the person (3, h, w) in -1..1 and their keypoints (17, 3) in pixels of the crop.
         face: (F,) L2-normalised, or None if the photo does not show the face.
+        body: Whether it shows a trunk, shoulders to hips; a head or bust says nothing of a body.
     """
 
     name: str
     crops: dict[Size, tuple[Tensor, Tensor]]
     face: Tensor | None
+    body: bool = True
 
 
 def view_photos(
@@ -80,7 +82,7 @@ def view(
     for size in sizes:
         crop, points = crop_to_person(pixels, keypoints, box, size)
         crops[size] = crop[0], points[0]
-    return View(name, crops, None if face is None else torch.from_numpy(face))
+    return View(name, crops, None if face is None else torch.from_numpy(face), shows_body(person[0]))
 
 
 def usable(photos: Sequence[T], read: Callable[[T], View]) -> list[View]:
@@ -123,7 +125,11 @@ def identify(
     """
     found = {}
     for name, condition in conditions.items():
-        seen = with_tensors(references(views, condition.crop_size), lambda tensor: tensor.to(device))
+        shown = [v for v in views if v.body or not condition.reads_bodies]
+        if not shown:
+            log.warning("no photo shows a body (shoulders and hips), so the identity has no %s", name)
+            continue
+        seen = with_tensors(references(shown, condition.crop_size), lambda tensor: tensor.to(device))
         if condition.personal and condition.known(seen).item():
             model = face_model if condition.reads_faces else condition.fingerprint
             values = condition.embed(seen)[0].float().cpu()

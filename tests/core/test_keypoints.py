@@ -105,3 +105,19 @@ def test_object_similarity_is_cocos_formula(points):
     assert kp.object_similarity(moved, truth, 500.0) == pytest.approx(expected * 17 - 16)
     truth[:, 2] = 0
     assert kp.object_similarity(points, truth, 500.0) == 0
+
+
+def seen(*indices):
+    points = np.zeros((17, 3), np.float32)
+    points[list(indices)] = [5, 5, 0.9]
+    return points
+
+
+def test_heads_and_busts_show_no_body():
+    head, bust, trunk, whole = range(5), range(7), range(13), range(17)
+    assert [kp.shows_body(seen(*part)) for part in (head, bust, trunk, whole)] == [False, False, True, True]
+    assert [kp.shows_figure(seen(*part)) for part in (head, bust, trunk, whole)] == [False, False, False, True]
+    assert not kp.shows_figure(seen(*range(5, 17)))  # without a face
+    faint = seen(*whole)
+    faint[:, 2] = 0.1
+    assert not kp.shows_body(faint)

@@ -143,3 +143,22 @@ def test_a_pose_is_read_off_a_photo_in_shares_of_its_size(photos):
     assert (seen[0] - shown).abs().mean() < 0.05  # cut, not squeezed: noise that is moved differs by a third
     with pytest.raises(BolidError, match="black"):
         pose_in(photos / "black.png", (120, 80), FakePose())
+
+
+class HeadPose(FakePose):
+    """Sees the head alone in photos that are mostly red, and the whole person in others."""
+
+    def estimate(self, pictures, count_others=False):
+        pose = super().estimate(pictures, count_others)
+        head = pictures.mean((2, 3)).argmax(1) == 0
+        pose.keypoints[head, 5:] = 0
+        return pose
+
+
+def test_photos_of_a_head_make_an_identity_without_a_body(conditions, photos, caplog):
+    seen = read([photos / "red.png"], conditions, HeadPose(), None)
+    assert "body" not in seen
+    assert "no photo shows a body" in caplog.text
+    both = read([photos / "red.png", photos / "green.png"], conditions, HeadPose(), None)
+    alone = read([photos / "green.png"], conditions, HeadPose(), None)
+    assert torch.equal(both["body"].values, alone["body"].values)  # of the photos that show one

@@ -11,7 +11,7 @@ from scrapy.http import TextResponse
 from scrapy.http.request import NO_CALLBACK
 
 from bolid.data.collect.guard import Refused
-from bolid.data.collect.manners import PHOTO, objection, page_objection
+from bolid.data.collect.manners import KEEP_OUT, NO_AI, PHOTO, objection, page_objection
 from bolid.data.collect.photo import Photo, WrongPhoto, examine
 from bolid.data.collect.settings import MAX_PAGE, MAX_PHOTO
 
@@ -39,15 +39,15 @@ class Fetcher:
 
         Args:
             address: Of it.
-            photo: Whether it shows a photo, whose collection its tags may forbid.
+            photo: Whether it is a photo's own: then `noindex` forbids to collect the photo, too.
 
         Raises:
-            NotHad: If it cannot be had, or keeps its photo to itself.
+            NotHad: If it cannot be had, or keeps its photos to itself.
         """
         response = await self._ask(address, {})
         if not isinstance(response, TextResponse):
             raise NotHad("failed: not a page of HTML")
-        if photo and (status := page_objection(response)):
+        if status := page_objection(response, KEEP_OUT if photo else NO_AI):
             raise NotHad(status)
         declared = response._declared_encoding()
         return response if declared or not self.encoding else response.replace(encoding=self.encoding)
@@ -85,7 +85,7 @@ def status_of(error: Exception, meta: dict[str, Any]) -> str:
     if isinstance(error, IgnoreRequest):
         text = str(error)
         if "robots.txt" in text:
-            return "refused: robots.txt forbids it or cannot be had"
+            return "refused: robots.txt"
         return large if "DOWNLOAD_MAXSIZE" in text else f"failed: {text[:100]}"  # while it was unpacked
     if isinstance(error, DownloadCancelledError):
         return large

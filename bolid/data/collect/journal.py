@@ -138,7 +138,8 @@ class Journal:
         self.people = Lines(folder / PEOPLE).open(write)
         for number, row in enumerate(self.lines.found, 1):
             self._take(self._row(number, row))
-        for found in self.people.found:
+        self.forgotten = {str(found["forgotten"]) for found in self.people.found if "forgotten" in found}
+        for found in (found for found in self.people.found if "identity" in found):
             self.folders[str(found.get("identity")).casefold()] = str(found.get("person"))
         if write:
             self._clean()
@@ -167,9 +168,8 @@ class Journal:
 
     def _clean(self) -> None:
         """Removes what a killed run left half-written; people's folders alone are looked into."""
-        for identity in {row.identity for row in self.rows.values()} | {
-            str(p.get("identity")) for p in self.people.found
-        }:
+        known = {str(found["identity"]) for found in self.people.found if "identity" in found}
+        for identity in known | {row.identity for row in self.rows.values()}:
             folder = self.folder / check_relative(identity, str(self.folder))
             for name in os.listdir(folder) if folder.is_dir() else ():
                 if LEFT.fullmatch(name):
@@ -197,7 +197,7 @@ class Journal:
             name: A clean name.
             person: What tells people of one name apart: the gallery's address.
         """
-        mark = sha256(person.encode("utf-8", "replace")).hexdigest()[:6]
+        mark = digest(person)[:6]
         for choice in (name, f"{name}-{mark}"):
             owner = self.folders.get(choice.casefold())
             if owner is None:
@@ -206,6 +206,10 @@ class Journal:
             if owner in (None, person):
                 return choice
         raise BolidError(f"{self.folder}: two people would share the folder {name}-{mark}; rename one in the list")
+
+    def is_forgotten(self, person: str) -> bool:
+        """Whether `forget` removed somebody: a gallery's address, or a name in a list."""
+        return digest(person) in self.forgotten
 
     def kept_rows(self) -> Iterator[Row]:
         """One row for each photo that was kept."""
@@ -219,3 +223,8 @@ class Journal:
         """Gives the locks back."""
         self.lines.close()
         self.people.close()
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a text, in hexadecimal."""
+    return sha256(text.encode("utf-8", "replace")).hexdigest()

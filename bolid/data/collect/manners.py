@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import monotonic
@@ -13,9 +14,8 @@ from urllib.parse import urlsplit
 
 from scrapy import signals
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
-from scrapy.exceptions import CannotResolveHostError, StopDownload
+from scrapy.exceptions import StopDownload
 from scrapy.extensions.throttle import AutoThrottle
-from scrapy.utils.misc import build_from_crawler
 
 from bolid.data.collect.guard import Refused
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 AGENT = "bolid"  # by which robots.txt and tags may name us
 PHOTO = "bolid_photo"  # marks a request in its `meta`
-KEEP_OUT = {"noai", "noimageai", "noindex", "noimageindex", "none"}  # none is noindex, nofollow
+NO_AI = frozenset({"noai", "noimageai"})
+KEEP_OUT = NO_AI | {"noindex", "noimageindex", "none"}  # none is noindex, nofollow
 VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")  # directives with a colon
 BUSY = (429, 503)
 LONGEST_REST = 300.0  # seconds; a site that asks for more is left alone
 LONGEST_DELAY = 60.0  # seconds between two requests
 ALONE = "its host asks to be left alone for {:.0f} seconds; run again then"
-NOTHING = b"User-agent: *\nDisallow: /"
 
 
 def host_of(request: Request) -> str:
@@ -40,7 +40,7 @@ def host_of(request: Request) -> str:
     return urlsplit(request.url).netloc.lower()
 
 
-def kept_out(values: Iterable[str]) -> str:
+def kept_out(values: Iterable[str], directives: Collection[str] = KEEP_OUT) -> str:
     """The first directive of `X-Robots-Tag` values, or of a robots meta tag, that keeps us out; empty if none does.
 
     Directives behind another robot's name, as in `googlebot: noindex`, do not count.
@@ -51,7 +51,7 @@ def kept_out(values: Iterable[str]) -> str:
             name, colon, rest = part.strip().partition(":")
             if colon and name not in VALUED:
                 addressee, part = name.strip(), rest
-            if addressee in (AGENT, "*") and part.strip() in KEEP_OUT:
+            if addressee in (AGENT, "*") and part.strip() in directives:
                 return part.strip()
     return ""
 
@@ -66,12 +66,18 @@ def objection(headers: Headers) -> str:
     return "" if usable else f"wrong: the answer is {kind[:60]}"
 
 
-def page_objection(response: Any) -> str:
-    """Why photos of a page are not wanted, by its headers or its robots meta tag; empty if they are."""
+def page_objection(response: Any, directives: Collection[str] = KEEP_OUT) -> str:
+    """Why photos of a page are not wanted, by its headers or its robots meta tag; empty if they are.
+
+    Args:
+        response: The page.
+        directives: What counts: on galleries `NO_AI` alone, as sites put `noindex` on all pages but the first for
+            search engines' sake.
+    """
     tags = [value.decode("latin-1") for value in response.headers.getlist("X-Robots-Tag")]
     names = "translate(@name, 'ROBTS', 'robts')"
     metas = response.xpath(f"//meta[{names}='robots' or {names}='{AGENT}']/@content").getall()
-    tag = kept_out(tags) or kept_out(metas)
+    tag = kept_out(tags, directives) or kept_out(metas, directives)
     return f"noai: its page says {tag}" if tag else ""
 
 
@@ -95,20 +101,43 @@ class Gate:
             raise StopDownload(fail=False)
 
 
+@dataclass(frozen=True)
+class Unknown:
+    """Stands where the rules of a robots.txt would, if it cannot be had.
+
+    Attributes:
+        why: For a row's status.
+    """
+
+    why: str
+
+
 class Robots(RobotsTxtMiddleware):
     """As RFC 9309 has it: where there is no robots.txt, all is allowed; where it cannot be had, nothing is."""
 
+    def process_request_2(self, rules: Any, request: Request) -> None:
+        """Scrapy's judgement, and ours where there are no rules to go by.
+
+        Raises:
+            Refused: If the host's robots.txt cannot be had.
+        """
+        if isinstance(rules, Unknown):
+            raise Refused(rules.why)
+        super().process_request_2(rules, request)
+
     async def _parse_robots(self, response: Response, netloc: str, request: Request) -> None:
-        body = response.body if response.status < 400 else NOTHING if response.status >= 500 else b""
+        if response.status >= 500:
+            self._robots_error(ConnectionError(f"HTTP {response.status}"), netloc)
+            return
+        body = response.body if response.status < 400 else b""
         await super()._parse_robots(response.replace(body=body), netloc, request)
 
     def _robots_error(self, error: Exception, netloc: str) -> None:
-        if isinstance(error, Refused | CannotResolveHostError):  # so it is with the page itself, which says why
-            super()._robots_error(error, netloc)
-            return
+        about = f"its robots.txt cannot be had ({type(error).__name__}: {' '.join(str(error).split())[:80]})"
         waiting: Any = self._parsers[netloc]
-        parser = self._parsers[netloc] = build_from_crawler(self._parserimpl, self.crawler, NOTHING)  # type: ignore[call-overload]
-        waiting.callback(parser)
+        rules: Any = Unknown(str(error) if isinstance(error, Refused) else about)
+        self._parsers[netloc] = rules
+        waiting.callback(rules)
 
 
 class Rest:

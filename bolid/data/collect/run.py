@@ -169,7 +169,7 @@ def summary(job: Job) -> str:
     if few and job.plan is None:
         lines.append(f"fewer than {wanted.at_least} photos: {listed(few)}")
     if job.trouble:
-        lines.append(f"{len(job.trouble)} pages could not be read: {listed(job.trouble)}")
+        lines.append(f"went wrong: {listed(job.trouble)}")
     if gone := journal.gone():
         lines.append(
             f"{gone} photos of {journal.folder}/collected.jsonl are gone; remove their lines to load them again"

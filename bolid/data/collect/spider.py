@@ -28,7 +28,7 @@ class Wanted:
 
     Attributes:
         people: How many people with at least `at_least` photos; None for all.
-        names: Of whom; empty for all.
+        names: Of whom, the first of each name; empty for all.
         photos: Most photos of a person.
         at_least: People of whom the site says it has fewer are left out, and those who end with fewer do not count.
         min_size: Least length of a photo's shortest side in pixels.
@@ -59,7 +59,7 @@ class Job:
         seen: Called with the person and the number of photos after each.
         plan: For a dry run, a line on each person; None where photos are loaded.
         people: Folder name -> photos kept, of those who were looked at.
-        trouble: Pages that could not be read, with why.
+        trouble: Pages that could not be read, with why, and names that nobody has.
         error: What ended the run early.
         ended: Scrapy's reason for the end.
     """
@@ -106,16 +106,20 @@ class PeopleSpider(scrapy.Spider):
     async def run(self) -> None:
         """Goes from person to person."""
         names = {folder_name(name).casefold() for name in self.wanted.names}
+        missing = set(names)
         async for person in self.job.source.people(self.page):
             name = folder_name(person.name)
-            if names and name.casefold() not in names:
+            if (names and name.casefold() not in names) or self.journal.is_forgotten(person.address or person.name):
                 continue
             identity = self.journal.folder_of(name, person.address or person.name)
             await (self.collect if self.job.plan is None else self.look)(person, identity)
             self.job.people[identity] = self.journal.kept[identity]
             enough = sum(count >= self.wanted.at_least for count in self.job.people.values())
-            if self.wanted.people is not None and enough >= self.wanted.people:
+            missing.discard(name.casefold())
+            if (names and not missing) or (self.wanted.people is not None and enough >= self.wanted.people):
                 return
+        absent = [name for name in self.wanted.names if folder_name(name).casefold() in missing]
+        self.job.trouble += [f"nobody is called {name}" for name in absent]
 
     async def page(self, address: str) -> Any:
         """A page of the site; None if it cannot be had, which is noted."""

@@ -14,9 +14,11 @@ from bolid.core.photos import ORIENTATION, open_photo, photo_size
 from bolid.core.safe_io import PictureError
 from bolid.data.curate.measure import Measure
 
-VERSION = "pixels 1"  # raise the number when the same photo would give other values
+VERSION = "pixels 2"  # raise the number when the same photo would give other values
 SIDE = 512  # pixels of the shorter side at which a photo is looked at
-EDGE = 98  # percentile of gradients from which something is an edge
+EDGE, STRONGEST = 98, 99  # percentiles of gradients: of all, and of those in one direction, that are edges
+WEAKEST = 0.3  # share of the first that the edges of a direction must have, or it has none
+SECTORS, FEW = 4, 40  # directions, and pixels of edges without which a direction says nothing
 RADIUS = 2.0  # pixels at that side, of the blur with which edges are compared
 HASH = 16  # bits a side of the perceptual hash
 
@@ -107,24 +109,33 @@ def brightness(rgb: np.ndarray) -> tuple[float, float]:
 
 
 def sharpness(grey: np.ndarray) -> float:
-    """How many times stronger the strongest edges of (h, w) uint8 are than after a blur of `RADIUS`; 90th percentile.
+    """How many times stronger edges of (h, w) uint8 are than after a blur of `RADIUS`, in the least sharp direction.
 
-    Where there is no edge at all, such as in a picture of one colour, it is 1.
+    Edges are compared in four directions apart, since a camera that moved leaves those along its way sharp. In each it
+    is the 90th percentile over the strongest. A picture of one colour has none, and 1.
     """
     import cv2
 
     shown = grey.astype(np.float32)
-    before, after = gradient(shown), gradient(cv2.GaussianBlur(shown, (0, 0), RADIUS))
-    edges = after >= max(float(np.percentile(after[::2, ::2], EDGE)), 1.0)
-    return float(np.percentile(before[edges] / after[edges], 90)) if edges.any() else 1.0
+    before, (across, down) = cv2.magnitude(*gradient(shown)), gradient(cv2.GaussianBlur(shown, (0, 0), RADIUS))
+    after, angle = cv2.cartToPolar(across, down)
+    least = max(WEAKEST * float(np.percentile(after[::2, ::2], EDGE)), 1.0)
+    sector = np.rint(angle / (np.pi / SECTORS)).astype(np.uint8) % SECTORS
+    found = []
+    for k in range(SECTORS):
+        own = sector == k
+        edges = own & (after >= max(least, float(np.percentile(after[own], STRONGEST)) if own.any() else 0.0))
+        if edges.sum() >= FEW:
+            found.append(float(np.percentile(before[edges] / after[edges], 90)))
+    return min(found, default=1.0)
 
 
-def gradient(picture: np.ndarray) -> np.ndarray:
-    """(h, w) float32: length of Sobel's gradient, in grey levels a pixel."""
+def gradient(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sobel's gradient across and down, each (h, w) float32 in grey levels a pixel."""
     import cv2
 
-    along, down = (cv2.Sobel(picture, cv2.CV_32F, x, 1 - x, ksize=3) / 8 for x in (1, 0))
-    return cv2.magnitude(along, down)
+    across, down = (cv2.Sobel(picture, cv2.CV_32F, x, 1 - x, ksize=3) / 8 for x in (1, 0))
+    return across, down
 
 
 def perceptual_hash(grey: Image.Image) -> bytes:

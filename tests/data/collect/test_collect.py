@@ -53,7 +53,7 @@ STATUS = {  # of Fay's photos, in their order: how each begins
     "literal": "refused: ::1 is a private address",
     "number": "refused: 2130706434 has the private address 127.0.0.2",
     "file": "failed: HTTP 404",  # its page names no address of http, so its thumbnail's is tried
-    "nowhere": "failed: CannotResolveHostError",
+    "nowhere": "refused: its robots.txt cannot be had (CannotResolveHostError",
     "known": "duplicate: its address is known",
     "page": "noai: its page says noai",
 }
@@ -163,7 +163,8 @@ def test_as_many_people_and_photos_as_are_wanted(tmp_path):
         first = run(tmp_path / "out", path, *LOOPBACK, "--photos", "4", "--people", "2")
         assert "8 photos of 2 people, 8 of them new" in first.stdout, first.stderr
         assert len([name for name in set(site.paths()) if name.startswith("/full")]) == 8  # and not one more
-        again = run(tmp_path / "out", path, *LOOPBACK, "--photos", "6", "--at_least", "6", "--names", "p0")
+        again = run(tmp_path / "out", path, *LOOPBACK, "--photos", "6", "--at_least", "6", "--names", "p0", "Zed")
+        assert "nobody is called Zed" in again.stdout
         assert "10 photos of 2 people, 2 of them new" in again.stdout
         few = run(tmp_path / "few", path, *LOOPBACK, "--photos", "20", "--at_least", "11")
         assert "0 photos of 0 people" in few.stdout
@@ -204,8 +205,8 @@ def test_a_robots_txt_that_cannot_be_had_forbids_all(tmp_path):
     site.answers["/robots.txt"] = Answer(b"busy", "text/plain", 500)
     with site.served():
         done = run(tmp_path / "out", described(site, tmp_path), *LOOPBACK)
-    assert "1 pages could not be read" in done.stdout
-    assert "robots.txt" in done.stdout
+    assert "went wrong: " in done.stdout
+    assert "robots.txt cannot be had (ConnectionError: HTTP 500)" in done.stdout
     assert set(site.paths()) == {"/robots.txt"}
 
 

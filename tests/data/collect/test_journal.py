@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bolid.core.errors import BolidError
+from bolid.data.collect.forget import forget
 from bolid.data.collect.journal import JOURNAL, PEOPLE, Journal, Row
 
 
@@ -115,3 +116,18 @@ def test_a_dry_run_writes_nothing(tmp_path):
     journal.folder_of("Ann", "a")
     journal.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_somebody_who_is_forgotten_is_not_collected_again(tmp_path):
+    assert forget(tmp_path, "Ann") == 0
+    journal = Journal(tmp_path)
+    for name in ("Ann", "Bo"):
+        journal.add(kept(name, name[0].lower(), journal.folder_of(name, f"/p/{name}")))
+    journal.close()
+    assert forget(tmp_path, "Ann") == 1
+    assert "Ann" not in (tmp_path / JOURNAL).read_text() + (tmp_path / PEOPLE).read_text()
+    again = Journal(tmp_path)
+    assert (again.is_forgotten("/p/Ann"), again.is_forgotten("/p/Bo")) == (True, False)
+    assert again.kept == {"Bo": 1}
+    again.close()
+    assert forget(tmp_path, "Nobody") == 0

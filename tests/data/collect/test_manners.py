@@ -7,7 +7,7 @@ import pytest
 from scrapy.http import Headers, HtmlResponse, Response
 
 from bolid.core.errors import BolidError
-from bolid.data.collect.manners import kept_out, objection, page_objection, retry_after
+from bolid.data.collect.manners import NO_AI, kept_out, objection, page_objection, retry_after
 from bolid.data.collect.settings import Manners, settings
 from tests.data.collect.gallery import LOOPBACK, Answer, Gallery, described, picture, rows, run
 
@@ -49,6 +49,8 @@ def test_tags_of_a_page():
     assert page_objection(page("<meta name='Robots' content='noai'>")).startswith("noai")
     assert page_objection(page("<meta name='bolid' content='noindex'>")).startswith("noai")
     assert page_objection(page("x", **{"X-Robots-Tag": "noimageai"})).startswith("noai")
+    assert page_objection(page("x", **{"X-Robots-Tag": "noindex, noai"}), NO_AI).startswith("noai")
+    assert page_objection(page("<meta name='robots' content='noindex'>"), NO_AI) == ""
     assert page_objection(page("<meta name='robots' content='index'><meta name='otherbot' content='noai'>")) == ""
 
 

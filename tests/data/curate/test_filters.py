@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from bolid.data.curate.config import Filters
 from bolid.data.curate.filters import KEPT, Caption, Copies, Decodable, Exposure, Sharp, Size
@@ -78,8 +78,11 @@ def test_blur_is_found_whatever_the_contrast_and_a_soft_background_is_not(tmp_pa
     sharp = picture(6, (800, 600))
     pale = Image.fromarray((np.asarray(sharp) // 4 + 100).astype(np.uint8))
     soft = sharp.filter(ImageFilter.GaussianBlur(6))
-    soft.paste("white", (300, 200, 500, 400))
+    ImageDraw.Draw(soft).ellipse((250, 150, 550, 450), "white", "black", 40)
     blurred = {f"blurred{r}": sharp.filter(ImageFilter.GaussianBlur(r)) for r in (3, 8)}
+    rows = np.asarray(sharp).astype(np.float32)
+    moved = np.mean([np.roll(rows, k, 1) for k in range(17)], axis=0)  # edges along the way stay sharp
+    blurred["moved"] = Image.fromarray(moved.astype(np.uint8))
     for name, shown in ({"sharp": sharp, "pale": pale, "soft": soft} | blurred).items():
         write(tmp_path, f"a/{name}.jpg", shown)
     found = verdicts(tmp_path, blurry=Sharp())

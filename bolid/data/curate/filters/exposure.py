@@ -21,7 +21,7 @@ class Exposure(Filter):
         light: The 5th percentile must be at most so much.
     """
 
-    dark: float = 0.32
+    dark: float = 0.3
     light: float = 0.95
     name = "exposure"
 

@@ -1,0 +1,57 @@
+"""Faces of a person's photos that disagree with the majority: perhaps somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+LEAST = 3  # faces of a person, of which two agree
+
+
+def limit(people: Sequence[str], faces: np.ndarray) -> float | None:
+    """The similarity below which two faces are rather two people's, learned from the folder itself.
+
+    It lies midway between the medians of pairs of one person and of pairs of two.
+
+    Args:
+        people: Whose faces they are said to be, n.
+        faces: (n, F) of length 1.
+
+    Returns:
+        A cosine; None where there are not several people with several faces, or these do not differ.
+    """
+    if len(people) < LEAST:
+        return None
+    names = np.array(people)
+    rows, columns = np.triu_indices(len(names), 1)
+    cosines = (
+        np.einsum("nf,nf->n", faces[rows], faces[columns])
+        if len(rows) < 1_000_000
+        else (faces @ faces.T)[rows, columns]
+    )
+    same = names[rows] == names[columns]
+    if same.sum() < LEAST or (~same).sum() < LEAST:
+        return None
+    within, between = float(np.median(cosines[same])), float(np.median(cosines[~same]))
+    return (within + between) / 2 if within > between else None
+
+
+def outsiders(faces: np.ndarray, least: float) -> np.ndarray:
+    """Which faces of one person disagree with the majority.
+
+    Args:
+        faces: (n, F) of length 1.
+        least: Median similarity with the majority's faces below which one is an outsider.
+
+    Returns:
+        (n,) bool; all False where there are too few faces, or no majority agrees.
+    """
+    if len(faces) < LEAST:
+        return np.zeros(len(faces), bool)
+    agree = faces @ faces.T >= least  # (n, n)
+    centre = agree.sum(1).argmax()
+    majority = agree[centre]
+    if majority.sum() <= len(faces) / 2:
+        return np.zeros(len(faces), bool)
+    return np.median(faces @ faces[majority].T, axis=1) < least

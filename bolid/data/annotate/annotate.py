@@ -1,0 +1,127 @@
+"""`bolid data annotate`: a folder of photos per person becomes a data set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from bolid.core.devices import check_device
+from bolid.core.errors import BolidError
+from bolid.core.photos import is_rendered
+from bolid.core.schema import SPLITS
+from bolid.data.annotate.elsewhere import linked
+from bolid.data.annotate.find import Load, Rules
+from bolid.data.annotate.networks import Choice, Kind, choose_networks, load_networks
+from bolid.data.annotate.people import Choice as PersonChoice
+from bolid.data.annotate.run import Run, captions_by
+from bolid.data.annotate.scan import first_photos
+from bolid.data.annotate.summary import Summary
+from bolid.data.manifest import MANIFEST, stream_manifest
+
+log = logging.getLogger(__name__)
+
+
+def annotate_folder(
+    folder: Path,
+    networks: Kind = "auto",
+    pose: str | None = None,
+    face: str | None = None,
+    segmenter: str | None = None,
+    captioner: str | None = None,
+    person: PersonChoice = "only",
+    out: Path | None = None,
+    follow: Path | None = None,
+    workers: int = 1,
+    device: str = "cpu",
+) -> str:
+    """Finds the person in every photo of a folder and writes the manifest that training reads.
+
+    Photos lie in one folder per person, FOLDER/PERSON/PHOTO, or in FOLDER/SPLIT/PERSON/PHOTO with the splits train, val
+    and test. A text file of the photo's name (PHOTO.txt, PHOTO.caption) or a row of metadata.jsonl or metadata.csv is
+    its caption; leave names out of it. A run that was ended goes on where it stopped, and a photo that is known is not
+    looked at again.
+
+    Args:
+        folder: The folder of people's folders.
+        networks: photographs: MoveNet, dlib's face recogniser and BlazePose's silhouettes, which
+            `bolid networks get movenet dlib-face blazepose` fetches; embedded: those of data/tiny, which know rendered
+            people alone; auto: embedded where the photos are marked as rendered, else photographs.
+        pose: In their place, what finds people and keypoints: movenet, blazepose, or the folder of a pose network.
+        face: The face recogniser: dlib-face, an ONNX file, or none.
+        segmenter: What finds silhouettes, which stage 1 learns from: blazepose, folder or hub id of a segmentation
+            network of transformers that knows people, or none.
+        captioner: Folder or hub id of a caption model of transformers, for photos without a caption of their own.
+        person: Whom a photo of several people is of: only: it is left out; left; largest.
+        out: Another folder for all that is written, where FOLDER is read-only or to stay as it is; its photos are
+            linked there.
+        follow: Folder that links in FOLDER may lead into, such as a hub's cache.
+        workers: Processes.
+        device: Where networks run: cpu, cuda, …, or several divided by commas, one a process.
+
+    Returns:
+        What was found, and what was left out and why.
+    """
+    folder = linked(Path(folder), out, follow)
+    check_folder(folder)
+    devices = [check_device(name.strip()) for name in device.split(",")]
+    if workers < 1:
+        raise BolidError(f"workers={workers} must be 1 or more")
+    devices = (devices * max(workers, len(devices)))[: max(workers, len(devices))]
+    shown = first_photos(folder, 20)
+    rendered = bool(shown) and all(map(is_rendered, shown))
+    given = {"pose": pose, "face": face, "segmenter": segmenter}
+    choice = choose_networks(networks, rendered, given)
+    summary = annotate_photos(folder, partial(_load, choice), person, devices, refused_for(choice), captioner)
+    return f"{folder}: {summary}"
+
+
+def annotate_photos(
+    folder: Path,
+    load: Load,
+    person: PersonChoice = "only",
+    devices: Sequence[str] = ("cpu",),
+    rendered_only: Sequence[str] = (),
+    captioner: str | None = None,
+) -> Summary:
+    """Annotates all photos with the given networks and writes the manifest; an older one is replaced.
+
+    Args:
+        folder: The folder of people's folders.
+        load: Makes the networks for a device.
+        person: Whom a photo of several people is of.
+        devices: Where networks run, one a process.
+        rendered_only: Networks that may look at rendered photos alone; empty where they may at all.
+        captioner: Of photos without a caption.
+
+    Raises:
+        BolidError: If the folder is missing or rendered, or no photo can be used.
+    """
+    check_folder(folder)
+    with Run(folder, Rules(folder, person), rendered_only) as run:
+        run.scan()
+        run.look(load, devices)
+        if captioner is not None:
+            captions_by(captioner, run, devices[0])
+        return run.write()
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses what is no folder of photos, or holds rendered people with their exact labels."""
+    if not folder.is_dir():
+        raise BolidError(f"{folder}: no such folder; give one that holds a folder of photos for each person.")
+    manifests = [folder / split / MANIFEST for split in ("", *SPLITS)]
+    if any(p.is_file() for p in manifests) and any(r.renderer for rows in stream_manifest(folder) for r in rows):
+        raise BolidError(f"{folder}: holds rendered people, whose labels are exact; nothing was changed.")
+
+
+def refused_for(choice: Choice) -> list[str]:
+    """The networks that may look at rendered photos alone, where they were not asked for by `--networks embedded`."""
+    return [] if choice.embedded else choice.rendered_only
+
+
+def _load(choice: Choice, device: str):
+    from dataclasses import replace
+
+    return load_networks(replace(choice, device=device))
