@@ -51,6 +51,26 @@ def test_a_recipe_for_real_photos_runs(run, tmp_path, name, save, networks):
     assert status == 0, err
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "networks"),
+    [
+        ("photos_adapter", PEOPLE | {"conditions": {"face": {"init_args": {"embed_dim": 512}}}}),
+        ("photos_body_vae", {"init_from": None, "model": {"init_args": {"text_dim": 16}}}),
+    ],
+)
+def test_a_recipe_for_photos_on_a_laptop_runs(run, tmp_path, name, networks):
+    fabricate(tmp_path / "data/photos", {"train": 3, "val": 2, "test": 2}, silhouettes=True)
+    here = {
+        "trainer": {"precision": "32-true", "fast_dev_run": True},
+        "model": {"init_args": networks},
+        "data": {"init_args": {"batch_size": 2}},
+    }
+    (tmp_path / "here.yaml").write_text(yaml.safe_dump(here))
+    status, _, err = run("fit", "--config", RECIPES / f"{name}.yaml", "--config", tmp_path / "here.yaml")
+    assert status == 0, err
+
+
 @pytest.mark.parametrize("name", ["sd15", "sdxl", "ip_adapter"])
 def test_recipes_train_as_published(name):
     """AdamW at 1e-4 with decay .01, 64 samples a step, 5 % without caption, without a condition, without either."""

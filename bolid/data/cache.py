@@ -29,7 +29,7 @@ from bolid.models.crop import crop_window
 View = Literal["frame", "person"]
 GREY = 128  # what lies outside the photo; about 0 after scaling to -1..1
 _UNUSED = 24 * 3600  # seconds; another run may be using a cache of other photos of the same folder
-_VERSION = 2  # raise it when the same photo would give another array
+_VERSION = 3  # raise it when the same photo would give another array
 
 
 class Geometry(NamedTuple):
@@ -48,7 +48,8 @@ def crop_box(record: ImageRecord, view: View, photo: tuple[int, int], size: tupl
 
     Args:
         record: Whose box it is.
-        view: `frame`: the largest centred part of the view's aspect; `person`: what `crop_window` says.
+        view: `frame`: the largest part of the view's aspect, as central as keeps the person inside; `person`: what
+            `crop_window` says.
         photo: Width and height of the photo.
         size: Height and width of the view.
 
@@ -59,8 +60,18 @@ def crop_box(record: ImageRecord, view: View, photo: tuple[int, int], size: tupl
         return crop_window(torch.from_numpy(record.box), (photo[1], photo[0]), size)
     width = min(photo[0], max(1, round(photo[1] * size[1] / size[0])))
     height = min(photo[1], max(1, round(photo[0] * size[0] / size[1])))
-    left, top = (photo[0] - width) // 2, (photo[1] - height) // 2
+    x0, y0, x1, y1 = record.box.round().astype(int).tolist()
+    left, top = _start(photo[0], width, x0, x1), _start(photo[1], height, y0, y1)
     return [left, top, left + width, top + height]
+
+
+def _start(whole: int, part: int, low: int, high: int) -> int:
+    """Where a part of 0..whole begins that holds low..high, or as much of its middle as it can."""
+    central, middle = (whole - part) // 2, (low + high - part) // 2
+    if high <= low:  # nobody's box
+        return central
+    wanted = min(max(central, high - part), low) if high - low <= part else middle
+    return min(max(wanted, 0), whole - part)
 
 
 def cut(picture: Image.Image, crop: list[int], size: tuple[int, int], fill: int) -> tuple[np.ndarray, Geometry]:

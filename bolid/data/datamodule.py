@@ -18,7 +18,7 @@ from bolid.data.dataset import FACE_SIZE, LeaveOneOutDataset
 from bolid.data.manifest import leave_out_rejected, read_manifest
 from bolid.data.sampler import EpochSampler, ResumableLoader
 from bolid.data.specs import REFERENCES, SAMPLES, ReferenceSpec, SplitSpec, check_size, complete_specs
-from bolid.data.splits import in_folders, split_records
+from bolid.data.splits import in_folders, leave_out_copies, split_records
 
 log = logging.getLogger(__name__)
 _NAMED = 20  # skipped photos that are named one by one
@@ -170,7 +170,9 @@ class IdentityDataModule(LightningDataModule):
         kinds = {(r.face_model, len(r.face_embedding)) for r in records if r.face_embedding is not None}
         if len(kinds) > 1:
             raise BolidError(f"{self.folder}: face embeddings of different networks are mixed; label the folder anew.")
-        return split_records(records, self.folder)
+        splits = split_records(records, self.folder)
+        kept = set(map(id, leave_out_copies(records, self.folder)))
+        return {split: [r for r in rows if id(r) in kept] for split, rows in splits.items()}
 
     def read_records(self) -> list[ImageRecord]:
         """Reads the folder's whole manifest."""

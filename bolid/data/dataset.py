@@ -146,10 +146,15 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         keypoints = np.zeros((most, 17, 3), np.float32)
         for slot, k in enumerate(rows):
             flipped = rng.random() < self.flip
-            pictures[slot] = _scale(self._people.pictures[k], flipped)
+            pictures[slot] = _scale(self._crop(int(k), rng), flipped)
             seen, geometry = self._records[k].keypoints_seen, self._people.geometry[k]
             keypoints[slot] = _place(seen, geometry, self.references.size, flipped)
         return Views(_batch(pictures), _batch(keypoints), _batch(np.arange(most) < len(rows)))
+
+    def _crop(self, row: int, rng: np.random.Generator) -> np.ndarray:
+        """(h, w, 3) uint8."""
+        pixels, nuisance = self._people.pictures[row], self.spec.nuisance
+        return pixels if nuisance is None else nuisance.apply(pixels, self._people.silhouettes[row], rng)
 
     def _references(self, target: int, rows: np.ndarray, rng: np.random.Generator) -> References:
         views, records = self._views(rows, self.references.max, rng), [self._records[k] for k in rows]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from bolid.core.errors import BolidError
 from bolid.data.cache import View
 from bolid.data.caption_dropout import CaptionDropout
+from bolid.data.nuisance import Nuisance
 
 
 def check_size(name: str, size: tuple[int, int]) -> None:
@@ -49,6 +50,7 @@ class SplitSpec:
         caption_dropout: How often phrases are left out of the captions; validation and test have fixed draws. Null in
             train: never.
         flip: Probability of mirroring each image. Null: 0.5 in train, else 0.
+        nuisance: In train, how references and second outfits are changed; null: not at all.
         samples_per_epoch: In train, samples of an epoch; null: one per possible target, at least one batch.
         max_targets: In val and test, at most so many photos of a person are targets, and the others references only.
         new_clothes: In val and test, references wear none of the colours that the target's caption names; photos
@@ -62,6 +64,7 @@ class SplitSpec:
     target: View | None = None
     caption_dropout: CaptionDropout | None = None
     flip: float | None = None
+    nuisance: Nuisance | None = None
     samples_per_epoch: int | None = None
     max_targets: int | None = None
     new_clothes: bool = False
@@ -87,6 +90,7 @@ class SplitSpec:
 REFERENCES, SAMPLES = ReferenceSpec(), SplitSpec()  # the defaults; frozen, so that they can be shared
 # Where settings mean something; elsewhere they would be passed over in silence.
 _ONLY = {
+    "nuisance": ("train",),
     "samples_per_epoch": ("train",),
     "max_targets": ("val", "test"),
     "new_clothes": ("val", "test"),

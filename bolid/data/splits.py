@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 from bolid.core.errors import BolidError
 from bolid.core.schema import SPLITS, ImageRecord
 from bolid.data.manifest import split_of
+
+log = logging.getLogger(__name__)
+_NAMED = 10  # photos
 
 
 def split_records(records: Sequence[ImageRecord], folder: Path) -> dict[str, list[ImageRecord]]:
@@ -32,6 +36,34 @@ def split_records(records: Sequence[ImageRecord], folder: Path) -> dict[str, lis
             raise BolidError(f"{folder}: {record.identity!r} is in {home[record.identity]} and in {split}; keep one.")
         splits[split].append(record)
     return splits
+
+
+def leave_out_copies(records: Sequence[ImageRecord], folder: Path) -> list[ImageRecord]:
+    """The records without photos that stand twice, told by their hashes.
+
+    A copy would be a reference of itself, and a photo of two people would be in training and in tests: of one person's
+    copies the first stays, of several people's none. Rendered photos are known to differ.
+    """
+    owners: dict[str, set[str]] = {}
+    for record in records:
+        if record.sha256 and not record.renderer:
+            owners.setdefault(record.sha256, set()).add(record.identity)
+    seen: set[str] = set()
+    kept, copies, shared = [], [], []
+    for record in records:
+        people = owners.get(record.sha256, set())
+        if len(people) > 1:
+            shared.append(record.file_name)
+        elif people and record.sha256 in seen:
+            copies.append(record.file_name)
+        else:
+            kept.append(record)
+            seen.add(record.sha256)
+    for names, what in ((copies, "copies of another photo of the person"), (shared, "photos under several people")):
+        if names:
+            more = ", …" if len(names) > _NAMED else ""
+            log.warning("%s: %s %s are left out: %s%s", folder, len(names), what, ", ".join(names[:_NAMED]), more)
+    return kept
 
 
 def _check_scenes(records: Sequence[ImageRecord], folder: Path) -> None:

@@ -24,7 +24,7 @@ from bolid.metrics.shape_probe import ShapeProbe
 from bolid.models.backbones import Backbone
 from bolid.models.body_vae import BodyVAE
 from bolid.models.crop import crop_to_person
-from bolid.vision.pose import PoseEstimator
+from bolid.vision.pose import PoseNetwork
 
 STANDARD: dict[str, Callable[[], Probe]] = {
     "retrieval": Retrieval,
@@ -49,7 +49,7 @@ class ProbeSpec:
             pose); null leaves one out.
     """
 
-    pose: PoseEstimator | None = None
+    pose: PoseNetwork | None = None
     supervised: Path | None = None
     probes: dict[str, Probe | None] | None = None
 

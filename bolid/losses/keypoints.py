@@ -9,7 +9,7 @@ from torch import Tensor
 from bolid.core.schema import TrainingBatch
 from bolid.losses.base import ImageLoss
 from bolid.models.gaussian import person_height
-from bolid.vision.pose import PoseEstimator
+from bolid.vision.pose import PoseNetwork
 
 POINTS = {"body12": tuple(range(5, 17)), "coco17": tuple(range(17))}
 FAR = 1.0  # of a squared distance in heights: an image without a person must not outweigh the others
@@ -31,7 +31,7 @@ class KeypointLoss(ImageLoss):
 
     def __init__(
         self,
-        pose: PoseEstimator,
+        pose: PoseNetwork,
         points: Literal["body12", "coco17"] = "body12",
         weight: float = 0.1,
         start: int = 0,

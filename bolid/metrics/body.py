@@ -13,7 +13,7 @@ from bolid.metrics.interval import PersonScores
 from bolid.models.body_vae import load_body_vae
 from bolid.models.crop import crop_to_person
 from bolid.vision.base import Frozen
-from bolid.vision.pose import PoseEstimator
+from bolid.vision.pose import PoseNetwork
 
 
 class BodySimilarity(ImageMetric):
@@ -39,7 +39,7 @@ class BodySimilarity(ImageMetric):
     people: list[Tensor]
     found: Tensor
 
-    def __init__(self, pose: PoseEstimator, encoder: str) -> None:
+    def __init__(self, pose: PoseNetwork, encoder: str) -> None:
         super().__init__()
         self.pose = pose
         self.encoder = Frozen(load_body_vae(encoder))

@@ -15,7 +15,7 @@ from bolid.metrics.base import Description, ImageMetric, full_precision, numbere
 from bolid.metrics.interval import PersonScores
 from bolid.vision.face import MIN_FACE
 from bolid.vision.load import face_recogniser
-from bolid.vision.pose import PoseEstimator
+from bolid.vision.pose import PoseNetwork
 
 NEEDS = "references with a known face"
 
@@ -41,7 +41,7 @@ class FaceSimilarity(ImageMetric):
     people: list[Tensor]
     asked: Tensor
 
-    def __init__(self, pose: PoseEstimator, face: Path, min_face: float = MIN_FACE) -> None:
+    def __init__(self, pose: PoseNetwork, face: Path, min_face: float = MIN_FACE) -> None:
         super().__init__()
         self.pose, self.embedder = pose, face_recogniser(face, min_face)
         self.add_rows("cosines")

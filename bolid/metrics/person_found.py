@@ -6,7 +6,7 @@ from torch import Tensor
 
 from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import Description, ImageMetric, full_precision
-from bolid.vision.pose import PoseEstimator
+from bolid.vision.pose import PoseNetwork
 
 
 class PersonFound(ImageMetric):
@@ -21,7 +21,7 @@ class PersonFound(ImageMetric):
     found: Tensor
     pictures: Tensor
 
-    def __init__(self, pose: PoseEstimator) -> None:
+    def __init__(self, pose: PoseNetwork) -> None:
         super().__init__()
         self.pose = pose
         self.add_sum("found")

@@ -10,7 +10,7 @@ from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.models.gaussian import SEEN
-from bolid.vision.pose import PoseEstimator
+from bolid.vision.pose import PoseNetwork
 from bolid.vision.yolo import import_ultralytics
 
 BODY = slice(5, 17)  # shoulders to ankles, COCO's numbers
@@ -37,7 +37,7 @@ class PoseError(ImageMetric):
     similarities: list[Tensor]
     people: list[Tensor]
 
-    def __init__(self, pose: PoseEstimator) -> None:
+    def __init__(self, pose: PoseNetwork) -> None:
         super().__init__()
         self.pose = pose
         self.add_rows("distances")  # not a number where nobody is found

@@ -17,7 +17,7 @@ from bolid.vision.base import Frozen
 from bolid.vision.mobilenet import MobileNetPyramid, head
 from bolid.vision.movenet_decode import Found, Maps, decode
 from bolid.vision.networks import network
-from bolid.vision.pose import Pose
+from bolid.vision.pose import Pose, PoseNetwork
 
 MULTIPLE = 32  # of which the sides of the network's input are multiples
 HEADS = {"centre": 1, "size": 2, "shift": 2, "heat": 17, "regression": 34, "offset": 34}
@@ -55,7 +55,7 @@ class MoveNetNetwork(nn.Module):
         return Maps(**(maps | paired))
 
 
-class MoveNet(Frozen):
+class MoveNet(Frozen, PoseNetwork):
     """MoveNet MultiPose, frozen. It knows real people; pictures go to it one size whatever theirs is.
 
     Args:

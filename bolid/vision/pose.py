@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import box_convert, nms
 
@@ -38,7 +39,25 @@ class Pose(NamedTuple):
     others: Tensor | None = None
 
 
-class PoseEstimator(Frozen):
+class PoseNetwork(nn.Module, ABC):
+    """Whatever finds people's keypoints in pictures: metrics, losses and annotation take any.
+
+    Attributes:
+        min_score: A person the network is less sure of does not count.
+    """
+
+    min_score: float
+
+    @abstractmethod
+    def forward(self, pictures: Tensor) -> Pose:
+        """The likeliest person of each of (B, 3, H, W) pictures in 0..1, however unlikely, with gradients to them."""
+
+    @abstractmethod
+    def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
+        """The person of each of (B, 3, H, W) pictures in 0..1; all zeros where there is nobody."""
+
+
+class PoseEstimator(Frozen, PoseNetwork):
     """A YOLO pose network from ultralytics, frozen.
 
     Args:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from bolid.core.safe_io import open_picture
 from bolid.core.schema import ImageRecord
-from bolid.data.cache import GREY, Geometry, ViewCache
+from bolid.data.cache import GREY, Geometry, ViewCache, crop_box
 from bolid.models.crop import crop_to_person
 from tests.core.test_safe_io import png_header
 from tests.data.fabricate import fabricate
@@ -151,3 +151,20 @@ def test_photos_that_changed_since_they_were_annotated_are_named(tmp_path):
     assert "changed since it was annotated" in skipped
     unknown = [replace(r, sha256="") for r in records]
     assert not ViewCache(unknown, tmp_path, "person", (24, 16)).skipped
+
+
+@pytest.mark.parametrize(
+    ("photo", "box", "crop"),
+    [
+        ((400, 300), [190, 20, 210, 290], [100, 0, 300, 300]),  # in the middle already
+        ((400, 300), [10, 20, 60, 290], [10, 0, 210, 300]),  # at the left side
+        ((400, 300), [350, 20, 420, 290], [200, 0, 400, 300]),  # beyond the right side
+        ((400, 300), [60, 20, 340, 290], [100, 0, 300, 300]),  # wider than a frame: her middle
+        ((400, 300), [20, 20, 260, 290], [40, 0, 240, 300]),
+        ((200, 900), [20, 700, 150, 880], [0, 580, 200, 880]),  # at the foot of a tall one
+        ((200, 900), [0, 0, 0, 0], [0, 300, 200, 600]),  # nobody
+    ],
+)
+def test_a_frame_holds_the_person_and_is_else_as_central_as_can_be(photo, box, crop):
+    record = ImageRecord("a.png", "a", [], np.zeros((17, 3), np.float32), np.array(box, np.float32))
+    assert crop_box(record, "frame", photo, (300, 200)) == crop

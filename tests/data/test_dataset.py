@@ -205,8 +205,14 @@ def test_the_canonical_pose_is_the_given_one_or_a_retargeted_one(photos):
 
 
 def test_time_ids(photos):
-    sample = make(photos, training=False, size=(32, 32))[0]  # photos of 96 x 64, cut to a square
-    assert sample.time_ids.tolist() == [[96, 64, 8, 0, 32, 32]]
+    dataset = make(
+        photos, training=False, size=(32, 32)
+    )  # photos of 96 x 64, cut to a square around the person's middle
+    sample = dataset[0]
+    (box,) = (record.box for record in dataset.records if record.file_name == sample.file_names[0])
+    above = (box[1] + box[3]) / 2 - 32
+    assert above > 16
+    assert sample.time_ids[0].tolist() == pytest.approx([96, 64, above / 2, 0, 32, 32], abs=0.5)
 
 
 def test_captions_drop_phrases_and_mirrors_swap_sides(photos):

@@ -1,8 +1,9 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from bolid.data.splits import hashed_split, hashed_splits, split_records
+from bolid.data.splits import hashed_split, hashed_splits, leave_out_copies, split_records
 from tests.data import invariants
 from tests.data.fabricate import fabricate
 
@@ -51,3 +52,17 @@ def test_people_of_one_photo_are_not_counted_on():
     found = hashed_splits(photos)
     assert Counter(found[i] for i, count in photos.items() if count == 2) == {"train": 2, "val": 2, "test": 2}
     assert all(found[i] == hashed_split(i) for i, count in photos.items() if count == 1)
+
+
+def test_copies_are_no_references_and_photos_of_two_people_are_nobodys(tmp_path, caplog):
+    records = fabricate(tmp_path, {"": 3})
+    copy = replace(records[1], file_name="p000000/9.png")
+    stolen = replace(records[3], file_name="p000002/9.png", identity="p000002")
+    kept = leave_out_copies([*records, copy, stolen], tmp_path)
+    assert [r.file_name for r in kept] == [r.file_name for r in records if r is not records[3]]
+    assert "p000000/9.png" in caplog.text
+    assert "p000001/0.png, p000002/9.png" in caplog.text
+    rendered = [replace(r, renderer=2) for r in (records[0], copy, records[1])]
+    assert leave_out_copies(rendered, tmp_path) == rendered
+    unknown = [replace(r, sha256="") for r in records]
+    assert leave_out_copies(unknown, tmp_path) == unknown

@@ -122,4 +122,4 @@ def without_name(caption: str, person: str) -> str:
     if not parts:
         return caption
     name = "|".join(map(re.escape, sorted(parts, key=len, reverse=True)))
-    return re.sub(rf"\b(?:{name})(?:['’]s)?\b(?:\s+(?:{name})\b)*", "the person", caption, flags=re.IGNORECASE)
+    return re.sub(rf"\b(?:{name})\b(?:\s+(?:{name})\b)*", "the person", caption, flags=re.IGNORECASE)

@@ -11,7 +11,7 @@ from bolid.core.schema import TrainingBatch
 from bolid.metrics.base import Description, ImageMetric, full_precision, numbered
 from bolid.metrics.interval import PersonScores
 from bolid.synthetic.measures import RATIOS, SHAPE
-from bolid.vision.pose import PoseEstimator
+from bolid.vision.pose import PoseNetwork
 from bolid.vision.readers import ProportionReader
 
 NEEDS = "a whole figure of a person whose proportions are known"
@@ -86,7 +86,7 @@ class BodyShape(BodyReadings):
     }
     higher_is_better = False
 
-    def __init__(self, anthropometer: ProportionReader, pose: PoseEstimator) -> None:
+    def __init__(self, anthropometer: ProportionReader, pose: PoseNetwork) -> None:
         super().__init__(anthropometer)
         self.pose = pose
 

@@ -269,7 +269,7 @@ def killed_and_resumed(tmp_path, kills, seed):
         deaths = 0
         for _ in range(kills):
             process = started(tmp_path / "killed", path, *words)
-            last, pause = len(site.asked) + random_.randint(1, total // 3), random_.uniform(0, 0.03)
+            last, pause = len(site.asked) + random_.randint(1, total // max(3, kills - 2)), random_.uniform(0, 0.03)
             site.notice = lambda number, p=process, at=last, wait=pause: number == at and (time.sleep(wait), p.kill())
             deaths += process.wait(timeout=60) == -signal.SIGKILL
             site.notice = lambda number: None
