@@ -37,8 +37,12 @@ CHAINS = [
 ]
 # Published weights, which are not here; `test_recipes.py` and `test_cli.py` put miniatures in their place.
 ABSENT = {"backbone/sd15.yaml", "backbone/sdxl.yaml", "metrics/inception.yaml"}
-# Descriptions of sites, which no fit reads: `tests/data/collect` reads them.
-COLLECT = {p.relative_to(ROOT / "configs").as_posix() for p in (ROOT / "configs/collect").glob("*.yaml")}
+# Of sites and of filters, which no fit reads: `tests/data/collect` and `tests/data/curate` read them.
+COLLECT = {
+    p.relative_to(ROOT / "configs").as_posix()
+    for p in (ROOT / "configs").glob("*/*.yaml")
+    if p.parent.name in ("collect", "curate")
+}
 ABSENT |= {"recipe/sd15.yaml", "recipe/sdxl.yaml", "recipe/ip_adapter.yaml"}
 
 

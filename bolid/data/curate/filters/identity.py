@@ -1,0 +1,97 @@
+"""Who is in a person's folder without being that person: the majority of faces decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bolid.data.curate.filters.base import KEPT, UNKNOWN, Filter
+from bolid.data.curate.photos import Photos
+
+TOGETHER = 20_000  # photos whose embeddings are held at a time, at least one person's
+
+
+@dataclass
+class Identity(Filter):
+    """Clusters the faces of each person, and rejects whoever is outside the largest cluster and unlike it.
+
+    The networks are those of the filter `people`. Photos without a face that can be read say nothing, and are kept.
+
+    Attributes:
+        alike: Cosine from which two faces are one person's; null: what suits the recogniser.
+        faces: With fewer faces than this there is no majority, and nobody is rejected.
+        unsure: Whether all photos of a person are rejected of whom no cluster holds half of the faces.
+        unread: Whether a photo without a readable face is kept.
+    """
+
+    alike: float | None = None
+    faces: int = 3
+    unsure: bool = True
+    unread: bool = True
+    name = "identity"
+
+    def survey(self, photos: Photos, alive: np.ndarray) -> None:
+        """Compares everybody's faces."""
+        self._asked = alive & photos.measured("people")
+        self._cosine = np.full(len(photos), np.nan, np.float32)
+        self._outside = np.zeros(len(photos), bool)
+        self._split = np.zeros(len(photos), bool)
+        self._limit = self.alike
+        waiting: list[np.ndarray] = []
+        for rows in photos.by_person(np.flatnonzero(self._asked)):
+            waiting.append(rows)
+            if sum(map(len, waiting)) >= TOGETHER:
+                self._compare(photos, waiting)
+                waiting = []
+        if waiting:
+            self._compare(photos, waiting)
+
+    def judge(self, photos: Photos, k: int) -> str:
+        """Somebody else, nobody in particular, or the person."""
+        if not self._asked[k]:
+            return UNKNOWN
+        if not np.isfinite(self._cosine[k]):
+            return KEPT if self.unread else "no face to recognise"
+        if self._split[k]:
+            return f"no majority: {self._cosine[k]:.2f} of the faces are of one person"
+        return f"somebody else: {self._cosine[k]:.2f} < {self._limit:.2f}" if self._outside[k] else KEPT
+
+    def _compare(self, photos: Photos, people: list[np.ndarray]) -> None:
+        faces = photos.vectors("people", "face", np.concatenate(people))
+        for rows in people:
+            with_face = np.array([k for k in rows if int(k) in faces], int)
+            if len(with_face):
+                self._judge_person(with_face, np.stack([faces[int(k)] for k in with_face]))
+
+    def _judge_person(self, rows: np.ndarray, faces: np.ndarray) -> None:
+        limit = self.alike if self.alike is not None else ALIKE.get(faces.shape[1], 0.5)
+        self._limit = limit
+        faces = faces / np.maximum(np.linalg.norm(faces, axis=1, keepdims=True), 1e-6)
+        inside = majority(faces, limit)
+        if len(rows) < self.faces:
+            self._cosine[rows] = 1.0
+        elif self.unsure and 2 * inside.sum() < len(rows):
+            self._cosine[rows], self._split[rows] = inside.mean(), True
+        else:
+            centre = faces[inside].mean(0)
+            self._cosine[rows] = faces @ centre / np.linalg.norm(centre)
+            self._outside[rows] = ~inside & (self._cosine[rows] < limit)
+
+
+# By the embeddings' size, since every recogniser spreads faces its own way. dlib's authors call faces at a distance of
+# 0.6 one person's; its embeddings have length about 1.4, and 0.6 is a cosine of about 0.91.
+ALIKE = {128: 0.91, 512: 0.35}
+
+
+def majority(faces: np.ndarray, alike: float) -> np.ndarray:
+    """(n,) bool: which of (n, F) embeddings of length 1 are in the largest cluster, by average linkage."""
+    if len(faces) < 2:
+        return np.ones(len(faces), bool)
+    from sklearn.cluster import AgglomerativeClustering
+
+    distances = np.clip(1 - faces @ faces.T, 0, 2)
+    clusters = AgglomerativeClustering(
+        n_clusters=None, metric="precomputed", linkage="average", distance_threshold=1 - alike
+    ).fit_predict(distances)
+    return clusters == np.bincount(clusters).argmax()

@@ -1,0 +1,66 @@
+"""Whether exactly one person is in the photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bolid.data.curate.filters.base import KEPT, UNKNOWN, Filter
+from bolid.data.curate.measure import Measure
+from bolid.data.curate.people import PeopleMeasure
+from bolid.data.curate.photos import Photos
+
+
+@dataclass
+class People(Filter):
+    """Rejects photos of nobody and of several people, counted by bodies and by faces.
+
+    Attributes:
+        people: Network that finds people: movenet (for photographs), embedded (for rendered people), or the folder of a
+            pose network.
+        faces: Network that finds faces: blazeface-full, blazeface-short, a YOLO face network as an .onnx file, or null.
+        recogniser: Network that embeds faces, which the filter `identity` compares: dlib-face, embedded, the path of an
+            .onnx file, or null.
+        person_score: How sure the network must be of a person, 0 to 1.
+        face_score: How sure it must be of a face.
+        share: Further people count from this share of the main person's height on, further faces from this share of the
+            main face's.
+    """
+
+    people: str = "movenet"
+    faces: str | None = "blazeface-full"
+    recogniser: str | None = "dlib-face"
+    person_score: float = 0.3
+    face_score: float = 0.6
+    share: float = 0.4
+    name = "people"
+
+    def measure(self) -> Measure:
+        """People, faces, and the main person's face."""
+        return PeopleMeasure(self.people, self.faces, self.recogniser)
+
+    def survey(self, photos: Photos, alive: np.ndarray) -> None:
+        """Counts."""
+        self._known = photos.measured("people")
+        self._people = self._count(photos, "person_scores", "person_heights", self.person_score)
+        self._faces = self._count(photos, "face_scores", "face_heights", self.face_score)
+
+    def judge(self, photos: Photos, k: int) -> str:
+        """Nobody, several people, or one."""
+        if not self._known[k]:
+            return UNKNOWN
+        people, faces = int(self._people[k]), int(self._faces[k])
+        if people > 1 or faces > 1:
+            return f"several people: {people} bodies and {faces} faces, not 1"
+        return KEPT if people or faces else "nobody: 0 bodies and 0 faces, not 1"
+
+    def _count(self, photos: Photos, scores: str, heights: str, least: float) -> np.ndarray:
+        """(n,) how many people or faces count."""
+        found = np.zeros(len(photos), np.int16)
+        columns = photos.arrow("people", scores), photos.arrow("people", heights)
+        for k, (score, height) in enumerate(zip(*columns, strict=True)):
+            if score.is_valid and len(score):
+                sure, tall = np.array(score.as_py()) >= least, np.array(height.as_py())
+                found[k] = (sure & (tall >= self.share * max(tall[sure], default=0.0))).sum()
+        return found

@@ -1,0 +1,118 @@
+"""All photos of a set as columns: names, people, and the measures that are known of each. Some bytes a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bolid.data.curate.measure import Measure
+from bolid.data.curate.store import SHA, Store, keys_of, positions
+from bolid.data.manifest import split_of
+
+
+class Photos:
+    """The listing and the stores, aligned: entry k of every array is photo k's.
+
+    Args:
+        folder: Of the photos.
+        home: Of `.curation`.
+        listing: A row a photo, see `bolid.data.curate.listing`.
+    """
+
+    def __init__(self, folder: Path, home: Path, listing: pa.Table) -> None:
+        self.folder, self.home = folder, home
+        self.listing = listing.combine_chunks()  # one chunk: entries are then found at once
+        self._names, self._identities, self._contents = (
+            self.listing[name].combine_chunks() for name in ("file_name", "identity", SHA)
+        )
+        self.keys = keys_of(self._contents)
+        self._stores: dict[str, Store] = {}
+        self._positions: dict[str, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.listing)
+
+    def name(self, k: int) -> str:
+        """Path of a photo, relative to the folder."""
+        return self._names[int(k)].as_py()
+
+    def path(self, k: int) -> Path:
+        """Of a photo."""
+        return self.folder / self.name(k)
+
+    @cached_property
+    def people(self) -> np.ndarray:
+        """(n,) int32: a number for each person."""
+        return pc.dictionary_encode(self.listing["identity"]).combine_chunks().indices.to_numpy()
+
+    @cached_property
+    def splits(self) -> np.ndarray:
+        """(n,) int8: 0 for train or none, 1 for val, 2 for test."""
+        order = {None: 0, "train": 0, "val": 1, "test": 2}
+        return np.fromiter((order[split_of(str(name))] for name in self.listing["file_name"]), np.int8, len(self))
+
+    def identity(self, k: int) -> str:
+        """Whose photo it is."""
+        return self._identities[int(k)].as_py()
+
+    def content(self, k: int) -> bytes:
+        """SHA-256 of a photo's file."""
+        return self._contents[int(k)].as_py()
+
+    def store(self, measure: Measure) -> Store:
+        """Where a measure's values are; from now on `column` reads them there."""
+        return self._stores.setdefault(measure.name, Store(self.home, measure))
+
+    def refresh(self, measure: Measure) -> None:
+        """Looks anew at which photos the measure's store knows."""
+        self._positions[measure.name] = positions(self.store(measure).keys(), self.keys)
+
+    def measured(self, name: str) -> np.ndarray:
+        """(n,) bool: whose values of this measure are known."""
+        return self._positions[name] >= 0 if name in self._positions else np.zeros(len(self), bool)
+
+    def arrow(self, measure: str, column: str) -> pa.ChunkedArray:
+        """A measure's column; null where the photo was not measured."""
+        at = self._positions[measure]
+        found = self._stores[measure].column(column)
+        return found.take(pa.array(at, mask=at < 0))
+
+    def numbers(self, measure: str, column: str) -> np.ndarray:
+        """(n,) float32: a measure's column of numbers; not a number where it is not known."""
+        return pc.cast(self.arrow(measure, column), pa.float32()).to_numpy(zero_copy_only=False)
+
+    def bits(self, measure: str, column: str) -> np.ndarray:
+        """(n, bytes) uint8: a measure's column of equally long byte strings; zeros where it is not known."""
+        found = self.arrow(measure, column)
+        width = found.type.byte_width
+        filled = pc.fill_null(found, pa.scalar(bytes(width), found.type))
+        return np.frombuffer(b"".join(filled.to_pylist()), np.uint8).reshape(-1, width)
+
+    def vectors(self, measure: str, column: str, rows: np.ndarray) -> dict[int, np.ndarray]:
+        """Row -> (size,) float32 of some photos, from a column of bytes of float16; those that have none are left out.
+
+        The whole table is read through, a few thousand rows at a time, and only what is asked for is held.
+        """
+        wanted = {int(at): [] for at in np.unique(self._positions[measure][rows]) if at >= 0}
+        for row in rows:
+            wanted.get(int(self._positions[measure][row]), []).append(int(row))
+        found: dict[int, np.ndarray] = {}
+        start = 0
+        for table in self._stores[measure].batches([column]):
+            for at in wanted.keys() & set(range(start, start + len(table))):
+                value = table[column][at - start].as_py()
+                if value:
+                    found |= dict.fromkeys(wanted[at], np.frombuffer(value, np.float16).astype(np.float32))
+            start += len(table)
+        return found
+
+    def by_person(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """These rows, a person's at a time."""
+        order = rows[np.argsort(self.people[rows], kind="stable")]
+        cuts = np.flatnonzero(np.diff(self.people[order])) + 1
+        yield from (part for part in np.split(order, cuts) if len(part))

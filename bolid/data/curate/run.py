@@ -1,0 +1,181 @@
+"""`bolid data curate`: asks the filters in order of cost, and writes what they say."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from bolid.core.errors import BolidError
+from bolid.core.safe_io import write_text
+from bolid.data.curate.config import Filters
+from bolid.data.curate.filters import KEPT, Filter
+from bolid.data.curate.listing import list_photos
+from bolid.data.curate.photos import Photos
+from bolid.data.curate.store import CURATION
+from bolid.data.curate.verdicts import into_manifest, manifest_is_ours, write_verdicts
+from bolid.data.curate.work import measure_photos
+
+FEW = "person"  # in `rejected`: the photo serves, but there are too few of its person
+SUMMARY = "summary.json"
+
+
+@dataclass
+class Curation:
+    """What curation came to.
+
+    Attributes:
+        photos: How many there are.
+        kept: How many serve.
+        rejected: By the filter that rejects them first, in the filters' order.
+        dropped: People with too few photos left, and how many they have.
+        left_out: Files that cannot be photos, by what they are.
+        people: How many people are kept.
+    """
+
+    photos: int = 0
+    kept: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    people: int = 0
+
+    def __str__(self) -> str:
+        why = ", ".join(f"{name} {count}" for name, count in self.rejected.items() if count)
+        lines = [
+            f"{self.kept} of {self.photos} photos kept, of {self.people} people" + (f"; rejected: {why}" if why else "")
+        ]
+        lines += [f"left out: {count} {what}" for what, count in self.left_out.items()]
+        if self.dropped:
+            some = ", ".join(f"{name} ({count})" for name, count in list(self.dropped.items())[:20])
+            lines.append(f"dropped {len(self.dropped)} people with too few photos left: {some}")
+        return "\n".join(lines)
+
+
+def curate(
+    folder: Path,
+    filters: Filters = Filters(),  # noqa: B008
+    min_photos: int = 2,
+    every: bool = False,
+    workers: int = 1,
+    out: Path | None = None,
+) -> str:
+    """Says of every photo of a folder whether it serves, and why not; deletes nothing.
+
+    Photos lie at FOLDER/PERSON/PHOTO, or at FOLDER/SPLIT/PERSON/PHOTO. What networks and decoders read is kept in
+    FOLDER/.curation, so that another threshold asks no network again, and a killed run goes on where it was. Verdicts
+    go to FOLDER/.curation/verdicts.parquet, and into the manifest where there is one. `bolid fit` leaves out what a
+    manifest says is rejected.
+
+    Args:
+        folder: The folder of people's folders.
+        filters: The chain: `--filters.size.shortest 800` changes a threshold, `--filters.copies null` leaves one
+            out.
+        min_photos: People with fewer photos left are dropped.
+        every: Whether networks also look at photos that a cheaper filter has rejected.
+        workers: Processes.
+        out: Where `.curation` goes, if not into the folder.
+
+    Returns:
+        What was kept, and why the others were not.
+
+    Raises:
+        BolidError: If the folder is missing, has no photo, cannot be written, or has metadata of somebody else.
+    """
+    return f"{folder}: {curate_photos(folder, filters, min_photos, every, workers, out)}"
+
+
+def curate_photos(
+    folder: Path,
+    filters: Filters,
+    min_photos: int = 2,
+    every: bool = False,
+    workers: int = 1,
+    out: Path | None = None,
+) -> Curation:
+    """As `curate`, which see; returns the counts."""
+    folder = Path(folder)
+    if workers < 1 or min_photos < 1:
+        raise BolidError(f"workers={workers} and min_photos={min_photos} must both be 1 or more")
+    home, ours = _home(folder, out)
+    listing = list_photos(folder, home, workers)
+    if not len(listing.photos):
+        found = ", ".join(f"{count} {what}" for what, count in listing.left_out.items()) or "nothing"
+        raise BolidError(f"{folder}: no photo at FOLDER/PERSON/PHOTO; there are {found}")
+    photos = Photos(folder, home, listing.photos)
+    chain = list(filters)
+    rejected = ask(photos, chain, every, workers)
+    found = Curation(len(photos), left_out=dict(listing.left_out))
+    dropped = _few(photos, rejected < 0, min_photos, found)
+    write_verdicts(home, _rows(photos, chain, rejected, dropped, min_photos))
+    if ours:
+        into_manifest(folder, home)
+    found.kept = int((rejected < 0).sum() - sum(found.dropped.values()))
+    found.rejected = {f.name: int((rejected == k).sum()) for k, f in enumerate(chain)}
+    found.rejected |= {FEW: sum(found.dropped.values())}
+    found.people = len(np.unique(photos.people[rejected < 0])) - sum(1 for n in found.dropped.values() if n)
+    _write_summary(home, found)
+    return found
+
+
+def ask(photos: Photos, chain: list[Filter], every: bool = False, workers: int = 1) -> np.ndarray:
+    """(n,) int8: which filter of the chain rejects each photo first, -1 where none does."""
+    rejected = np.full(len(photos), -1, np.int8)
+    readable = np.ones(len(photos), bool)
+    for number, filter in enumerate(chain):
+        if measure := filter.measure():
+            wanted = readable if every else rejected < 0
+            measure_photos(photos, measure, np.flatnonzero(wanted), workers)
+        filter.survey(photos, rejected < 0)
+        for k in np.flatnonzero(rejected < 0):
+            if filter.judge(photos, int(k)) not in (KEPT, ""):
+                rejected[k] = number
+        if filter.name == "decodable":
+            readable = rejected < 0
+    return rejected
+
+
+def _rows(
+    photos: Photos, chain: list[Filter], rejected: np.ndarray, dropped: set[int], least: int
+) -> Iterator[tuple[str, str, str, dict[str, str]]]:
+    left = Counter(photos.people[rejected < 0].tolist())
+    for k in range(len(photos)):
+        verdicts = {f.name: said for f in chain if (said := f.judge(photos, k))}
+        first = chain[rejected[k]].name if rejected[k] >= 0 else ""
+        person = int(photos.people[k])
+        if person in dropped:
+            verdicts[FEW] = f"few photos: {left[person]} < {least}"
+            first = first or FEW
+        yield photos.name(k), photos.identity(k), first, verdicts
+
+
+def _few(photos: Photos, kept: np.ndarray, least: int, found: Curation) -> set[int]:
+    """People with too few photos left; their names and numbers go into what is found."""
+    people, first = np.unique(photos.people, return_index=True)
+    left = Counter(photos.people[kept].tolist())
+    few = {int(p): photos.identity(k) for p, k in zip(people, first, strict=True) if left[int(p)] < least}
+    found.dropped = {name: left[person] for person, name in sorted(few.items(), key=lambda pair: pair[1])}
+    return set(few)
+
+
+def _home(folder: Path, out: Path | None) -> tuple[Path, bool]:
+    """Where `.curation` goes, and whether verdicts go into the folder's manifest."""
+    if not folder.is_dir():
+        raise BolidError(f"{folder}: no such folder; give one that holds a folder of photos for each person.")
+    if out is not None:
+        return Path(out), False
+    ours = manifest_is_ours(folder)
+    if not os.access(folder, os.W_OK):
+        raise BolidError(f"{folder} cannot be written: give `--out FOLDER` for what curation writes")
+    return folder, ours
+
+
+def _write_summary(home: Path, found: Curation) -> None:
+    import json
+    from dataclasses import asdict
+
+    write_text(home / CURATION / SUMMARY, json.dumps(asdict(found), indent=2, ensure_ascii=False) + "\n")

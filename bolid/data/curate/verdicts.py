@@ -1,0 +1,122 @@
+"""Verdicts as a table beside the measures, and in the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bolid.core.errors import BolidError
+from bolid.core.safe_io import atomic_path
+from bolid.core.schema import SPLITS
+from bolid.data.curate.store import CURATION, ROWS
+
+TABLE = "verdicts.parquet"
+SCHEMA = pa.schema(
+    {
+        "file_name": pa.string(),
+        "identity": pa.string(),
+        "rejected": pa.string(),
+        "verdicts": pa.map_(pa.string(), pa.string()),
+    }
+)
+FOREIGN = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of a data set by somebody else
+Verdict = tuple[str, dict[str, str]]  # the first filter that rejects, "" if none does; filter -> what it says
+
+
+def write_verdicts(home: Path, rows: Iterator[tuple[str, str, str, dict[str, str]]]) -> None:
+    """Writes the table: file name, identity, rejected, verdicts. The old one stays until the new one is whole."""
+    with atomic_path(home / CURATION / TABLE) as part, pq.ParquetWriter(part, SCHEMA) as writer:
+        waiting: list[tuple[str, str, str, dict[str, str]]] = []
+        for row in rows:
+            waiting.append(row)
+            if len(waiting) >= ROWS:
+                writer.write_table(_table(waiting))
+                waiting = []
+        writer.write_table(_table(waiting))
+
+
+def _table(rows: list[tuple[str, str, str, dict[str, str]]]) -> pa.Table:
+    names, people, rejected, verdicts = zip(*rows, strict=True) if rows else ((), (), (), ())
+    columns = [names, people, rejected, [list(v.items()) for v in verdicts]]
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+
+
+def stream_verdicts(home: Path) -> Iterator[tuple[str, str, str, dict[str, str]]]:
+    """The rows that `write_verdicts` wrote, some thousand at a time; nothing where curation has not run.
+
+    Raises:
+        BolidError: If the table cannot be read.
+    """
+    path = home / CURATION / TABLE
+    if not path.is_file():
+        return
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS):
+                for row in batch.to_pylist():
+                    yield row["file_name"], row["identity"], row["rejected"], dict(row["verdicts"])
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise BolidError(f"{path}: not a readable table of verdicts; run `bolid data curate` anew ({error})") from error
+
+
+def read_verdicts(home: Path) -> Mapping[str, Verdict]:
+    """File name -> verdict of a set that fits into memory, for whoever makes a manifest after curation."""
+    return {name: (rejected, verdicts) for name, _, rejected, verdicts in stream_verdicts(home)}
+
+
+def manifest_is_ours(folder: Path) -> bool:
+    """Whether a folder has a manifest that this program wrote, into which verdicts go.
+
+    Raises:
+        BolidError: If it has metadata of somebody else, which stay as they are.
+    """
+    found = [folder / s / name for s in ("", *SPLITS) for name in FOREIGN if (folder / s / name).is_file()]
+    foreign = [path for path in found if not is_ours(path)]
+    if foreign:
+        raise BolidError(
+            f"{foreign[0]} is somebody else's and is left as it is: give `--out FOLDER` for what curation writes"
+        )
+    return bool(found)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a manifest of this program."""
+    if path.suffix != ".parquet":
+        return False
+    try:
+        return b"bolid_manifest" in (pq.read_schema(path).metadata or {})
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def into_manifest(folder: Path, home: Path) -> int:
+    """Writes the verdicts into the folder's manifest, rows as they stand there; returns how many photos have one."""
+    from bolid.data.manifest import ManifestWriter, stream_manifest
+
+    found, rows = 0, _in_step(home)
+    with ManifestWriter(folder) as writer:
+        for records in stream_manifest(folder):
+            verdicts = rows({r.file_name for r in records})
+            found += len(verdicts)
+            given = [(r, verdicts.get(r.file_name, (r.rejected, r.verdicts))) for r in records]
+            writer.write([replace(r, rejected=rejected, verdicts=v) for r, (rejected, v) in given])
+    return found
+
+
+def _in_step(home: Path):
+    """Finds the verdicts of some photos; asked for in about the table's order, few are held at a time."""
+    stream, ahead = stream_verdicts(home), {}
+
+    def find(names: set[str]) -> dict[str, Verdict]:
+        nonlocal ahead
+        while not names <= ahead.keys() and (row := next(stream, None)):
+            ahead[row[0]] = row[2], row[3]
+        taken = {name: ahead[name] for name in names & ahead.keys()}
+        ahead = {name: verdict for name, verdict in ahead.items() if name not in taken}
+        return taken
+
+    return find

@@ -1,0 +1,179 @@
+"""Whether a text or logo is stamped onto a photo: the embedded network, or the public convnext-tiny by path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bolid.core.errors import BolidError
+from bolid.core.paths import resolve
+from bolid.core.safe_io import load_safetensors
+from bolid.vision.base import Frozen
+
+WEIGHTS = "model.safetensors"
+SIDE = 512  # pixels of a photo's shorter side at which the embedded network looks at it
+LONGEST = 1536  # and at most so many of the longer one
+STRIDE = 16  # pixels of a cell
+TOP = 4  # cells whose mean decides
+PUBLIC_SIZE = 256
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class WatermarkDetector(Protocol):
+    """What tells watermarks."""
+
+    def score(self, rgb: np.ndarray) -> float:
+        """0 (none) to 1 of a photo (H, W, 3) uint8."""
+        ...
+
+
+class WatermarkNetwork(nn.Module):
+    """Grey pictures to a map of how much each 16 x 16 cell looks stamped."""
+
+    def __init__(self, widths: tuple[int, ...] = (16, 32, 48, 48, 64, 64, 64)) -> None:
+        super().__init__()
+        strides, channels = (2, 2, 2, 1, 2, 1, 1), (1, *widths)
+        self.layers = nn.Sequential(
+            *(layer(*pair, stride) for *pair, stride in zip(channels, widths, strides, strict=False))
+        )
+        self.head = nn.Conv2d(widths[-1], 1, 1)
+
+    def forward(self, grey: Tensor) -> Tensor:
+        """(B, 1, H, W) in 0..1, sides multiples of 16 -> (B, H / 16, W / 16) logits."""
+        coarse = F.avg_pool2d(grey, STRIDE)
+        local = F.interpolate(coarse, grey.shape[-2:], mode="bilinear", align_corners=False)
+        return self.head(self.layers((grey - local) * 4))[:, 0]
+
+
+def layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """A convolution of 3 x 3 with normalisation."""
+    convolution = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.SiLU())
+
+
+def photo_logits(cells: Tensor) -> Tensor:
+    """(B, h, w) logits of cells -> (B,) of photos: the mean of the likeliest few after smoothing over neighbours."""
+    smooth = F.avg_pool2d(cells[:, None], 3, stride=1, padding=1, count_include_pad=False).flatten(1)
+    return smooth.topk(min(TOP, smooth.shape[1]), dim=1).values.mean(1)
+
+
+class EmbeddedWatermark(Frozen):
+    """The network trained by `bolid bundle watermark`.
+
+    Args:
+        folder: With its weights, whose `threshold` is the photo's logit that counts as a score of one half.
+
+    Raises:
+        BolidError: If they are missing or another network's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / WEIGHTS
+        weights = {name: value.float() for name, value in load_safetensors(path).items()}
+        network = WatermarkNetwork()
+        try:
+            self.threshold = float(weights.pop("threshold"))
+            network.load_state_dict(weights, strict=False)
+            missing = network.state_dict().keys() - weights.keys()
+            if any("num_batches" not in name for name in missing):
+                raise KeyError(next(iter(missing)))
+        except (RuntimeError, KeyError) as error:
+            raise BolidError(f"{path} holds no watermark network: train it by `bolid bundle watermark`") from error
+        super().__init__(network)
+
+    @torch.inference_mode()
+    def score(self, rgb: np.ndarray) -> float:
+        """0 to 1 of a photo (H, W, 3) uint8."""
+        cells = self.network(prepared(rgb))
+        return float(torch.sigmoid(photo_logits(cells)[0] - self.threshold))
+
+
+def prepared(rgb: np.ndarray) -> Tensor:
+    """A photo as the embedded network sees it: (1, 1, h, w) grey in 0..1, sides multiples of 16."""
+    import cv2
+
+    height, width = rgb.shape[:2]
+    scale = min(1.0, SIDE / min(height, width), LONGEST / max(height, width))
+    size = [max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in (width, height)]
+    grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
+    shown = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(shown)[None, None].float() / 255
+
+
+class PublicWatermark(Frozen):
+    """The convnext-tiny of the public watermark detector, at 256 x 256 pixels.
+
+    Args:
+        path: `convnext-tiny_watermarks_detector.pth` (read without unpickling objects), or its tensors as safetensors.
+
+    Raises:
+        BolidError: If it is missing or another network's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import timm
+        from timm.models.convnext import checkpoint_filter_fn
+
+        network = timm.create_model("convnext_tiny", num_classes=0)
+        network.head.fc = nn.Sequential(
+            nn.Linear(768, 512), nn.GELU(), nn.Linear(512, 256), nn.GELU(), nn.Linear(256, 2)
+        )
+        weights = read_tensors(path)
+        head = {f"head.fc.{k.removeprefix('head.')}": v for k, v in weights.items() if k.startswith("head.")}
+        body = {k: v for k, v in weights.items() if not k.startswith("head.")}
+        try:
+            network.load_state_dict({**checkpoint_filter_fn(body, network), **head})
+        except (RuntimeError, KeyError, AttributeError) as error:
+            raise BolidError(f"{path} is not the public convnext-tiny for watermarks ({str(error)[:100]})") from error
+        super().__init__(network)
+
+    @torch.inference_mode()
+    def score(self, rgb: np.ndarray) -> float:
+        """0 to 1 of a photo (H, W, 3) uint8."""
+        picture = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None] / 255
+        shown = F.interpolate(picture, (PUBLIC_SIZE, PUBLIC_SIZE), mode="bilinear", antialias=True)
+        mean, deviation = (torch.tensor(v)[None, :, None, None] for v in (MEAN, DEVIATION))
+        return float(self.network((shown - mean) / deviation).softmax(1)[0, 1])
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a checkpoint that holds nothing but tensors.
+
+    Raises:
+        BolidError: If it holds anything else.
+    """
+    import pickle
+
+    if path.suffix == ".safetensors":
+        return load_safetensors(path)
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
+        raise BolidError(f"{path}: no file of tensors ({str(error).splitlines()[0][:80]})") from error
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise BolidError(f"{path}: holds other things than tensors")
+    return found
+
+
+def weights_of(network: str) -> Path:
+    """The file of a network's weights.
+
+    Raises:
+        BolidError: If it is missing.
+    """
+    path = resolve(network)
+    path = path / WEIGHTS if path.is_dir() else path
+    if not path.is_file():
+        raise BolidError(f"{path}: no watermark network here; give another, or leave the filter out")
+    return path
+
+
+def load_watermark(network: str) -> WatermarkDetector:
+    """The embedded network of a folder, or the public one of a file; see `weights_of` for errors."""
+    path = weights_of(network)
+    return EmbeddedWatermark(path.parent) if resolve(network).is_dir() else PublicWatermark(path)
