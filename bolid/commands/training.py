@@ -21,6 +21,7 @@ from bolid.data.datamodule import IdentityDataModule
 from bolid.methods import Adapter
 from bolid.tasks.base import BaseTask, check_total_steps
 from bolid.tasks.checkpoints import find_checkpoint, read_checkpoint
+from bolid.tasks.lock import refuse_used
 from bolid.tasks.precision import check_precision, is_cpu
 
 
@@ -96,6 +97,12 @@ class Command(LightningCLI):
         check_methods(task)
         only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
         self.parser.instantiate_classes(only_data)[verb].data.require(verb, least_people(verb, task))
+
+    def before_fit(self) -> None:
+        """Before a run's configuration takes the place of an earlier one's."""
+        trainer = self.trainer
+        if not (self.config["fit"].ckpt_path or trainer.fast_dev_run):
+            refuse_used(trainer)
 
 
 def least_people(verb: str, task: Mapping[str, Any]) -> int:

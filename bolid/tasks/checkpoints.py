@@ -77,8 +77,8 @@ def read_checkpoint(path: Path, setting: str, mapped: bool = True) -> dict[str, 
         raise Damaged(f"{setting}: {path} {what}") from error
     if not isinstance(found, dict) or not isinstance(found.get("state_dict"), Mapping):
         raise Damaged(f"{setting}: {path} is no checkpoint that `bolid fit` wrote")
-    with ZipFile(path) as archive:
-        if broken := archive.testzip():  # torch does not compare what it reads with the sums that it wrote
+    with ZipFile(path) as archive:  # torch does not compare what it reads with the sums that it wrote
+        if broken := archive.testzip():
             raise Damaged(f"{setting}: {path} is damaged (in {broken})")
     check_format(found, f"{setting}: {path}")
     return {key: value for key, value in found.items() if key not in SETTINGS}

@@ -51,7 +51,7 @@ class RunLock(Callback):
         """On the first rank; the others learn whether it may go on.
 
         Raises:
-            BolidError: If another fit is running there, or has run.
+            BolidError: If another fit is running there.
         """
         if stage != "fit" or trainer.fast_dev_run or not (trainer.loggers or trainer.checkpoint_callbacks):
             return
@@ -62,10 +62,15 @@ class RunLock(Callback):
                 f"{folder}: another fit is running there; wait for its end, or give this one another folder (the "
                 "logger's version or name)"
             )
-        refuse_used(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """What a killed fit was writing is nobody's any more."""
+        """Not earlier: only now Lightning knows whether the fit goes on. What a killed fit was writing is removed.
+
+        Raises:
+            BolidError: See `refuse_used`.
+        """
+        if not trainer.fast_dev_run:
+            refuse_used(trainer)
         folders = {getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks}
         for folder in filter(None, folders if self.file is not None else ()):
             for part in Path(folder).glob(PART):

@@ -127,7 +127,31 @@ def test_two_metrics_of_one_class_both_keep_their_numbers(folders, tmp_path):
     t = task(folders, chosen={"text": TextOnly()}, metrics={"one": Brightness(), "two": Brightness(), "none": None})
     trainer(tmp_path).test(t, batches(1), verbose=False)
     found = t.report().metrics
-    assert found["brightness/text"] == found["brightness/two/text"]
+    assert found["brightness/one/text"] == found["brightness/two/text"]
+    assert "brightness/text" not in found
+
+
+class Half(Brightness):
+    """Numbers of another size, without intervals."""
+
+    def compute(self):
+        return {"brightness": super().compute()["brightness"] / 2}
+
+    def person_scores(self):
+        return {}
+
+
+def test_an_interval_stands_beside_its_own_metrics_number(folders, tmp_path):
+    t = task(folders, chosen={"text": TextOnly()}, metrics={"dim": Half(), "whole": Brightness()})
+    trainer(tmp_path).test(t, batches(1), verbose=False)
+    found = t.report().metrics
+    assert found["brightness/dim/text"] == pytest.approx(found["brightness/whole/text"] / 2)
+    bounds = {name for name in found if name.startswith("brightness")} - {
+        "brightness/dim/text",
+        "brightness/whole/text",
+    }
+    assert bounds
+    assert all("whole" in name for name in bounds)
 
 
 def test_a_report_is_computed_once(folders, tmp_path):

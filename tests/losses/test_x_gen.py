@@ -53,6 +53,15 @@ def test_what_most_losses_can_score_comes_first(pipe, estimator):
         assert estimator(max_samples=most)(pipe.backbone, state, torch.Generator()).rows.tolist() == rows
 
 
+@pytest.mark.parametrize("estimator", [OneStep, FewStep])
+def test_groups_are_generated_whole_or_not_at_all(pipe, estimator):
+    state = denoising(pipe.backbone, [10, 400, 400, 20])._replace(groups=torch.tensor([7, 7, 3, 3]))
+    for most, rows in ((4, [0, 1, 2, 3]), (3, [0, 1]), (2, [0, 1])):
+        assert estimator(max_samples=most)(pipe.backbone, state, torch.Generator()).rows.tolist() == rows
+    with pytest.raises(BolidError, match="max_samples=1 is less than a group"):
+        estimator(max_samples=1)(pipe.backbone, state, torch.Generator())
+
+
 @pytest.mark.parametrize(("guidance", "negative_body"), [(1.0, False), (3.0, False), (3.0, True)])
 def test_few_step_generates_what_the_stock_pipeline_does(pipe, guidance, negative_body):
     state = denoising(pipe.backbone, [10, 900])

@@ -2,13 +2,22 @@
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, PNDMScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    EDMEulerScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    PNDMScheduler,
+)
 from diffusers.training_utils import compute_snr
 
+from bolid.core.errors import BolidError
 from bolid.models.noise import (
     clean_latents,
     few_step_scheduler,
     min_snr_weight,
+    noise_schedule,
     noised,
     regression_target,
     uniform,
@@ -166,3 +175,14 @@ def test_few_steps_go_as_lightnings_own_sampler_does():
         z = ours.step(answer, our_step, z).prev_sample
         x = theirs.step(answer, their_step, x).prev_sample
     torch.testing.assert_close(z, x, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [EDMEulerScheduler, FlowMatchEulerDiscreteScheduler])
+def test_a_model_without_a_sequence_of_betas_is_refused(kind):
+    with pytest.raises(BolidError, match=f"base: its {kind.__name__} defines noise by no sequence of β"):
+        noise_schedule(kind(), "base")
+
+
+def test_dynamic_thresholding_leaves_latents_alone():
+    made = few_step_scheduler(DDIMScheduler(thresholding=True, beta_schedule="scaled_linear"), 4)
+    assert not made.config.thresholding

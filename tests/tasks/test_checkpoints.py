@@ -52,7 +52,15 @@ def test_a_failed_write_leaves_the_checkpoint_before(written, monkeypatch):
     assert sorted(written[-1].parent.iterdir()) == written
 
 
-@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b[:-10], lambda b: b"x" * 99])
+def overwritten(data):
+    """A checkpoint in which a weight's bytes are others."""
+    at = data.index(b"/data/0") + 200
+    return data[:at] + bytes(255 - byte for byte in data[at : at + 4]) + data[at + 4 :]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b[:-10], lambda b: b"x" * 99, overwritten]
+)
 def test_a_damaged_last_checkpoint_gives_way_to_the_good_one_beside_it(written, damage, tmp_path):
     last = written[-1]
     last.write_bytes(damage(last.read_bytes()))

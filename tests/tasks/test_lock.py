@@ -18,6 +18,7 @@ import os, sys, time
 from types import SimpleNamespace
 from bolid.tasks.lock import RunLock
 trainer = SimpleNamespace(fast_dev_run=False, loggers=[1], log_dir=sys.argv[1], is_global_zero=True)
+trainer.checkpoint_callbacks = []
 trainer.strategy = SimpleNamespace(broadcast=lambda value: value)
 lock = RunLock()
 lock.setup(trainer, None, "fit")
@@ -47,6 +48,19 @@ def test_a_second_fit_is_refused_until_the_first_one_is_gone(tmp_path):
         os.killpg(holder.pid, signal.SIGKILL)
     assert [path.suffix for path in tmp_path.iterdir()] == [".ckpt"]
     fit(tmp_path)
+
+
+def test_a_new_fit_does_not_mix_its_checkpoints_with_another_ones(tmp_path):
+    def run(**resume):
+        keep = ModelCheckpoint(tmp_path / "checkpoints", save_last=True)
+        trainer(tmp_path, RunLock(), keep, enable_checkpointing=True).fit(Line(), loader(), loader(1), **resume)
+
+    run()
+    before = (tmp_path / "checkpoints/last.ckpt").read_bytes()
+    with pytest.raises(BolidError, match=r"checkpoints holds another fit's checkpoints: go on with it by `--ckpt_path"):
+        run()
+    assert (tmp_path / "checkpoints/last.ckpt").read_bytes() == before
+    run(ckpt_path=str(tmp_path / "checkpoints/last.ckpt"))
 
 
 def test_a_failed_fit_gives_the_folder_back(tmp_path):
