@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class WatermarkNetwork(nn.Module):
         super().__init__()
         strides, channels = (2, 2, 2, 1, 2, 1, 1), (1, *widths)
         self.layers = nn.Sequential(
-            *(layer(*pair, stride) for *pair, stride in zip(channels, widths, strides, strict=False))
+            *(layer(i, o, stride) for i, o, stride in zip(channels, widths, strides, strict=False))
         )
         self.head = nn.Conv2d(widths[-1], 1, 1)
 
@@ -119,7 +119,7 @@ class PublicWatermark(Frozen):
         import timm
         from timm.models.convnext import checkpoint_filter_fn
 
-        network = timm.create_model("convnext_tiny", num_classes=0)
+        network: Any = timm.create_model("convnext_tiny", num_classes=0)
         network.head.fc = nn.Sequential(
             nn.Linear(768, 512), nn.GELU(), nn.Linear(512, 256), nn.GELU(), nn.Linear(256, 2)
         )

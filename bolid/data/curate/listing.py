@@ -68,7 +68,9 @@ def list_photos(folder: Path, home: Path, workers: int = 1) -> Listing:
     with atomic_path(path) as part, pq.ParquetWriter(part, SCHEMA) as writer, ThreadPoolExecutor(workers) as pool:
         while some := list(islice(names, ROWS)):
             known = before.find([name for name, _ in some])
-            rows = [row for row in pool.map(lambda pair, known: _row(folder, *pair, known), some, known) if row]
+            rows = [
+                row for row in pool.map(lambda pair, known: _row(folder, pair[0], pair[1], known), some, known) if row
+            ]
             writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
             found.left_out["files that are links to outside, or vanished"] += len(some) - len(rows)
     found.left_out = +found.left_out

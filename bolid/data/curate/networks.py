@@ -60,7 +60,7 @@ def load(role: str, name: str | None) -> Callable[..., Any] | None:
     """The function of a network; None where none is asked for."""
     if name is None:
         return None
-    makers = {"people": _people, "faces": _faces, "recogniser": _recogniser}
+    makers: dict[str, Callable[[str, Path], Any]] = {"people": _people, "faces": _faces, "recogniser": _recogniser}
     return makers[role](name, weights_of(role, name))
 
 

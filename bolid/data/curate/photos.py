@@ -98,7 +98,7 @@ class Photos:
 
         The whole table is read through, a few thousand rows at a time, and only what is asked for is held.
         """
-        wanted = {int(at): [] for at in np.unique(self._positions[measure][rows]) if at >= 0}
+        wanted: dict[int, list[int]] = {int(at): [] for at in np.unique(self._positions[measure][rows]) if at >= 0}
         for row in rows:
             wanted.get(int(self._positions[measure][row]), []).append(int(row))
         found: dict[int, np.ndarray] = {}

@@ -104,8 +104,8 @@ def curate_photos(
     home, ours = _home(folder, out)
     listing = list_photos(folder, home, workers)
     if not len(listing.photos):
-        found = ", ".join(f"{count} {what}" for what, count in listing.left_out.items()) or "nothing"
-        raise BolidError(f"{folder}: no photo at FOLDER/PERSON/PHOTO; there are {found}")
+        there = ", ".join(f"{count} {what}" for what, count in listing.left_out.items()) or "nothing"
+        raise BolidError(f"{folder}: no photo at FOLDER/PERSON/PHOTO; there are {there}")
     photos = Photos(folder, home, listing.photos)
     chain = list(filters)
     rejected = ask(photos, chain, every, workers)
@@ -117,7 +117,7 @@ def curate_photos(
     found.kept = int((rejected < 0).sum() - sum(found.dropped.values()))
     found.rejected = {f.name: int((rejected == k).sum()) for k, f in enumerate(chain)}
     found.rejected |= {FEW: sum(found.dropped.values())}
-    found.people = len(np.unique(photos.people[rejected < 0])) - sum(1 for n in found.dropped.values() if n)
+    found.people = len(np.unique(photos.people[rejected < 0])) - sum(count > 0 for count in found.dropped.values())
     _write_summary(home, found)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,9 +107,10 @@ def into_manifest(folder: Path, home: Path) -> int:
     return found
 
 
-def _in_step(home: Path):
+def _in_step(home: Path) -> Callable[[set[str]], dict[str, Verdict]]:
     """Finds the verdicts of some photos; asked for in about the table's order, few are held at a time."""
-    stream, ahead = stream_verdicts(home), {}
+    stream = stream_verdicts(home)
+    ahead: dict[str, Verdict] = {}
 
     def find(names: set[str]) -> dict[str, Verdict]:
         nonlocal ahead

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -74,7 +74,7 @@ def measured(
 
 def _round(
     photos: Photos, measure: Measure, queue: Iterator[Batch], again: list[tuple[Batch, int]], workers: int
-) -> Iterator[tuple[Batch, list[dict[str, Any]]]]:
+) -> Generator[tuple[Batch, list[dict[str, Any]]], None, bool]:
     """Works in one pool until nothing is left, or a process died: then what was under way is in `again`, one by one."""
     context = multiprocessing.get_context("spawn")
     running: dict[Future, tuple[Batch, int]] = {}

@@ -17,14 +17,14 @@ class Body(Filter):
     The networks are those of the filter `people`.
 
     Attributes:
-        keypoints: How many must be seen; 5 are those of a face, 7 a bust's, 13 and more a whole figure's.
+        keypoints: How many must be seen; 3 are eyes and nose, 7 a bust's, 13 and more a whole figure's.
         confidence: From which a keypoint counts as seen.
         height: The person's share of the photo's height.
     """
 
-    keypoints: int = 5
+    keypoints: int = 3
     confidence: float = 0.2
-    height: float = 0.2
+    height: float = 0.1
     name = "body"
 
     def survey(self, photos: Photos, alive: np.ndarray) -> None:
