@@ -1,4 +1,4 @@
-"""How well real photographs are read: `python benchmarks/photos.py [GROUP …] [--photos FOLDER] [--out FILE]`.
+"""How well real photographs are read: `python benchmarks/photos.py [GROUP …] --photos FOLDER [--out FILE]`.
 
 Each group is a function that gives numbers by name; they are merged into the results' file. FOLDER holds `people/*/*`,
 photos by person, and `annotations.json`: per photo its people with COCO-17 keypoints (x, y, visibility) and area. The
@@ -134,7 +134,7 @@ def main() -> None:
     """Measures the groups asked for, prints their numbers and merges them into the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)}; by default all")
-    parser.add_argument("--photos", type=Path, default=Path("../shared/photos"))
+    parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
     if unknown := set(asked.groups) - set(GROUPS):
@@ -142,7 +142,7 @@ def main() -> None:
     results = json.loads(asked.out.read_text()) if asked.out.exists() else {}
     for group in asked.groups or GROUPS:
         for name, (value, measured) in GROUPS[group](asked.photos).items():
-            command = f"python benchmarks/photos.py {group}"
+            command = f"python benchmarks/photos.py {group} --photos FOLDER"
             results[name] = {"value": round(float(value), 4), "command": command, "set": measured}
             print(f"{name:18} {value:.4f}  {measured}", flush=True)
         write_text(asked.out, json.dumps(results, indent=2) + "\n")

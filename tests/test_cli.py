@@ -97,7 +97,7 @@ def test_help_lists_every_verb_quickly():
         (["predict", "--config", ADAPTER, "--ckpt_path", "best"], "ckpt_path: best is for fits; give the file"),
         (["fit", "--config", ADAPTER, "--model.diffusion.shift", "0"], "diffusion.shift=0.0 must be above 0"),
         (["fit", "--config", ADAPTER, "--model.diffusion.min_snr_gamma", "-5"], "min_snr_gamma=-5.0 must be above 0"),
-        (["fit", "--config", ADAPTER, "--model.diffusion.text_dropout", "0.97"], "leave no caption to learn from"),
+        (["fit", "--config", ADAPTER, "--model.diffusion.text_dropout", "0.97"], "dropouts are exclusive shares"),
         (["fit", "--config", ADAPTER, "--callbacks.ema.decay", "1.5"], "EMA: decay=1.5 must be"),
         (["fit", "--config", ADAPTER, "--model.evaluation.sampling.steps", "2000"], "steps=2000 must be 1 to 1000"),
         (["test", "--config", ADAPTER], "Give `--ckpt_path runs/.../checkpoints/last.ckpt`"),

@@ -33,7 +33,7 @@ CHAINS = [
     ["bundle/vae.yaml"],
     ["bundle/vae.yaml", "bundle/close_ups.yaml"],
     ["bundle/unet.yaml"],
-    *([f"recipe/{name}.yaml"] for name in ("sd15", "sdxl", "ip_adapter")),
+    *([f"recipe/{name}.yaml"] for name in ("sd15", "sdxl", "ip_adapter", "photos_adapter", "photos_body_vae")),
 ]
 # Published weights, which are not here; `test_recipes.py` and `test_cli.py` put miniatures in their place.
 ABSENT = {"backbone/sd15.yaml", "backbone/sdxl.yaml", "metrics/inception.yaml"}
@@ -43,7 +43,7 @@ COLLECT = {
     for p in (ROOT / "configs").glob("*/*.yaml")
     if p.parent.name in ("collect", "curate")
 }
-ABSENT |= {"recipe/sd15.yaml", "recipe/sdxl.yaml", "recipe/ip_adapter.yaml"}
+ABSENT |= {f"recipe/{name}.yaml" for name in ("sd15", "sdxl", "ip_adapter", "photos_adapter")}
 
 
 def configs(names):

@@ -100,7 +100,7 @@ class Command(LightningCLI):
 
     def before_fit(self) -> None:
         """Before a run's configuration takes the place of an earlier one's."""
-        trainer = self.trainer
+        trainer: Any = self.trainer
         if not (self.config["fit"].ckpt_path or trainer.fast_dev_run):
             refuse_used(trainer)
 

@@ -50,7 +50,6 @@ class SplitSpec:
         caption_dropout: How often phrases are left out of the captions; validation and test have fixed draws. Null in
             train: never.
         flip: Probability of mirroring each image. Null: 0.5 in train, else 0.
-        nuisance: In train, how references and second outfits are changed; null: not at all.
         samples_per_epoch: In train, samples of an epoch; null: one per possible target, at least one batch.
         max_targets: In val and test, at most so many photos of a person are targets, and the others references only.
         new_clothes: In val and test, references wear none of the colours that the target's caption names; photos
@@ -59,17 +58,18 @@ class SplitSpec:
             train: no.
         probe: In test, whether training people are shown after the test's, from a loader of their own: a probe is
             fitted on them.
+        nuisance: In train, how references and second outfits are changed; null: not at all.
     """
 
     target: View | None = None
     caption_dropout: CaptionDropout | None = None
     flip: float | None = None
-    nuisance: Nuisance | None = None
     samples_per_epoch: int | None = None
     max_targets: int | None = None
     new_clothes: bool = False
     second_outfit: bool | None = None
     probe: bool = False
+    nuisance: Nuisance | None = None
 
     def __post_init__(self) -> None:
         if self.flip is not None and not 0 <= self.flip <= 1:

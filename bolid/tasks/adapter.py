@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from math import inf
@@ -76,9 +76,7 @@ class AdapterTask(BaseTask):
         self._check_losses()
         self.dropouts = [diffusion.text_dropout, diffusion.all_dropout, *(c.dropout for c in self.conditions.values())]
         if min(self.dropouts) < 0 or sum(self.dropouts) > 1:
-            raise BolidError(
-                f"dropouts of captions and conditions are exclusive shares, and add up to at most 1: {self.dropouts}"
-            )
+            raise BolidError(f"dropouts are exclusive shares, and add up to at most 1: {self.dropouts}")
         install_conditions(backbone.unet, [c.projector(backbone.text_dim) for c in self.conditions.values()])
         self.diffusion, self.latents = diffusion, OncePerPhoto() if diffusion.cache_latents else None
         self.trained_on: TrainedOn | None = None
@@ -132,9 +130,8 @@ class AdapterTask(BaseTask):
         super().on_save_checkpoint(checkpoint)
         checkpoint[IDENTITIES] = None if self.trained_on is None else self.trained_on.written()
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """See `BaseTask.on_load_checkpoint`."""
-        super().on_load_checkpoint(checkpoint)
+    def take_rest(self, checkpoint: Mapping[str, Any]) -> None:
+        """See `BaseTask.take_rest`."""
         self.trained_on = TrainedOn.read(checkpoint.get(IDENTITIES))
 
     def parts(self) -> dict[str, Part]:

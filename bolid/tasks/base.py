@@ -124,6 +124,7 @@ class BaseTask(LightningModule, ABC):
         """
         check_format(checkpoint, "the checkpoint")
         self._check(checkpoint["state_dict"], "the checkpoint")
+        self.take_rest(checkpoint)
         for schedule in checkpoint.get("lr_schedulers", []):
             for name in LENGTH:
                 schedule.pop(name, None)
@@ -180,9 +181,13 @@ class BaseTask(LightningModule, ABC):
         raise BolidError(f"init_from: {type(self).__name__} starts from a .ckpt file, and {folder} is a folder")
 
     def _load_checkpoint(self, path: Path) -> None:
-        state = read_checkpoint(path, "init_from")["state_dict"]
-        self._check(state, str(path))
-        self.load_state_dict(state, strict=False)
+        found = read_checkpoint(path, "init_from")
+        self._check(found["state_dict"], str(path))
+        self.load_state_dict(found["state_dict"], strict=False)
+        self.take_rest(found)
+
+    def take_rest(self, checkpoint: Mapping[str, Any]) -> None:
+        """Takes what else a checkpoint knows, whether a fit goes on or begins with its weights."""
 
     def _check(self, state: dict[str, Any], where: str) -> None:
         own = self.state_dict()

@@ -39,8 +39,6 @@ class DiffusionSpec:
         for name in ("text_dropout", "all_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BolidError(f"diffusion.{name}={getattr(self, name)}; a share lies between 0 and 1")
-        if self.text_dropout + self.all_dropout >= 1:
-            raise BolidError("diffusion: text_dropout and all_dropout together leave no caption to learn from")
         if self.min_snr_gamma is not None and not (isfinite(self.min_snr_gamma) and self.min_snr_gamma > 0):
             raise BolidError(f"diffusion.min_snr_gamma={self.min_snr_gamma} must be above 0, or null for none")
         if not (isfinite(self.shift) and self.shift > 0):

@@ -63,7 +63,7 @@ class RunLock(Callback):
                 "logger's version or name)"
             )
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Any, pl_module: LightningModule) -> None:
         """Not earlier: only now Lightning knows whether the fit goes on. What a killed fit was writing is removed.
 
         Raises:

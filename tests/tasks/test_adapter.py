@@ -12,6 +12,7 @@ from bolid.core.errors import BolidError
 from bolid.losses import AlignmentLoss, FewStep, ImageLoss, OneStep, PixelLoss
 from bolid.models.noise import noised
 from bolid.pipelines.bolid import BoLIDPipeline
+from bolid.pipelines.trained_on import TrainedOn
 from bolid.tasks import DiffusionSpec
 from tests import miniature
 from tests.commands.quiet import quiet_trainer as trainer
@@ -212,7 +213,7 @@ def test_a_term_that_weighs_nothing_yet_costs_nothing(folders):
 
 
 def test_terms_are_the_same_in_every_batch_and_grown_in_validation(folders):
-    t = task(folders, losses={"red": Red(weight=2.0, start=5, ramp=10)}, x_gen=OneStep(0))
+    t = task(folders, losses={"red": Red(weight=2.0, start=5, ramp=10)}, x_gen=OneStep(1))
     t.losses["red"].forward = None  # pose networks fail at no images
     for step in (6, inf):
         terms = t.terms(miniature.batch(), torch.Generator().manual_seed(0), step)
@@ -297,3 +298,19 @@ def test_bf16_mixed_trains(folders, tmp_path):
     trainer(tmp_path, precision="bf16-mixed").fit(t, batches(2))
     assert all(torch.isfinite(p).all() for p in trained(t).values())
     assert any(not torch.equal(before[n], p) for n, p in trained(t).items())
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_whom_weights_were_trained_on_stays_with_them(folders, tmp_path, goes_on):
+    before = task(folders)
+    before.trained_on = TrainedOn.of(["ann"])
+    checkpoint = {"state_dict": dict(before.state_dict())}
+    before.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, tmp_path / "x.ckpt")
+    after = task(folders, init_from=tmp_path / "x.ckpt")
+    if goes_on:
+        after.on_load_checkpoint(checkpoint)
+    else:
+        after._load_checkpoint(tmp_path / "x.ckpt")
+    both = TrainedOn.of(["bob"], after.trained_on)
+    assert ["ann" in both, "bob" in both, "eve" in both] == [True, True, False]
