@@ -13,11 +13,11 @@ from bolid.conditions.base import KINDS as CONDITIONS
 from bolid.core.errors import BolidError
 from bolid.core.paths import portable
 from bolid.core.safe_io import atomic_path, load_safetensors
+from bolid.core.trained_on import CARD, TrainedOn
 from bolid.models.attention import adapter_weights, install_conditions, load_adapter_weights
 from bolid.models.backbones import Backbone, Dtype
 from bolid.models.backbones.base import KINDS as BACKBONES
-from bolid.pipelines.card import CARD, Card, Part
-from bolid.pipelines.trained_on import TrainedOn
+from bolid.pipelines.card import Card, Part
 
 
 def build(

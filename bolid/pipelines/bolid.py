@@ -17,6 +17,7 @@ from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
 from bolid.core.names import check_known, named
 from bolid.core.pictures import to_image
+from bolid.core.trained_on import TrainedOn
 from bolid.models.attention import set_scales
 from bolid.models.backbones import Backbone, Dtype
 from bolid.pipelines.adapter import build, check_card, load_weights, save
@@ -25,7 +26,6 @@ from bolid.pipelines.embeds import embed_people
 from bolid.pipelines.identify import crop_sizes, identify, view_photos
 from bolid.pipelines.imagine import imagine
 from bolid.pipelines.request import check_prompts, check_request
-from bolid.pipelines.trained_on import TrainedOn
 from bolid.vision.face import Recogniser
 from bolid.vision.load import face_recogniser, pose_estimator
 

@@ -11,9 +11,8 @@ from bolid.core.errors import BolidError
 from bolid.core.names import named
 from bolid.core.paths import find_folder
 from bolid.core.safe_io import resolve_inside, write_text
-from bolid.pipelines.trained_on import IDENTITIES, TrainedOn
+from bolid.core.trained_on import CARD, IDENTITIES, TrainedOn
 
-CARD = "adapter.json"
 FORMAT = "bolid-adapter-2"
 
 

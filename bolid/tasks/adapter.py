@@ -17,6 +17,7 @@ from bolid.conditions import Condition
 from bolid.core.errors import BolidError
 from bolid.core.names import named
 from bolid.core.schema import TrainingBatch
+from bolid.core.trained_on import IDENTITIES, TrainedOn
 from bolid.evaluation.evaluator import Evaluator
 from bolid.evaluation.grid import FirstPhotos
 from bolid.evaluation.protocol import TEXT_ALONE, Evaluation
@@ -29,7 +30,6 @@ from bolid.models.attention import install_conditions
 from bolid.models.backbones import Backbone
 from bolid.models.noise import min_snr_weight, noised, regression_target, uniform
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.pipelines.trained_on import IDENTITIES, TrainedOn
 from bolid.tasks.base import BaseTask
 from bolid.tasks.coverage import Part
 from bolid.tasks.diffusion import AS_PUBLISHED, DiffusionSpec, Inputs

@@ -15,11 +15,11 @@ from bolid.conditions import BodyCondition, FaceCondition, PoseCondition
 from bolid.core.errors import BolidError
 from bolid.core.identity import Embedding, Identity
 from bolid.core.safe_io import sha256
+from bolid.core.trained_on import TrainedOn, was_trained_on
 from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
 from bolid.models.body_vae import body_vae_fingerprint
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.pipelines.trained_on import TrainedOn, was_trained_on
 from tests import miniature
 from tests.data.fabricate import fabricate
 

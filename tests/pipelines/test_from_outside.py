@@ -12,9 +12,9 @@ from bolid.conditions.base import KINDS as CONDITIONS
 from bolid.core.errors import BolidError
 from bolid.core.identity_file import IdentityFolder
 from bolid.core.registry import Registry
+from bolid.core.trained_on import was_trained_on
 from bolid.models.backbones.base import KINDS as BACKBONES
 from bolid.pipelines import BoLIDPipeline
-from bolid.pipelines.trained_on import was_trained_on
 from tests.data.fabricate import fabricate
 from tests.test_cli import ADAPTER, small
 

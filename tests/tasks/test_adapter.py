@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from bolid.core.errors import BolidError
+from bolid.core.trained_on import TrainedOn
 from bolid.losses import AlignmentLoss, FewStep, ImageLoss, OneStep, PixelLoss
 from bolid.models.noise import noised
 from bolid.pipelines.bolid import BoLIDPipeline
-from bolid.pipelines.trained_on import TrainedOn
 from bolid.tasks import DiffusionSpec
 from tests import miniature
 from tests.commands.quiet import quiet_trainer as trainer

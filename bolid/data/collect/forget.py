@@ -3,34 +3,59 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 from bolid.core.safe_io import write_text
-from bolid.data.collect.journal import JOURNAL, PEOPLE, Journal, digest
+from bolid.data.collect.journal import JOURNAL, PEOPLE, Lines, digest
 
 
-def forget(folder: Path, identity: str) -> int:
+def forget(folder: Path, identity: str, really: bool = True) -> int:
     """Removes somebody's lines, and has later runs leave the person out; photos are not touched.
 
-    What stays is a hash of the gallery's address (or the name in a list), by which the person is known again.
+    What stays is a hash of the gallery's address (or the name in a list), by which the person is known again. Lines
+    that cannot be read are nobody's, and stay.
 
     Args:
         folder: Where photos were collected; one without a journal is left as it is.
         identity: Name of the person's folder.
+        really: Whether to remove the lines, and not only to count them.
 
     Returns:
-        How many lines were removed.
+        How many lines of the journal are the person's.
+
+    Raises:
+        BolidError: If a run is collecting there.
     """
-    if not (folder / JOURNAL).is_file():
-        return 0
-    journal = Journal(folder)
+    paths = [path for path in (folder / JOURNAL, folder / PEOPLE) if path.is_file()]
+    with ExitStack() as stack:
+        for path in paths if really else ():
+            lines = stack.enter_context(closing(Lines(path)))
+            lines.lock()
+        counts = {path.name: _take_out(path, identity, really) for path in paths}
+    return counts.get(JOURNAL, 0)
+
+
+def _take_out(path: Path, identity: str, really: bool) -> int:
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    theirs = [line for line in lines if _is_of(_parsed(line), identity)]
+    if really and theirs:
+        people = {str(found["person"]) for found in map(_parsed, theirs) if "person" in found}
+        left = [line for line in lines if line not in theirs]
+        left += [json.dumps({"forgotten": digest(person)}) for person in sorted(people)]
+        write_text(path, "".join(f"{line}\n" for line in left))
+    return len(theirs)
+
+
+def _is_of(found: dict[str, Any], identity: str) -> bool:
+    return identity in (found.get("identity"), *Path(str(found.get("file_name", ""))).parts[:-1][-1:])
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """A line's object; empty where there is none."""
     try:
-        gone = [found for found in journal.people.found if found.get("identity") == identity]
-        people = [found for found in journal.people.found if found not in gone]
-        people += [{"forgotten": digest(str(found.get("person")))} for found in gone]
-        left = [found for found in journal.lines.found if found.get("identity") != identity]
-        for name, lines in ((PEOPLE, people), (JOURNAL, left)):
-            write_text(folder / name, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-        return len(journal.lines.found) - len(left)
-    finally:
-        journal.close()
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -80,9 +80,7 @@ class Lines:
         """
         assert self.path is not None
         if write:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = open(self.path, "a+b")  # noqa: SIM115, the lock lives as long as it
-            self._lock(self.file)
+            self.lock()
         content = self.path.read_bytes() if self.path.is_file() else b""
         whole = content[: content.rfind(b"\n") + 1]
         self.found = [self._parsed(number, line) for number, line in enumerate(whole.splitlines(), 1)]
@@ -90,9 +88,17 @@ class Lines:
             self.file.truncate(len(whole))
         return self
 
-    def _lock(self, file: BufferedRandom) -> None:
+    def lock(self) -> None:
+        """Keeps others from writing the file until it is closed.
+
+        Raises:
+            BolidError: If another process writes it.
+        """
+        assert self.path is not None
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = open(self.path, "a+b")  # noqa: SIM115, the lock lives as long as it
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise BolidError(f"{self.path}: another `bolid data collect` writes there; wait for it to end") from error
 

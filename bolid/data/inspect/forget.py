@@ -17,10 +17,13 @@ from bolid.core.errors import BolidError
 from bolid.core.names import check_known
 from bolid.core.safe_io import atomic_path, resolve_inside, sha256, write_text
 from bolid.core.schema import SPLITS
+from bolid.core.trained_on import CARD, was_trained_on
+from bolid.data.annotate.store import FILE, FOLDER, MASKS, forget_photos
+from bolid.data.annotate.summary import LEFT_OUT
+from bolid.data.collect.forget import forget as forget_collected
 from bolid.data.manifest import MANIFEST, ManifestWriter, stream_manifest
 
 FEATURES = (".annotations", ".curation", ".found")  # tables of what was read off photos
-COPIES = (".cache", ".masks")  # working copies; those of all are made anew when they are asked for
 ROWS = 4096
 
 
@@ -102,7 +105,7 @@ class Forgetting:
             with ManifestWriter(self.folder) as writer:
                 for records in stream_manifest(self.folder):
                     writer.write([r for r in records if r.identity != self.identity])
-        journal = self._journal()
+        journal = forget_collected(self.folder, self.identity, self.really)
         lines = [f"{count} rows of the manifest"] if count else []
         return lines + ([f"{journal} lines of collected.jsonl"] if journal else [])
 
@@ -116,11 +119,22 @@ class Forgetting:
         }
         homes = {self.folder, Path(curation or self.folder)}
         tables = [p for home in homes for name in FEATURES for p in sorted((home / name).rglob("*.parquet"))]
-        lines = []
-        for path in tables:
-            gone = self._filter(path, kept)
-            lines += [f"{gone} rows of {path}"] if gone else []
-        return lines
+        counts = {path: self._filter(path, kept) for path in tables}
+        count, masks = forget_photos(self.folder, photos, self.really)
+        counts |= {self.folder / FOLDER / FILE: count, self.folder / FOLDER / LEFT_OUT: self._left_out(photos)}
+        for mask in masks if self.really else ():
+            mask.unlink(missing_ok=True)
+        lines = [f"{len(masks)} silhouettes in {self.folder / MASKS}"] if masks else []
+        return [f"{gone} rows of {path}" for path, gone in counts.items() if gone] + lines
+
+    def _left_out(self, photos: dict[str, str]) -> int:
+        """Takes the photos' lines out of the list of what annotation left out."""
+        path = self.folder / FOLDER / LEFT_OUT
+        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+        left = [line for line in lines if not any(json.dumps(name) in line for name in photos)]
+        if self.really and len(left) < len(lines):
+            write_text(path, "".join(f"{line}\n" for line in left))
+        return len(lines) - len(left)
 
     def files(self, photos: dict[str, str]) -> list[str]:
         """Removes photos, captions and silhouettes, and the set's working copies."""
@@ -173,24 +187,6 @@ class Forgetting:
             return [p for split in ("", *SPLITS) if (p := self.folder / split / self.identity).is_dir()]
         return []
 
-    def _journal(self) -> int:
-        """Takes the person's lines out of what collecting wrote; returns how many there are."""
-        path = self.folder / "collected.jsonl"
-        if not path.is_file():
-            return 0
-        lines = path.read_text("utf-8", errors="replace").splitlines()
-        kept = [line for line in lines if not self._is_theirs(line)]
-        if self.really and len(kept) < len(lines):
-            write_text(path, "".join(f"{line}\n" for line in kept))
-        return len(lines) - len(kept)
-
-    def _is_theirs(self, line: str) -> bool:
-        try:
-            parts = Path(str(json.loads(line)["file_name"])).parts
-        except (ValueError, LookupError, TypeError, RecursionError):
-            return False
-        return self.identity in parts[:-1][-1:]
-
     def _filter(self, path: Path, kept: dict[str, Callable[[pa.Table], Any]]) -> int:
         """Rewrites a table without the person's rows; returns how many there were."""
         gone, left = 0, path.with_suffix(".left")
@@ -226,15 +222,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 def adapters(runs: Sequence[Path], identity: str) -> Iterator[Path]:
     """Folders of adapters below others that, by the hashes in their cards, were trained on a person."""
-    for card in sorted({card for folder in runs for card in Path(folder).rglob("adapter.json")}):
-        with suppress(ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError):
-            identities = json.loads(card.read_text("utf-8"))["identities"]
-            if salted(str(identities["salt"]), identity) in identities["hashes"]:
+    for card in sorted({card for folder in runs for card in Path(folder).rglob(CARD)}):
+        with suppress(BolidError):  # somebody else's file of that name
+            if was_trained_on(card.parent, identity):
                 yield card.parent
-
-
-def salted(salt: str, name: str) -> str:
-    """As `bolid.pipelines.trained_on`, which `data` must not import, writes it; a test holds them equal."""
-    import hashlib
-
-    return hashlib.sha256((salt + name).encode("utf-8", "surrogatepass")).hexdigest()

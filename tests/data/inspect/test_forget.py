@@ -14,11 +14,13 @@ from bolid.core.identity import Embedding, Identity
 from bolid.core.identity_file import IdentityFolder
 from bolid.core.safe_io import sha256
 from bolid.core.schema import ImageRecord
+from bolid.core.trained_on import TrainedOn
+from bolid.data.annotate.store import Finding, Store
+from bolid.data.collect.journal import Journal
 from bolid.data.curate.run import curate_photos
 from bolid.data.curate.verdicts import read_verdicts
-from bolid.data.inspect.forget import forget, salted
+from bolid.data.inspect.forget import forget
 from bolid.data.manifest import read_manifest, write_manifest
-from bolid.pipelines.trained_on import TrainedOn
 from tests.data.curate.photos import people, write
 from tests.data.curate.test_curate import plain
 
@@ -109,6 +111,59 @@ def test_the_command_line(world, capsys):
     assert "removed p1" in capsys.readouterr().out
 
 
-def test_hashes_are_those_of_adapters_cards():
-    trained = TrainedOn.of(["a person"])
-    assert trained.hashes == (salted(trained.salt, "a person"),)
+def annotated(folder, names):
+    """What annotating leaves of these photos, each with a face and a silhouette."""
+    store = Store(folder)
+    for name in names:
+        content = sha256(folder / name)
+        mask = f".masks/{content[:2]}/{content[:40]}-{'0' * 8}.png"
+        write(folder, mask, b"x")
+        store.add_file(name, name[:2], "0", content)
+        face = np.full(128, 0.25, np.float32)
+        store.add(content, "m", Finding("", "", np.ones((17, 3), np.float32), np.ones(4, np.float32), face, mask))
+    store.know("manifest", [(name, "", {}) for name in names])
+    store.close()
+    left = [json.dumps({"file_name": f"{person}/bad.png", "kind": "broken", "why": ""}) for person in ("p0", "p1")]
+    (folder / ".annotations/left_out.jsonl").write_text("".join(f"{line}\n" for line in left))
+
+
+def test_what_annotation_keeps_of_a_person_is_gone(world):
+    folder = world / "set"
+    names = [r.file_name for r in read_manifest(folder)]
+    (folder / "p1/bad.png").write_bytes(b"broken")
+    annotated(folder, names)
+    before = everything(world)
+    assert "4 silhouettes in" in ask(world)
+    assert everything(world) == before
+    told = ask(world, yes=True)
+    assert "4 rows of" in told
+    assert len(list((folder / ".masks").glob("??/*-00000000.png"))) == 8
+    assert (folder / ".annotations/left_out.jsonl").read_text().count("\n") == 1
+    store = Store(folder)
+    gone = [name for name in names if name.startswith("p1/")]
+    assert [store.known("manifest", name) is None for name in names] == [name in gone for name in names]
+    assert store.base.execute("SELECT count(*) FROM findings").fetchone() == (8,)
+    assert store.base.execute("SELECT count(*) FROM files").fetchone() == (8,)
+    store.close()
+
+
+def test_a_content_that_is_somebody_elses_too_stays_theirs(world):
+    folder = world / "set"
+    names = [r.file_name for r in read_manifest(folder)]
+    theirs = next(name for name in names if name.startswith("p1/"))
+    write(folder, "p2/same.jpg", (folder / theirs).read_bytes())
+    annotated(folder, [*names, "p2/same.jpg"])
+    ask(world, yes=True)
+    store = Store(folder)
+    assert store.finding(sha256(folder / "p2/same.jpg"), "m") is not None
+    store.close()
+
+
+def test_who_was_collected_is_not_collected_again(world):
+    (world / "set/.collected").mkdir()
+    line = {"identity": "p1", "person": "https://x/p1"}
+    (world / "set/.collected/people.jsonl").write_text(json.dumps(line) + "\n")
+    ask(world, yes=True)
+    journal = world / "set/collected.jsonl"
+    journal.write_text("")
+    assert Journal(world / "set", write=False).is_forgotten("https://x/p1")

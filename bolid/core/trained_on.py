@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bolid.core.errors import BolidError
+
+CARD = "adapter.json"
 IDENTITIES = "identities"  # key in a card and in a checkpoint
 
 
@@ -64,7 +68,9 @@ def was_trained_on(folder: str | Path, name: str) -> bool | None:
     Raises:
         BolidError: If the folder holds no adapter.
     """
-    from bolid.pipelines.card import read_card
-
-    found = read_card(folder)[1].identities
+    card = Path(folder) / CARD
+    try:
+        found = TrainedOn.read(json.loads(card.read_text("utf-8")).get(IDENTITIES))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise BolidError(f"{card} is no adapter's card ({type(error).__name__})") from error
     return None if found is None else name in found
