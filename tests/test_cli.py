@@ -280,7 +280,7 @@ def test_body_vae_configuration_fits_and_its_encoder_serves_the_adapter(run, pho
 def test_the_oracle_is_fitted_and_measured_between_text_and_reconstruction(run, tmp_path):
     shown = [Phrase("view", "facing the camera"), Phrase("framing", "full length")]
     folder = tmp_path / "data/pairs"
-    records = fabricate(folder, {"train": 2, "test": 3}, faces=False, more=shown)
+    records = fabricate(folder, {"train": 2, "test": 3}, faces=False, silhouettes=True, more=shown)
     people = sorted({r.identity for r in records})
     deviations = dict(zip(people, fabricate_bodies(folder, people).numpy(), strict=True))
     write_manifest(folder, [replace(r, proportions=deviations[r.identity], whole_figure=True) for r in records])

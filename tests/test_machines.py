@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def bolid(tmp_path, bundle):
     """Runs `bolid fit` with the adapter's configuration in a process of its own; returns that and its run's folder."""
-    fabricate(tmp_path / "photos", {"train": 8, "val": 1, "test": 1})
+    fabricate(tmp_path / "photos", {"train": 8, "val": 1, "test": 1}, silhouettes=True)
 
     def run(version, *words, callbacks=()):
         named = {

@@ -80,7 +80,7 @@ def outside(tmp_path, monkeypatch):
 
 
 def test_they_are_trained_and_measured_by_configuration_alone(run, outside, tmp_path):
-    fabricate(tmp_path / "photos", {"train": 2, "val": 1, "test": 2})
+    fabricate(tmp_path / "photos", {"train": 2, "val": 1, "test": 2}, silhouettes=True)
     words = ["--config", ADAPTER, "--config", outside, *small(tmp_path / "photos")]
     fit = ["--trainer.max_steps", 1, "--trainer.limit_val_batches", 0, "--trainer.log_every_n_steps", 1]
     logger = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "runs", "--trainer.logger.name", "adapter"]

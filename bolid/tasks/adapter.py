@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from math import inf
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,10 @@ from bolid.models.backbones import Backbone
 from bolid.models.noise import min_snr_weight, noised, regression_target, uniform
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.tasks.base import BaseTask
+from bolid.tasks.checks import check_losses, check_starts
 from bolid.tasks.coverage import Part
 from bolid.tasks.diffusion import AS_PUBLISHED, DiffusionSpec, Inputs
 from bolid.tasks.once import OncePerPhoto
-
-RESERVED = ("diffusion", "loss")  # names in logs
 
 
 class AdapterTask(BaseTask):
@@ -73,7 +73,7 @@ class AdapterTask(BaseTask):
         super().__init__(optimizer, scheduler, init_from, seed)
         self.backbone, self.conditions = backbone, nn.ModuleDict(named(conditions, "conditions"))
         self.losses, self.x_gen = nn.ModuleDict(named(losses, "losses")), x_gen
-        self._check_losses()
+        check_losses(self.losses, x_gen)
         self.dropouts = [diffusion.text_dropout, diffusion.all_dropout, *(c.dropout for c in self.conditions.values())]
         if min(self.dropouts) < 0 or sum(self.dropouts) > 1:
             raise BolidError(f"dropouts are exclusive shares, and add up to at most 1: {self.dropouts}")
@@ -81,20 +81,6 @@ class AdapterTask(BaseTask):
         self.diffusion, self.latents = diffusion, OncePerPhoto() if diffusion.cache_latents else None
         self.trained_on: TrainedOn | None = None
         self.evaluator, self.first = Evaluator(evaluation, self.pipeline, seed), FirstPhotos()
-
-    def _check_losses(self) -> None:
-        for name, loss in self.losses.items():
-            if name in RESERVED:
-                raise BolidError(f"losses: {name!r} is the name of another number in the logs; choose another one")
-            if not isinstance(loss, ImageLoss):
-                continue
-            if self.x_gen is None:
-                raise BolidError(f"losses.{name} looks at images: set x_gen to OneStep or FewStep")
-            if loss.needs_pose and not self.x_gen.shares_pose:
-                raise BolidError(
-                    f"losses.{name} compares with the photo, and {type(self.x_gen).__name__} generates other poses: "
-                    "set x_gen to OneStep"
-                )
 
     @property
     def frozen_dtype(self) -> str:
@@ -122,6 +108,7 @@ class AdapterTask(BaseTask):
     def on_train_start(self) -> None:
         """See `BaseTask.on_train_start`; whom it is trained on is remembered for the card."""
         super().on_train_start()
+        check_starts(self.losses, self.trainer.max_steps)
         if self.data is not None:
             self.trained_on = TrainedOn.of({r.identity for r in self.data.splits["train"]}, self.trained_on)
 
@@ -142,6 +129,9 @@ class AdapterTask(BaseTask):
         for name, condition in self.conditions.items():
             place, needs = f"conditions.{name}", "references that show what it reads"
             found[place] = Part(partial(knows, condition), needs, f"{place} to null")
+        if self.diffusion.person_weight:
+            place, needs = "diffusion.person_weight", "photos with silhouettes"
+            found[place] = Part(attrgetter("silhouette_known"), needs, f"{place} to 0")
         return found
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:

@@ -97,7 +97,7 @@ def install(folder):
 
 
 def test_they_are_trained_exported_and_generated_with_by_configuration_alone(theirs, run, tmp_path):
-    fabricate(tmp_path / "photos", {"train": 6, "val": 2})
+    fabricate(tmp_path / "photos", {"train": 6, "val": 2}, silhouettes=True)
     words = ["--config", ADAPTER, *small(tmp_path / "photos"), "--trainer.max_steps", 1]
     (tmp_path / "theirs.yaml").write_text(OVERLAY)
     status, _, err = run("fit", *words, "--config", "theirs.yaml")

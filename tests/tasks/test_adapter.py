@@ -1,5 +1,6 @@
 """Stage 2 on random miniatures: what trains, what drops, what is saved."""
 
+from dataclasses import replace
 from math import inf
 from zlib import crc32
 
@@ -314,3 +315,15 @@ def test_whom_weights_were_trained_on_stays_with_them(folders, tmp_path, goes_on
         after._load_checkpoint(tmp_path / "x.ckpt")
     both = TrainedOn.of(["bob"], after.trained_on)
     assert ["ann" in both, "bob" in both, "eve" in both] == [True, True, False]
+
+
+def test_what_would_never_count_is_refused_before_the_first_step(folders, tmp_path):
+    late = task(folders, losses={"red": Red(1.0, start=3)}, x_gen=OneStep())
+    with pytest.raises(BolidError, match="losses.red begins at step 3, and the fit ends at 3: lower start"):
+        trainer(tmp_path, max_steps=3).fit(late, batches(3))
+    unseen = task(folders, diffusion=DiffusionSpec(person_weight=2.0))
+    unknown = replace(miniature.batch(), silhouette_known=torch.zeros(len(miniature.batch()), dtype=torch.bool))
+    part = unseen.parts()["diffusion.person_weight"]
+    assert not part.can_use(unknown).any()
+    assert part.can_use(replace(unknown, silhouette_known=~unknown.silhouette_known)).all()
+    assert "diffusion.person_weight" not in task(folders).parts()
