@@ -1,4 +1,4 @@
-"""What `bolid data curate` catches and loses: `python benchmarks/curate.py [--networks photographs] [--real FOLDER]`.
+"""What `bolid data curate` catches and loses: `python -m benchmarks.curate [--networks photographs] [--real FOLDER]`.
 
 Faults are planted into rendered people's photos of 1024 pixels (rendered first, some minutes, unless they are there)
 and, with `--real`, into a folder of real ones. Prints, per kind of fault, how many are caught at all and by their own
@@ -11,7 +11,6 @@ rejects itself. Both ask every filter of every photo that can be decoded.
 
 from __future__ import annotations
 
-import json
 import resource
 import subprocess
 import sys
@@ -22,14 +21,13 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.faults import KINDS, OWN, plant
+from benchmarks.keep import Number, keep
 from bolid.core.paths import resolve
-from bolid.core.safe_io import write_text
 from bolid.data.curate.config import Filters
 from bolid.data.curate.filters import KEPT
 from bolid.data.curate.run import curate_photos
 from bolid.data.curate.verdicts import read_verdicts
 
-RESULTS = Path(__file__).parent / "results/photos.json"
 EACH = 60
 SPARE = 2  # photos of a person into which faults are planted
 
@@ -68,7 +66,7 @@ def main(
     if rows:
         memory(rows)
     if write:
-        merge(results)
+        keep(results, " ".join(["python -m benchmarks.curate", *sys.argv[1:]]))
 
 
 def chain(networks: str) -> Filters:
@@ -106,7 +104,7 @@ def divided(people: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[
     return {p: f[:-SPARE] for p, f in people.items()}, {p: f[-SPARE:] for p, f in people.items()}
 
 
-def speed(folder: Path) -> dict[str, dict]:
+def speed(folder: Path) -> dict[str, Number]:
     """Photos a second without networks, two processes."""
     filters = chain("none")
     filters.watermark = None
@@ -115,8 +113,7 @@ def speed(folder: Path) -> dict[str, dict]:
     wall, spent = time.perf_counter() - start, computed() - used
     print(f"\nwithout networks: {count} photos in {wall:.1f} s, {1000 * spent / count:.1f} ms of a core each")
     print(f"{count / wall:.1f} a second by the clock, {2 * count / spent:.0f} on two idle cores")
-    value = round(2 * count / spent, 1)
-    return {"curate_photos_per_s": entry(value, f"{count} photos of 1024 px; processor time of two cores")}
+    return {"curate_photos_per_s": (2 * count / spent, f"{count} photos of 1024 px; processor time of two cores")}
 
 
 def computed() -> float:
@@ -125,7 +122,7 @@ def computed() -> float:
     return sum(used.ru_utime + used.ru_stime for used in both)
 
 
-def score(folder: Path, planted: dict[str, tuple[str, str]], filters: Filters, what: str) -> dict[str, dict]:
+def score(folder: Path, planted: dict[str, tuple[str, str]], filters: Filters, what: str) -> dict[str, Number]:
     """Counts what was caught and lost, and prints the tables."""
     summary = curate_photos(folder, filters, min_photos=1, every=True, workers=2)
     verdicts = read_verdicts(folder)
@@ -147,8 +144,8 @@ def score(folder: Path, planted: dict[str, tuple[str, str]], filters: Filters, w
     every = [hit for hits in caught.values() for hit in hits]
     print(f"\nleast of a kind {least:.3f}, all {sum(every) / len(every):.3f}")
     return {
-        "faults_caught": entry(round(least, 4), f"the least of {len(kinds)} kinds; {what}"),
-        "good_lost": entry(round(len(lost) / good, 4), f"{good} good photos of {what}"),
+        "faults_caught": (least, f"the least of {len(kinds)} kinds; {what}"),
+        "good_lost": (len(lost) / good, f"{good} good photos of {what}"),
     }
 
 
@@ -188,17 +185,6 @@ def memory(rows: int) -> None:
         words = [sys.executable, "-m", "benchmarks.curate_memory", str(count)]
         peaks.append(float(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
     print(f"\nmemory: {peaks[0]:.0f} MB at 1,000 rows, {peaks[1]:.0f} MB at {rows:,}")
-
-
-def entry(value: float, what: str) -> dict:
-    """A result as `photos.json` holds it."""
-    return {"value": value, "command": " ".join(["python -m benchmarks.curate", *sys.argv[1:]]), "set": what}
-
-
-def merge(results: dict[str, dict]) -> None:
-    """Adds results to those of other benchmarks."""
-    before = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    write_text(RESULTS, json.dumps(before | results, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

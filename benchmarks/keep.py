@@ -9,9 +9,10 @@ from pathlib import Path
 from bolid.core.safe_io import write_text
 
 RESULTS = Path(__file__).parent / "results/photos.json"
+Number = tuple[float, str]  # a value, and what it was measured on
 
 
-def keep(numbers: Mapping[str, tuple[float, str]], command: str, path: Path = RESULTS) -> None:
+def keep(numbers: Mapping[str, Number], command: str, path: Path = RESULTS) -> None:
     """Prints numbers and puts them beside those that are there.
 
     Args:

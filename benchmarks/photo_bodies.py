@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from keep import RESULTS, Number, keep
 from PIL import Image, ImageOps
 
 from bolid.core.keypoints import object_similarity
-from bolid.core.safe_io import write_text
 from bolid.data.manifest import read_manifest
 from bolid.synthetic.render import render_folder
 from bolid.vision.blazeface import BlazeFace
@@ -29,11 +29,8 @@ from bolid.vision.blazepose import BlazePose, Landmarks
 from bolid.vision.bones import bone_lengths, bone_ratios, bones_seen
 from bolid.vision.movenet import MoveNet
 
-RESULTS = Path(__file__).parent / "results/photos.json"
 ANNOTATED = 8  # keypoints that a person must have to be asked for
 PEOPLE, PHOTOS = 24, 5  # that are rendered
-
-Number = tuple[float, str]  # a value, and what it was measured on
 
 
 @cache
@@ -166,12 +163,7 @@ def main() -> None:
         print(render_folder(asked.rendered, PEOPLE, photos=PHOTOS, framing="figure"))
     for group in asked.groups or GROUPS:
         numbers = GROUPS[group](asked.photos, asked.rendered)
-        results = json.loads(asked.out.read_text()) if asked.out.exists() else {}
-        for name, (value, measured) in numbers.items():
-            command = f"python benchmarks/photo_bodies.py {group} --photos FOLDER"
-            results[name] = {"value": round(float(value), 4), "command": command, "set": measured}
-            print(f"{name:32} {value:.4f}  {measured}", flush=True)
-        write_text(asked.out, json.dumps(results, indent=2) + "\n")
+        keep(numbers, f"python benchmarks/photo_bodies.py {group} --photos FOLDER", asked.out)
 
 
 if __name__ == "__main__":

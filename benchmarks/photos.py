@@ -18,19 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 from empty_pictures import empty_pictures, things
+from keep import RESULTS, Number, keep
 from PIL import Image
 
 from bolid.core.keypoints import object_similarity
-from bolid.core.safe_io import write_text
 from bolid.vision.dlib_face import DlibFace
 from bolid.vision.movenet import MoveNet, People
 
-RESULTS = Path(__file__).parent / "results/photos.json"
 RECALLED = 0.5  # OKS
 ANNOTATED = 8  # keypoints that a person must have to be asked for
 EMPTY_EACH = 50  # pictures of each of six kinds without people
-
-Number = tuple[float, str]  # a value, and what it was measured on
 
 
 def annotated(folder: Path) -> list[dict[str, Any]]:
@@ -139,13 +136,8 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.groups) - set(GROUPS):
         sys.exit(f"no such group: {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
-    results = json.loads(asked.out.read_text()) if asked.out.exists() else {}
     for group in asked.groups or GROUPS:
-        for name, (value, measured) in GROUPS[group](asked.photos).items():
-            command = f"python benchmarks/photos.py {group} --photos FOLDER"
-            results[name] = {"value": round(float(value), 4), "command": command, "set": measured}
-            print(f"{name:18} {value:.4f}  {measured}", flush=True)
-        write_text(asked.out, json.dumps(results, indent=2) + "\n")
+        keep(GROUPS[group](asked.photos), f"python benchmarks/photos.py {group} --photos FOLDER", asked.out)
 
 
 if __name__ == "__main__":

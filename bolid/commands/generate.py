@@ -164,10 +164,10 @@ def pose_of(photo: Path, size: tuple[int, int] | None, network: Path, pipe: BoLI
     """The pose that a photo shows, see `pose_in`."""
     from bolid.pipelines.embeds import check_pose
     from bolid.pipelines.identify import pose_in
-    from bolid.vision.pose import PoseEstimator
+    from bolid.vision.load import pose_estimator
 
     check_pose(pipe.conditions)
-    return pose_in(photo, size or pipe.backbone.picture_size, PoseEstimator(network))
+    return pose_in(photo, size or pipe.backbone.picture_size, pose_estimator(network))
 
 
 def check_known(person: Identity, conditions: Mapping[str, Condition], name: str) -> None:

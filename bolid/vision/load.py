@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from bolid.core.paths import resolve
 from bolid.vision.face import MIN_FACE, FaceEmbedder, Recogniser
 from bolid.vision.person import Estimator
 from bolid.vision.pose import PoseEstimator
+
+if TYPE_CHECKING:
+    from bolid.vision.blazepose import BlazePose
+
+BLAZEPOSES: dict[str, Literal["full", "heavy"]] = {"blazepose": "full", "blazepose-heavy": "heavy"}
 
 
 def face_recogniser(name: str | Path, min_face: float = MIN_FACE) -> Recogniser:
@@ -28,7 +34,7 @@ def face_recogniser(name: str | Path, min_face: float = MIN_FACE) -> Recogniser:
 
 
 def pose_estimator(name: str | Path) -> Estimator:
-    """The pose network called `movenet`, or that of a folder.
+    """The pose network called `movenet`, `blazepose` or `blazepose-heavy`, or that of a folder.
 
     Raises:
         BolidError: If it is not there.
@@ -37,4 +43,17 @@ def pose_estimator(name: str | Path) -> Estimator:
         from bolid.vision.movenet import MoveNet
 
         return MoveNet()
+    if str(name) in BLAZEPOSES:
+        return blazepose(str(name))
     return PoseEstimator(resolve(name))
+
+
+def blazepose(name: str) -> BlazePose:
+    """BlazePose by one of its names.
+
+    Raises:
+        BolidError: If it is not there.
+    """
+    from bolid.vision.blazepose import BlazePose
+
+    return BlazePose(BLAZEPOSES[name])

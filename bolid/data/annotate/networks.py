@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EMBEDDED = {"pose": "data/tiny/pose", "face": "data/tiny/face/face.onnx", "segmenter": None}
 PHOTOGRAPHS = {"pose": "movenet", "face": "dlib-face", "segmenter": "blazepose"}
+FETCHED = ("movenet", "blazepose", "blazepose-heavy")
 Kind = Literal["auto", "photographs", "embedded"]
 
 
@@ -115,48 +116,30 @@ def load_networks(choice: Choice) -> Networks:
     Raises:
         BolidError: If a network is not there; the message says how to get it.
     """
-    estimator, print_pose = _pose(choice.pose)
-    embedder = None if choice.face is None else _face(choice.face)
-    outliner, print_mask = (None, "") if choice.segmenter is None else _segmenter(choice.segmenter)
+    from bolid.vision.load import face_recogniser, pose_estimator
+
+    estimator = pose_estimator(choice.pose)
+    embedder = None if choice.face is None else face_recogniser(resolve(choice.face))
+    outliner = None if choice.segmenter is None else _segmenter(choice.segmenter)
     for part in (estimator, embedder, outliner):
         if hasattr(part, "to") and choice.device != "cpu":
             part.to(choice.device)  # type: ignore[union-attr]
-    return Networks(estimator, embedder, outliner, f"{print_pose}\0{print_mask}")
+    return Networks(estimator, embedder, outliner, f"{_pose_print(choice.pose)}\0{choice.segmenter or ''}")
 
 
-def _pose(name: str) -> tuple[Any, str]:
-    if name == "movenet":
-        from bolid.vision.movenet import MoveNet
-
-        return MoveNet(), name
-    if name.startswith("blazepose"):
-        return _blazepose(name), name
+def _pose_print(name: str) -> str:
+    """What tells a pose network from others, where it has no `fingerprint` of its own."""
     from bolid.core.paths import find_folder
-    from bolid.vision.pose import WEIGHTS, PoseEstimator
+    from bolid.vision.pose import WEIGHTS
 
-    network = PoseEstimator(resolve(name))
-    return network, sha256(find_folder(name, WEIGHTS, "") / WEIGHTS)
-
-
-def _face(name: str) -> Any:
-    if name == "dlib-face":
-        from bolid.vision.dlib_face import DlibFace
-
-        return DlibFace()
-    from bolid.vision.face import FaceEmbedder
-
-    return FaceEmbedder(resolve(name))
+    return name if name in FETCHED else sha256(find_folder(name, WEIGHTS, "") / WEIGHTS)
 
 
-def _segmenter(name: str) -> tuple[Any, str]:
-    if name.startswith("blazepose"):
-        return _blazepose(name), name
+def _segmenter(name: str) -> Any:
+    from bolid.vision.load import BLAZEPOSES, blazepose
+
+    if name in BLAZEPOSES:
+        return blazepose(name)
     from bolid.vision.silhouette import PersonSegmenter
 
-    return PersonSegmenter(name), name
-
-
-def _blazepose(name: str) -> Any:
-    from bolid.vision.blazepose import BlazePose
-
-    return BlazePose("heavy" if name.endswith("heavy") else "full")
+    return PersonSegmenter(name)

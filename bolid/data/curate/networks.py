@@ -115,10 +115,6 @@ def _faces(name: str, weights: Path) -> Callable[[np.ndarray], tuple[np.ndarray,
 
 def _recogniser(name: str, weights: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray | None]:
     """RGB (H, W, 3) uint8 and keypoints (17, 3) -> embedding (F,), or None."""
-    if name == "dlib-face":
-        from bolid.vision.dlib_face import DlibFace
+    from bolid.vision.load import face_recogniser
 
-        return DlibFace().embed
-    from bolid.vision.face import FaceEmbedder
-
-    return FaceEmbedder(weights).embed
+    return face_recogniser(name if name in FETCHED["recogniser"] else weights).embed
