@@ -37,7 +37,7 @@ def demo(tmp_path_factory):
         Path("data/tiny").symlink_to(ROOT / "data/tiny")
         for photo in (0, 1):
             shutil.copy(ROOT / "docs/person.png", f"data/people/test/p900000_{photo}.png")
-        records = fabricate(Path("photos"), {"train": 2, "val": 1, "test": 2})
+        records = fabricate(Path("photos"), {"train": 2, "val": 1, "test": 2}, silhouettes=True)
         face = sha256(Path("data/tiny/face/face.onnx"))
         write_manifest(Path("photos"), [replace(r, face_model=face) for r in records])
         assert bolid("fit", "--trainer.max_steps", "2") == 0

@@ -100,9 +100,9 @@ def generate(
     check_subject(identity, prior, temperature)
     if count < 1:
         raise BolidError(f"nothing to generate: count={count} must be 1 or more")
-    if negative_body and guidance <= 1:
-        raise BolidError(f"negative_body has no effect with guidance={guidance}: raise it above 1")
-    check_request(size or (None, None), steps, guidance, negative, scales.values(), (seed, seed + count - 1))
+    check_request(
+        size or (None, None), steps, guidance, negative, scales.values(), (seed, seed + count - 1), negative_body
+    )
     check_folder(out)
     if offload and check_device(device) == "cpu":
         raise BolidError("offload moves networks to a GPU while they run: give its --device, too, such as cuda")

@@ -54,13 +54,16 @@ def trust_nothing() -> None:
     set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
 
 
-def load_yaml(text: str, load: Callable[[str], Any] = get_loader("yaml")) -> Any:  # noqa: B008
+_plain_load = get_loader("yaml")
+
+
+def load_yaml(text: str) -> Any:
     """As jsonargparse reads YAML, which alone would let the last of two equal names win.
 
     Raises:
         BolidError: If a name stands twice in a mapping.
     """
-    found = load(text)
+    found = _plain_load(text)
     nodes = [yaml.compose(text, Loader=yaml.SafeLoader)] if isinstance(found, dict | list) else []
     while nodes:
         node: Any = nodes.pop()

@@ -9,6 +9,7 @@ import logging
 import os
 import struct
 import zlib
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -131,12 +132,10 @@ def _open(file: IO[bytes], path: Path) -> Image.Image:
 @cache
 def _formats() -> tuple[str, ...]:
     """Those of `FORMATS` that this Pillow knows."""
-    try:
+    with suppress(ImportError):  # the message of a HEIC photo says what to install
         from pillow_heif import register_heif_opener
 
         register_heif_opener()
-    except ImportError:
-        pass  # the message of a HEIC photo says what to install
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
@@ -254,7 +253,7 @@ def is_rendered(path: Path) -> bool:
                 if kind == b"tEXt" and content.partition(b"\0")[0] == MARK.encode():
                     return content.partition(b"\0")[2].startswith((RENDERED.encode(), GENERATED.encode()))
     except (OSError, struct.error):
-        pass  # whoever opens it as a photo says what is wrong
+        return False  # whoever opens it as a photo says what is wrong
     return False
 
 

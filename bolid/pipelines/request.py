@@ -31,6 +31,7 @@ def check_request(
     negative_prompt: Sequence[str] | None,
     scales: Iterable[float],
     seeds: Sequence[int],
+    negative_body: bool = False,
 ) -> None:
     """Refuses what cannot be generated.
 
@@ -41,6 +42,7 @@ def check_request(
         negative_prompt: What to steer away from.
         scales: λ of the conditions.
         seeds: Of the images.
+        negative_body: Whether guidance steers away from the opposite body.
 
     Raises:
         BolidError: If something is out of range, or a negative prompt would have no effect.
@@ -55,6 +57,8 @@ def check_request(
         raise BolidError(f"guidance={guidance_scale} must be a number of 0 or more; 1 is off, 3 to 7.5 are usual")
     if negative_prompt is not None and guidance_scale <= 1:
         raise BolidError(f"a negative prompt has no effect with guidance={guidance_scale}: raise it above 1")
+    if negative_body and guidance_scale <= 1:
+        raise BolidError(f"negative_body has no effect with guidance={guidance_scale}: raise it above 1")
     if wrong := [scale for scale in scales if not isfinite(scale)]:
         raise BolidError(f"scale={wrong[0]} must be a finite number; 0 is off, 1 as trained")
     if min(seeds, default=0) < 0 or max(seeds, default=0) >= 2**63:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import load_safetensors, sha256
 from bolid.vision.base import Frozen
-from bolid.vision.face import COCO_POINTS, MIN_FACE, TEMPLATE_SIZE, align_face
+from bolid.vision.face import COCO_POINTS, MIN_FACE, TEMPLATE_SIZE, Recogniser, align_face
 from bolid.vision.networks import network
 
 SIZE = 150  # pixels
@@ -79,8 +79,8 @@ class DlibFaceNetwork(nn.Module):
         return self.numbers(self.blocks(maps).mean((2, 3)))
 
 
-class DlibFace(Frozen):
-    """dlib's ResNet face recogniser, with the interface of `bolid.vision.face.FaceEmbedder`.
+class DlibFace(Frozen, Recogniser):
+    """dlib's ResNet face recogniser, 128 numbers.
 
     Args:
         weights: The converted network; by default the one that `bolid networks get dlib-face` left in the cache folder.
@@ -109,16 +109,6 @@ class DlibFace(Frozen):
         super().__init__(made)
         self.fingerprint = sha256(path)
         self.min_face, self.min_confidence = min_face, min_confidence
-
-    def embed(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
-        """The face's embedding, (128,) float32 of length 1; None if the face is turned away or too small.
-
-        Args:
-            rgb: (H, W, 3) uint8.
-            keypoints: (17, 3) COCO order, x, y in pixels of the photo, confidence.
-        """
-        face = self.align(rgb, keypoints)
-        return None if face is None else self.embed_aligned([face])[0]
 
     def align(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
         """The face upright in dlib's frame, (150, 150, 3) uint8 RGB, black outside the photo; None as in `embed`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,21 +24,37 @@ LEAST = 64  # numbers; what answers with fewer, such as age and sex, is no recog
 MIN_FACE, MIN_CONFIDENCE = 32.0, 0.5
 
 
-class Recogniser(Protocol):
-    """What `FaceEmbedder` and `bolid.vision.dlib_face.DlibFace` offer.
+class Recogniser(ABC):
+    """A photo and its keypoints to an embedding of the face.
 
     Attributes:
         fingerprint: SHA-256 of the weights; embeddings of two networks must never be compared.
+        size: Side of the square face pictures the network takes, in pixels.
     """
 
     fingerprint: str
+    size: int
 
     def embed(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
-        """(F,) float32 of length 1 from (H, W, 3) uint8 and (17, 3) keypoints, or None without a usable face."""
-        ...
+        """The face's embedding, (F,) float32 of length 1; None if the face is turned away or too small.
+
+        Args:
+            rgb: (H, W, 3) uint8.
+            keypoints: (17, 3) COCO order, x, y in pixels of the photo, confidence.
+        """
+        face = self.align(rgb, keypoints)
+        return None if face is None else self.embed_aligned([face])[0]
+
+    @abstractmethod
+    def align(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
+        """The face upright as the network takes it, (size, size, 3) uint8 RGB, black outside the photo; or None."""
+
+    @abstractmethod
+    def embed_aligned(self, faces: list[np.ndarray]) -> np.ndarray:
+        """Embeds faces from `align`: n times (size, size, 3) uint8 RGB -> (n, F) float32 of length 1."""
 
 
-class FaceEmbedder:
+class FaceEmbedder(Recogniser):
     """An ArcFace-like recogniser in ONNX, through insightface's model zoo.
 
     Args:
@@ -55,24 +72,9 @@ class FaceEmbedder:
 
     def __init__(self, weights: Path, min_face: float = MIN_FACE, min_confidence: float = MIN_CONFIDENCE) -> None:
         self.weights, self.network = _load_recogniser(resolve(weights))
-        self.fingerprint = sha256(self.weights)
+        self.fingerprint, self.size = sha256(self.weights), self.network.input_size[0]
         self.min_face = min_face
         self.min_confidence = min_confidence
-
-    @property
-    def size(self) -> int:
-        """Side of the square face pictures the network takes, in pixels."""
-        return self.network.input_size[0]
-
-    def embed(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
-        """The face's embedding, (F,) float32 of length 1; None if the face is turned away or too small.
-
-        Args:
-            rgb: (H, W, 3) uint8.
-            keypoints: (17, 3) COCO order, x, y in pixels of the photo, confidence.
-        """
-        face = self.align(rgb, keypoints)
-        return None if face is None else self.embed_aligned([face])[0]
 
     def align(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
         """`align_face` for this network: (size, size, 3) uint8 RGB, or None."""
