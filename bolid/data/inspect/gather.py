@@ -93,7 +93,7 @@ def _rows(folder: Path, home: Path) -> Iterator[tuple[str, str, str, str, ImageR
             for r in records:
                 seen.add(hash(r.file_name))
                 yield r.file_name, r.identity, r.rejected, r.verdicts.get(r.rejected, r.rejected), r
-    for name, identity, rejected, verdicts in stream_verdicts(home):
+    for name, identity, rejected, verdicts, *_ in stream_verdicts(home):
         if hash(name) not in seen:
             yield name, identity, rejected, verdicts.get(rejected, rejected), None
 
