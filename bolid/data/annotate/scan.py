@@ -112,7 +112,7 @@ def _manifest(folder: Path, complaints: list[str]) -> Iterator[tuple[str, str, o
 def _curation(home: Path, complaints: list[str]) -> Iterator[tuple[str, str, object]]:
     try:
         for row in stream_verdicts(home):
-            said = {"rejected": row.rejected, "verdicts": row.verdicts, "stamp": f"{row.bytes} {row.changed} "}
+            said = {"rejected": row.rejected, "verdicts": row.verdicts, "stamp": f"{row.size} {row.changed} "}
             yield row.file_name, row.sha256.hex(), said
     except BolidError as error:
         complaints.append(str(error))

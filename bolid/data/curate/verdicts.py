@@ -22,7 +22,7 @@ SCHEMA = pa.schema(
         "identity": pa.string(),
         "rejected": pa.string(),
         "verdicts": pa.map_(pa.string(), pa.string()),
-        "bytes": pa.int64(),
+        "size": pa.int64(),
         "changed": pa.int64(),
         SHA: pa.binary(32),
     }
@@ -39,7 +39,7 @@ class Row(NamedTuple):
         identity: Whose photo it is.
         rejected: The first filter that rejects it, "" if none does.
         verdicts: Filter -> what it says.
-        bytes: Size of the file, and `changed`, its time in nanoseconds, when it was judged.
+        size: Bytes of the file, and `changed`, its time in nanoseconds, when it was judged.
         sha256: Of the file.
     """
 
@@ -47,7 +47,7 @@ class Row(NamedTuple):
     identity: str
     rejected: str
     verdicts: dict[str, str]
-    bytes: int = 0
+    size: int = 0
     changed: int = 0
     sha256: bytes = b""
 

@@ -305,7 +305,7 @@ def test_photos_that_curation_rejected_are_left_out_and_counted_by_kind(album, t
     photo(album / "ann" / "1.png", (128, 192), (40, 20, 100, 180))  # the verdict was on another photo
     assert annotate(album, finder, curation=home).photos == 5
     curate_photos(album, Filters(size=Size(200), caption=None, **without), out=home)
-    with pytest.raises(BolidError, match="no usable photo .*: 'ann/1.png': small: 128 < 200 pixels"):
+    with pytest.raises(BolidError, match=r"no usable photo .*: 'ann/1.png': small: 128 < 200 pixels"):
         annotate(album, finder, curation=home)
 
 
