@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from bolid.bundle.latent_store import LatentStore
 from bolid.bundle.metrics.renoising import Renoising
 from bolid.bundle.noise_levels import NoiseLevels
+from bolid.bundle.prompt_words import ASIDES, NEGATIVE
 from bolid.bundle.representation import RepresentationAlignment
 from bolid.bundle.views import PhotoView, whole_view
 from bolid.core.schema import TrainingBatch
@@ -56,7 +57,8 @@ class UNetTask(BaseTask):
         levels: Of the noise.
         weights: Of the latent cells.
         alignment: With a frozen network's features, early in the fit; null: none.
-        text_dropout: Share of samples without a caption.
+        text_dropout: Share of samples without a caption; a third of them has the usual negative prompt in its place.
+        asides: Share of captions with words such as "best quality", which are to change nothing.
         kwargs: See `BaseTask`.
     """
 
@@ -68,11 +70,12 @@ class UNetTask(BaseTask):
         weights: CellWeights = CellWeights(),
         alignment: RepresentationAlignment | None = None,
         text_dropout: float = 0.1,
+        asides: float = 0.05,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.backbone, self.levels, self.weights = backbone, levels, weights
-        self.alignment, self.text_dropout = alignment, text_dropout
+        self.alignment, self.text_dropout, self.asides = alignment, text_dropout, asides
         self.store = LatentStore(Path(latents), backbone.vae, backbone.encode_pictures)
         backbone.unet.requires_grad_(True)
         if alignment is not None:
@@ -102,15 +105,22 @@ class UNetTask(BaseTask):
         latents, scheduler = self.store.of(batch.pictures), self.backbone.noise_scheduler
         noise, timesteps = self.sample_noise(latents, batch.groups, generator)
         noisy = scheduler.add_noise(latents, noise, timesteps)
-        dropped = uniform(batch.groups, generator) < self.text_dropout
-        captions = ["" if drop else caption for caption, drop in zip(batch.captions, dropped.tolist(), strict=True)]
-        text = self.backbone.encode_prompt(captions)
+        text = self.backbone.encode_prompt(self.prompts(batch.captions, uniform(batch.groups, generator).tolist()))
         predicted = self.backbone.predict(noisy, timesteps, text, [], batch.time_ids)
         target = regression_target(scheduler, latents, noise, timesteps)
         terms = {"loss": diffusion_loss(predicted, target, self.weights.of(whole_view(batch), latents))}
         if self.alignment is not None and self.training and self.progress < self.alignment.until:
             terms["alignment"] = self.alignment.loss(batch.pictures)
         return torch.stack(list(terms.values())).sum(), terms
+
+    def prompts(self, captions: list[str], chances: list[float]) -> list[str]:
+        """Captions with some dropped and some extended, as chances in 0..1 decide."""
+        low, high, some = self.text_dropout, 1 - self.asides, self.text_dropout / 3
+        return [
+            (NEGATIVE if chance < some else "") if chance < low
+            else f"{caption}, {ASIDES[int((chance - high) / self.asides * len(ASIDES))]}" if chance >= high else caption
+            for caption, chance in zip(captions, chances, strict=True)
+        ]  # fmt: skip
 
     def sample_noise(self, latents: Tensor, groups: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noise like latents (B, C, h, w) and timesteps (B,), the same within a group (B,) of ids."""

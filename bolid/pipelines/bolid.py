@@ -101,19 +101,20 @@ class BoLIDPipeline:
     def identity(
         self,
         photos: str | Path | Sequence[str | Path],
-        networks: Kind = "auto",
         pose: str | None = None,
         face: str | None = None,
         person: str = "only",
+        networks: Kind = "auto",
     ) -> Identity:
         """Reads a person off one photo or several, the more the better, see `view_photos`.
 
         Args:
             photos: Files.
-            networks: See `create_identity`, as `pose` and `face`.
-            pose: Folder or name of the pose network.
+            pose: Folder or name of the pose network; by default it suits the photos, see `networks`.
             face: File or name of the face recogniser that the adapter was trained with; "none" leaves faces out.
             person: Whom photos of several people are of: only (they are left out), left, right, largest, or a photo.
+            networks: photographs, embedded (those of data/tiny, which know rendered people alone), or auto: embedded
+                where all photos are marked as rendered.
 
         Raises:
             BolidError: If the recogniser is another one; see `view_photos` for the rest.

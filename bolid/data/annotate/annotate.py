@@ -34,6 +34,8 @@ def annotate_folder(
     person: str = "only",
     out: Path | None = None,
     follow: Path | None = None,
+    rejected: bool = False,
+    curation: Path | None = None,
     workers: int = 1,
     device: str = "cpu",
 ) -> str:
@@ -60,12 +62,15 @@ def annotate_folder(
         out: Another folder for all that is written, where FOLDER is read-only or to stay as it is; its photos are
             linked there.
         follow: Folder that links in FOLDER may lead into, such as a hub's cache.
+        rejected: Whether photos that `bolid data curate` rejected are annotated too; else they are left out.
+        curation: Where `.curation` is, if `bolid data curate` was given `--out`.
         workers: Processes.
         device: Where networks run: cpu, cuda, …, or several divided by commas, one a process.
 
     Returns:
         What was found, and what was left out and why.
     """
+    curation = curation or Path(folder)
     folder = linked(Path(folder), out, follow)
     check_folder(folder)
     devices = [check_device(name.strip()) for name in device.split(",")]
@@ -76,7 +81,8 @@ def annotate_folder(
     rendered = bool(shown) and all(map(is_rendered, shown))
     given = {"pose": pose, "face": face, "segmenter": segmenter}
     choice = choose_networks(networks, rendered, given)
-    summary = annotate_photos(folder, partial(_load, choice), person, devices, choice.refused, captioner)
+    load = partial(_load, choice)
+    summary = annotate_photos(folder, load, person, devices, choice.refused, captioner, rejected, curation)
     return f"{folder}: {summary}"
 
 
@@ -87,6 +93,8 @@ def annotate_photos(
     devices: Sequence[str] = ("cpu",),
     rendered_only: Sequence[str] = (),
     captioner: str | None = None,
+    rejected: bool = False,
+    curation: Path | None = None,
 ) -> Summary:
     """Annotates all photos with the given networks and writes the manifest; an older one is replaced.
 
@@ -97,12 +105,14 @@ def annotate_photos(
         devices: Where networks run, one a process.
         rendered_only: Networks that may look at rendered photos alone; empty where they may at all.
         captioner: Of photos without a caption.
+        rejected: Whether photos that curation rejected are annotated too.
+        curation: Where `.curation` is, if not in the folder.
 
     Raises:
         BolidError: If the folder is missing or rendered, or no photo can be used.
     """
     check_folder(folder)
-    with Run(folder, Rules(folder, person), rendered_only) as run:
+    with Run(folder, Rules(folder, person, rejected, curation), rendered_only) as run:
         run.scan()
         run.look(load, devices)
         if captioner is not None:

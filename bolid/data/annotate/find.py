@@ -52,10 +52,14 @@ class Rules:
     Attributes:
         out: Folder that gets the silhouettes.
         person: Whom a photo of several people is of: a word, or where photos of faces lie, see `Run.look`.
+        rejected: Whether photos that curation rejected are annotated too.
+        curation: Where `.curation` is, if not in `out`.
     """
 
     out: Path
     person: str = "only"
+    rejected: bool = False
+    curation: Path | None = None
 
 
 def find(tasks: Sequence[Task], networks: Networks, rules: Rules) -> list[Finding]:

@@ -60,8 +60,8 @@ class Run:
 
     def scan(self) -> None:
         """Notes what the folder holds."""
-        scan_files(self.folder, self.store, self.left_out)
-        self.summary.notes += scan_tables(self.folder, self.store)
+        self.summary.notes += scan_tables(self.folder, self.store, self.rules.curation)
+        scan_files(self.folder, self.store, self.left_out, self.rules.rejected)
         changed = list(self.store.changed())
         self.summary.note(f"{len(changed)} photos changed since they were annotated, and are annotated anew", changed)
 
@@ -214,6 +214,9 @@ class Run:
             known = self.store.known(source, photo.name)
             if known is not None and known[0] in ("", photo.sha):
                 found |= {name: value for name, value in known[1].items() if value}
+        curated = self.store.known("curation", photo.name)
+        if curated is not None and curated[0] == photo.sha:
+            found |= {name: curated[1][name] for name in ("verdicts", "rejected")}
         if found.get("address"):
             found["source"] = "collected"
         return found

@@ -221,7 +221,8 @@ class Store:
         """Names that a source has something to say of and that are no photos of this run."""
         query = (
             "SELECT name FROM known k WHERE source = ? AND NOT EXISTS "
-            "(SELECT 1 FROM files f WHERE f.name = k.name AND f.run = ?) ORDER BY 1 LIMIT 100"
+            "(SELECT 1 FROM files f WHERE f.name = k.name AND f.run = ?) AND NOT EXISTS "
+            "(SELECT 1 FROM known c WHERE c.name = k.name AND c.source = 'curation') ORDER BY 1 LIMIT 100"
         )
         return [row[0] for row in self.base.execute(query, (source, self.run))]
 

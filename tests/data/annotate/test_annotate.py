@@ -20,6 +20,9 @@ from bolid.core.schema import ANYBODY
 from bolid.data.annotate.annotate import annotate_folder, annotate_photos
 from bolid.data.annotate.networks import Networks
 from bolid.data.annotate.store import FILE, FOLDER
+from bolid.data.curate.config import Filters
+from bolid.data.curate.filters import Size
+from bolid.data.curate.run import curate_photos
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.manifest import read_manifest, write_manifest
 from bolid.data.specs import ReferenceSpec, SplitSpec
@@ -356,6 +359,41 @@ def test_what_collection_and_curation_say_reaches_the_manifest(album):
     photo(album / "ann" / "1.png", (128, 192), (40, 20, 100, 180))
     annotate(album)
     assert read_manifest(album)[0].rejected == ""  # the verdict was on another photo
+
+
+def test_photos_that_curation_rejected_are_left_out_and_counted_by_kind(album, tmp_path):
+    (album / "bob" / "x.txt").write_text("a man")
+    with Image.open(album / "ann" / "1.png") as shown:
+        shown.resize((40, 60)).save(album / "ann" / "1.png")
+    (album / "metadata.jsonl").write_text('{"file_name": "ann/1.png", "text": "small"}\n')
+    without = {"people": None, "identity": None, "body": None, "copies": None, "blurry": None, "exposure": None}
+    home = tmp_path / "home"
+    curate_photos(album, Filters(size=Size(50), caption=None, **without), out=home)
+    finder = Finder()
+    told = annotate(album, finder, curation=home)
+    assert (told.photos, told.left_out["rejected by curation: size"], finder.seen) == (4, 1, 4)
+    assert "left out, rejected by curation: size: 1 ('ann/1.png': small: 40 < 50 pixels)" in str(told)
+    assert "whose photo is not there" not in str(told)
+    assert {r.file_name for r in read_manifest(album)} == {"ann/2.jpg", "ann/3.WEBP", "bob/x.png", "bob/y.jpeg"}
+    assert read_manifest(album)[0].verdicts == {"decodable": "kept", "size": "kept"}
+    assert annotate(album, finder, curation=home, rejected=True).photos == 5
+    found = {r.file_name: r for r in read_manifest(album)}
+    assert (found["ann/1.png"].rejected, found["ann/1.png"].verdicts["size"]) == ("size", "small: 40 < 50 pixels")
+    photo(album / "ann" / "1.png", (128, 192), (40, 20, 100, 180))  # the verdict was on another photo
+    assert annotate(album, finder, curation=home).photos == 5
+    curate_photos(album, Filters(size=Size(200), caption=None, **without), out=home)
+    with pytest.raises(BolidError, match=r"no usable photo .*: 'ann/1.png': small: 128 < 200 pixels"):
+        annotate(album, finder, curation=home)
+
+
+def test_a_looser_threshold_brings_rejected_photos_back(album):
+    (album / "metadata.jsonl").unlink(missing_ok=True)
+    chain = {"people": None, "identity": None, "body": None, "copies": None, "blurry": None, "exposure": None}
+    photo(album / "ann" / "large.png", (128, 192), (40, 20, 100, 180))
+    curate_photos(album, Filters(size=Size(100), caption=None, **chain), min_photos=1)
+    assert annotate(album).photos == 1
+    assert curate_photos(album, Filters(size=Size(10), caption=None, **chain)).kept == 6
+    assert annotate(album).photos == 6
 
 
 def test_embedded_networks_look_at_rendered_photos_alone(album):
