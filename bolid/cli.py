@@ -35,6 +35,7 @@ FUNCTIONS = {
     "data label": ("bolid.data.annotate.annotate:annotate_folder", "The older name of `data annotate`."),
     "data curate": ("bolid.data.curate.run:curate", "Say which photos of a folder serve, and why others do not."),
     "data inspect": ("bolid.data.inspect.run:inspect", "Show a set on one page: what is kept, and why not the rest."),
+    "data shard": ("bolid.data.write_shards:shard", "Write a set as WebDataset shards, for large sets."),
     "data forget": ("bolid.data.inspect.forget:forget", "Remove a person from a set, and say what was removed."),
     "networks list": ("bolid.commands.networks:list_networks", "List the networks that can be fetched."),
     "networks get": ("bolid.commands.networks:get_networks", "Fetch networks that know real people."),
