@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from PIL import Image
 from bolid.cli import main
 from bolid.core.errors import BolidError
 from bolid.core.identity import Embedding
+from bolid.core.photos import marked
 from bolid.core.safe_io import sha256
 from bolid.data.manifest import write_manifest
 from bolid.tasks.adapter import AdapterTask
@@ -40,7 +40,8 @@ def demo(tmp_path_factory):
         Path("data/people/test").mkdir(parents=True)
         Path("data/tiny").symlink_to(ROOT / "data/tiny")
         for photo in (0, 1):
-            shutil.copy(ROOT / "docs/person.png", f"data/people/test/p900000_{photo}.png")
+            png = marked((ROOT / "docs/person.png").read_bytes(), "rendered v2")
+            Path(f"data/people/test/p900000_{photo}.png").write_bytes(png)
         records = fabricate(Path("photos"), {"train": 2, "val": 1, "test": 2}, silhouettes=True)
         face = sha256(Path("data/tiny/face/face.onnx"))
         write_manifest(Path("photos"), [replace(r, face_model=face) for r in records])

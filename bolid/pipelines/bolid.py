@@ -18,12 +18,12 @@ from bolid.core.identity import Identity
 from bolid.core.names import check_known
 from bolid.models.attention import set_scales
 from bolid.pipelines.embeds import embed_people
-from bolid.pipelines.identify import crop_sizes, identify, view_photos
+from bolid.pipelines.identify import identify
 from bolid.pipelines.imagine import imagine
 from bolid.pipelines.pretrained import PretrainedPipeline
+from bolid.pipelines.reading import read_photos
 from bolid.pipelines.request import OUTPUTS, check_inputs, check_prompts, check_request, per_prompt
-from bolid.vision.face import Recogniser
-from bolid.vision.load import face_recogniser, pose_estimator
+from bolid.vision.choice import Kind, choose_for
 
 
 class BoLIDPipeline(PretrainedPipeline):
@@ -40,15 +40,20 @@ class BoLIDPipeline(PretrainedPipeline):
     def identity(
         self,
         photos: str | Path | Sequence[str | Path],
-        pose: str = "data/tiny/pose",
-        face: str | None = "data/tiny/face/face.onnx",
+        pose: str | None = None,
+        face: str | None = None,
+        person: str = "only",
+        networks: Kind = "auto",
     ) -> Identity:
-        """Reads a person off photos of them alone, see `view_photos`.
+        """Reads a person off one photo or several, the more the better, see `view_photos`.
 
         Args:
-            photos: A file or several, the more the better.
-            pose: Folder or name of the pose network.
-            face: File, folder or name of the face recogniser that the adapter was trained with; None leaves faces out.
+            photos: Files.
+            pose: Folder or name of the pose network; by default it suits the photos, see `networks`.
+            face: File or name of the face recogniser that the adapter was trained with; "none" leaves faces out.
+            person: Whom photos of several people are of: only (they are left out), left, right, largest, or a photo.
+            networks: photographs, embedded (those of data/tiny, which know rendered people alone), or auto: embedded
+                where all photos are marked as rendered.
 
         Raises:
             BolidError: If the recogniser is another one; see `view_photos` for the rest.
@@ -56,16 +61,8 @@ class BoLIDPipeline(PretrainedPipeline):
         if not any(condition.personal for condition in self.conditions.values()):
             raise BolidError("this adapter has no condition that reads photos; make an `Identity` yourself")
         photos = [photos] if isinstance(photos, str | Path) else photos
-        recogniser = self._recogniser(face) if face else None
-        views = view_photos(photos, crop_sizes(self.conditions), pose_estimator(pose), recogniser)
-        return identify(self.conditions, views, recogniser.fingerprint if recogniser else "", self.backbone.unet.device)
-
-    def _recogniser(self, path: str) -> Recogniser:
-        embedder = face_recogniser(path)
-        for condition in self.conditions.values():
-            if condition.reads_faces:
-                condition.check_fingerprint(embedder.fingerprint, path)
-        return embedder
+        views, face_model = read_photos(photos, self.conditions, choose_for(photos, networks, pose, face), person)
+        return identify(self.conditions, views, face_model, self.backbone.unet.device)
 
     def imagine(
         self,
