@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from bolid.bundle.prompt_words import RESERVED
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_folder
 from bolid.core.schema import ImageRecord, compose_caption
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
 GRADED = CaptionDropout(body=0.3, all_body=0.2, gender=0.1, hair=0.1)  # of captions that bodies are graded by
 
 
-def train_tokenizer(captions: Iterable[str], vocabulary: int = 1500) -> CLIPTokenizer:
+def train_tokenizer(captions: Iterable[str], vocabulary: int = 2500, reserved: str = RESERVED) -> CLIPTokenizer:
     """A CLIP tokenizer (byte-level BPE, 77 tokens) whose merges come from `captions`: their words become one token.
 
     Args:
         captions: What to learn from; the same captions give the same vocabulary.
         vocabulary: Tokens at most; 514 of them are the bytes and the two marks.
+        reserved: Words that become a token, too.
+
+    Raises:
+        BolidError: If the vocabulary is too small for the reserved words.
     """
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
@@ -43,10 +48,13 @@ def train_tokenizer(captions: Iterable[str], vocabulary: int = 1500) -> CLIPToke
 
     cutter = build([]).backend_tokenizer
     words: Counter[str] = Counter()
-    for caption, count in Counter(captions).items():
+    for caption, count in [*Counter(captions).items(), (reserved, 1)]:
         for word, _ in cutter.pre_tokenizer.pre_tokenize_str(cutter.normalizer.normalize_str(caption)):
             words[word] += count
-    return build(learn_merges(words, vocabulary - len(pieces) - len(marks)))
+    tokenizer = build(learn_merges(words, vocabulary - len(pieces) - len(marks)))
+    if len(tokenizer.tokenize(reserved)) > len(reserved.split()):
+        raise BolidError(f"a vocabulary of {vocabulary} is too small for the captions' words and the reserved ones")
+    return tokenizer
 
 
 def learn_merges(words: Mapping[str, int], most: int) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from bolid.bundle.latent_store import LatentStore
 from bolid.bundle.metrics.renoising import Renoising
 from bolid.bundle.noise_levels import NoiseLevels
+from bolid.bundle.prompt_words import PromptDraw
 from bolid.bundle.representation import RepresentationAlignment
 from bolid.bundle.views import PhotoView, whole_view
 from bolid.core.schema import TrainingBatch
@@ -24,7 +25,7 @@ from bolid.models.backbones import Backbone
 from bolid.models.noise import one_per_group, regression_target, uniform
 from bolid.tasks.base import BaseTask
 
-EVEN = NoiseLevels(shift=1.0)
+EVEN, PROMPTS = NoiseLevels(shift=1.0), PromptDraw()
 GUIDANCE, STEPS, SHOWN = 5.0, 20, 16  # of the sample sheet
 
 
@@ -56,7 +57,7 @@ class UNetTask(BaseTask):
         levels: Of the noise.
         weights: Of the latent cells.
         alignment: With a frozen network's features, early in the fit; null: none.
-        text_dropout: Share of samples without a caption.
+        prompts: How captions are dropped and extended.
         kwargs: See `BaseTask`.
     """
 
@@ -67,12 +68,12 @@ class UNetTask(BaseTask):
         levels: NoiseLevels = EVEN,
         weights: CellWeights = CellWeights(),
         alignment: RepresentationAlignment | None = None,
-        text_dropout: float = 0.1,
+        prompts: PromptDraw = PROMPTS,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.backbone, self.levels, self.weights = backbone, levels, weights
-        self.alignment, self.text_dropout = alignment, text_dropout
+        self.alignment, self.prompts = alignment, prompts
         self.store = LatentStore(Path(latents), backbone.vae, backbone.encode_pictures)
         backbone.unet.requires_grad_(True)
         if alignment is not None:
@@ -102,9 +103,7 @@ class UNetTask(BaseTask):
         latents, scheduler = self.store.of(batch.pictures), self.backbone.noise_scheduler
         noise, timesteps = self.sample_noise(latents, batch.groups, generator)
         noisy = scheduler.add_noise(latents, noise, timesteps)
-        dropped = uniform(batch.groups, generator) < self.text_dropout
-        captions = ["" if drop else caption for caption, drop in zip(batch.captions, dropped.tolist(), strict=True)]
-        text = self.backbone.encode_prompt(captions)
+        text = self.backbone.encode_prompt(self.prompts.of(batch.captions, uniform(batch.groups, generator).tolist()))
         predicted = self.backbone.predict(noisy, timesteps, text, [], batch.time_ids)
         target = regression_target(scheduler, latents, noise, timesteps)
         terms = {"loss": diffusion_loss(predicted, target, self.weights.of(whole_view(batch), latents))}

@@ -14,7 +14,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 BODY_KINDS = ("build", "height", "shoulders", "waist", "hips", "legs")
-PHRASE_KINDS = ("gender", *BODY_KINDS, "hair", "clothes", "pose", "view", "framing", "background", "text")
+PHRASE_KINDS = ("gender", *BODY_KINDS, "hair", "clothes", "pose", "companion", "view", "framing", "background", "text")
 ATTRIBUTE_KINDS = {"shirt": "clothes", "trousers": "clothes"}  # of the phrases that name them; others by their name
 SPLITS = ("train", "val", "test")
 ANYBODY = "a photo of a person"  # what a caption begins with when the gender phrase is dropped

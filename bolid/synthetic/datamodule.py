@@ -190,6 +190,7 @@ class RenderedPeople(IdentityDataModule):
                 self.folder, people.numbers(), people.photos or 0, height, width, split=split,
                 framing=str(people.framing), outfits=people.outfits, families=people.families,
                 workers=self.rendered.workers, opposites=self._pairs(split), seed=self.rendered.seed,
+                companions=people.companions,
             )  # fmt: skip
         except ImportError as error:
             raise BolidError(

@@ -21,6 +21,7 @@ def render_folder(
     outfits: int = 1,
     families: int = 0,
     opposites: bool = False,
+    companions: float = 0.0,
     workers: int = 2,
     seed: int = 0,
 ) -> str:
@@ -39,6 +40,7 @@ def render_folder(
         families: How many consecutive people share head, skin and hair (2: twins); 0: nobody.
         opposites: Whether everybody with an odd number is photographed in the scenes, clothes and poses of the one
             before, with the opposite body: heavy where the other is slim.
+        companions: Share of the photos of full length in which somebody else stands beside the person.
         workers: Processes.
         seed: Of poses, clothes and scenes; people do not change with it.
 
@@ -57,5 +59,7 @@ def render_folder(
     from bolid.synthetic.people import render_people
 
     numbers = range(first, first + people)
-    render_people(folder, numbers, photos, *size, split, framing, outfits, families, opposites, workers, seed)
+    render_people(
+        folder, numbers, photos, *size, split, framing, outfits, families, opposites, workers, seed, companions
+    )
     return f"{people * photos * outfits} photos of {people} people in {folder / split}"

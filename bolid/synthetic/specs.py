@@ -24,6 +24,8 @@ class PeopleSpec:
         photos: Photos of each person. Null in train: 4.
         framing: Which part of the person photos show, as `bolid data render` calls it. Null in train: mixed.
         outfits: 2 renders every photo in a second outfit too.
+        companions: Share of the photos of full length in which somebody else stands beside the person; the caption says
+            so.
         families: How many consecutive people share head, skin and hair (2: twins); 0: each has their own. Batches hold
             families together.
     """
@@ -34,6 +36,7 @@ class PeopleSpec:
     framing: str | None = None
     outfits: int = 1
     families: int = 0
+    companions: float = 0.0
 
     def numbers(self) -> range:
         """Everybody's number, once it is known which is the first."""

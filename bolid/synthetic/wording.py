@@ -71,6 +71,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 }
 _GENDER = re.compile(r"a (?:photo|picture) of a (woman|man)")
 _WALL = re.compile(rf"(?:in front of|against) a ({'|'.join(WALLS)})(?: striped)? wall")
+_COMPANION = re.compile(rf"with a (?:.* )?({'|'.join(GENDERS)}) in .* on the (left|right)")
 _COLOUR = "|".join(COLOURS)
 _CLOTHES = re.compile(rf"(?:wearing|dressed in|in) an? ({_COLOUR}) [\w -]+?(?: and (?:an? )?({_COLOUR}) .+)?")
 
@@ -97,12 +98,10 @@ def attributes(caption: str) -> dict[str, str]:
 
 
 def shows_figure(caption: str) -> bool:
-    """Whether a picture of this shows a whole figure turned at most halfway aside, whose proportions can be read."""
+    """Whether a picture of this shows one whole figure, turned at most halfway aside, whose proportions can be read."""
     said = attributes(caption)
-    return said.get("framing") in ("full length", "three-quarter length") and said.get("view") in (
-        "front",
-        "three-quarter",
-    )
+    whole = said.get("framing") in ("full length", "three-quarter length")
+    return whole and said.get("view") in ("front", "three-quarter") and not _COMPANION.search(caption)
 
 
 def body_grades(caption: str) -> list[float]:

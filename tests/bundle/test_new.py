@@ -10,6 +10,7 @@ from transformers import CLIPTokenizer
 
 from bolid.bundle.clip import write_bpe
 from bolid.bundle.new import grade_text_encoder, new_stable_diffusion, train_tokenizer
+from bolid.bundle.prompt_words import ASIDES, NEGATIVE, RARE, TRIGGER
 from bolid.core.errors import BolidError
 from bolid.core.schema import Phrase
 from bolid.data.manifest import split_of, write_manifest
@@ -89,7 +90,7 @@ def test_it_is_the_same_when_saved_loaded_and_trained_again(tokenizer, folder):
 
 
 def test_a_small_vocabulary_keeps_the_frequent_words_whole():
-    small = train_tokenizer(["often"] * 50 + ["rarely"], vocabulary=514 + 4)
+    small = train_tokenizer(["often"] * 50 + ["rarely"], vocabulary=514 + 4, reserved="")
     assert tokens_of(small, "often") == ["often</w>"]
     assert len(tokens_of(small, "rarely")) > 1
     assert len(small) == 514 + 4
@@ -158,3 +159,11 @@ def test_the_same_seed_makes_the_same_weights(tmp_path):
         new_stable_diffusion(tmp_path / name, *made_of, phrase_steps=1, grade_steps=1, seed=seed)
         weights.append((tmp_path / name / "unet/diffusion_pytorch_model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]
+
+
+def test_words_of_other_methods_prompts_are_tokens_and_too_small_a_vocabulary_is_refused(tokenizer):
+    for prompt in (f"a photo of {RARE} man {TRIGGER}", *ASIDES, NEGATIVE):
+        words = [f"{w}</w>" for w in re.findall(r"\w+|[^\w\s]", prompt)]
+        assert tokens_of(tokenizer, prompt)[-len(words) :] == words
+    with pytest.raises(BolidError, match="too small"):
+        train_tokenizer(CAPTIONS, vocabulary=600)

@@ -15,9 +15,11 @@ from bolid.data.annotate.find import UNREADABLE
 from bolid.data.annotate.listing import METADATA, Entry, list_files
 from bolid.data.annotate.store import Store, stamp_of
 from bolid.data.annotate.summary import LeftOutList
+from bolid.data.curate.verdicts import stream_verdicts
 from bolid.data.manifest import MANIFEST, stream_manifest
 
 COLLECTED = "collected.jsonl"
+REJECTED = "rejected by curation"  # begins the kind of what is left out for that
 CARRIED = ("address", "fetched", "licence", "source", "verdicts", "rejected")  # what others wrote into the manifest
 _COMMIT = 500  # photos
 
@@ -30,14 +32,21 @@ def first_photos(folder: Path, count: int) -> list[Path]:
         raise BolidError(f"{folder}: cannot be listed ({error}).") from error
 
 
-def scan_files(folder: Path, store: Store, left_out: LeftOutList) -> None:
-    """Notes every photo with its hash; only files that were touched since the run before are read for it."""
+def scan_files(folder: Path, store: Store, left_out: LeftOutList, rejected: bool = False) -> None:
+    """Notes every photo with its hash; only files that were touched since the run before are read for it.
+
+    Args:
+        folder: The folder of people's folders.
+        store: Gets the photos; knows from `scan_tables` what curation says of them.
+        left_out: Gets everything else.
+        rejected: Whether photos that curation rejected are noted too.
+    """
     try:
         for number, entry in enumerate(list_files(folder)):
             if entry.reason:
                 left_out.add(entry.name, entry.reason, "")
             else:
-                _add(folder, entry, store, left_out)
+                _add(folder, entry, store, left_out, rejected)
             if number % _COMMIT == 0:
                 store.commit()
     except OSError as error:
@@ -45,7 +54,7 @@ def scan_files(folder: Path, store: Store, left_out: LeftOutList) -> None:
     store.commit()
 
 
-def _add(folder: Path, entry: Entry, store: Store, left_out: LeftOutList) -> None:
+def _add(folder: Path, entry: Entry, store: Store, left_out: LeftOutList, rejected: bool) -> None:
     if not entry.name.isprintable():
         left_out.add(entry.name, "unusable name", f"{entry.name!r} has characters that no manifest can hold; rename it")
         return
@@ -54,6 +63,10 @@ def _add(folder: Path, entry: Entry, store: Store, left_out: LeftOutList) -> Non
         if not path.is_file():
             raise BolidError(f"{path}: no such photo.")
         stamp = stamp_of(path)
+        said = {} if rejected else rejection(store, entry.name, stamp)
+        if said:
+            left_out.add(entry.name, f"{REJECTED}: {said['rejected']}", said["verdicts"][said["rejected"]])
+            return
         store.add_file(entry.name, entry.person, stamp, store.known_hash(entry.name, stamp) or sha256(path))
     except BolidError as error:
         left_out.add(entry.name, "link outside" if "leads outside" in str(error) else UNREADABLE, str(error))
@@ -61,9 +74,25 @@ def _add(folder: Path, entry: Entry, store: Store, left_out: LeftOutList) -> Non
         left_out.add(entry.name, UNREADABLE, f"{entry.name}: {error}")
 
 
-def scan_tables(folder: Path, store: Store) -> list[str]:
-    """Notes what manifests, lists of collected photos and tables of captions say of files; returns what was wrong."""
+def rejection(store: Store, name: str, stamp: str) -> dict:
+    """What curation says of a photo that it rejected; empty of others, and where the file is another since."""
+    known = store.known("curation", name)
+    return known[1] if known and known[1]["rejected"] and stamp.startswith(known[1]["stamp"]) else {}
+
+
+def scan_tables(folder: Path, store: Store, curation: Path | None = None) -> list[str]:
+    """Notes what manifests, curation, lists of collected photos and tables of captions say of files.
+
+    Args:
+        folder: The folder of people's folders.
+        store: Gets it.
+        curation: Where `.curation` is, if not in the folder.
+
+    Returns:
+        What was wrong with them.
+    """
     complaints: list[str] = []
+    store.know("curation", _curation(curation or folder, complaints))
     store.know("manifest", _manifest(folder, complaints))
     store.know("collected", _collected(folder / COLLECTED, complaints))
     store.know("caption", _captions(folder, complaints))
@@ -79,6 +108,15 @@ def _manifest(folder: Path, complaints: list[str]) -> Iterator[tuple[str, str, o
                 yield row.file_name, row.sha256, {name: getattr(row, name) for name in CARRIED}
     except BolidError as error:
         complaints.append(f"the manifest of before is not read: {error}")
+
+
+def _curation(home: Path, complaints: list[str]) -> Iterator[tuple[str, str, object]]:
+    try:
+        for row in stream_verdicts(home):
+            said = {"rejected": row.rejected, "verdicts": row.verdicts, "stamp": f"{row.size} {row.changed} "}
+            yield row.file_name, row.sha256.hex(), said
+    except BolidError as error:
+        complaints.append(str(error))
 
 
 def _collected(path: Path, complaints: list[str]) -> Iterator[tuple[str, str, object]]:

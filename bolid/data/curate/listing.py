@@ -51,6 +51,8 @@ class Listing:
 def list_photos(folder: Path, home: Path, workers: int = 1) -> Listing:
     """Lists FOLDER/PERSON/PHOTO and FOLDER/SPLIT/PERSON/PHOTO, or a manifest's photos, with their content hashes.
 
+    A manifest that annotation made says too little: what curation rejected once is not in it.
+
     Args:
         folder: The folder of people's folders.
         home: Where `.curation` is, in which the listing is kept: what has size and date of last time is not read again.
@@ -123,9 +125,10 @@ def _hash(name: str) -> int:
 
 
 def _has_manifest(folder: Path) -> bool:
+    from bolid.data.annotate.store import FOLDER
     from bolid.data.manifest import MANIFEST
 
-    return any((folder / split / MANIFEST).is_file() for split in ("", *SPLITS))
+    return not (folder / FOLDER).is_dir() and any((folder / split / MANIFEST).is_file() for split in ("", *SPLITS))
 
 
 def _in_manifest(folder: Path) -> Iterator[tuple[str, str]]:

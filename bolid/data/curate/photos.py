@@ -27,8 +27,8 @@ class Photos:
     def __init__(self, folder: Path, home: Path, listing: pa.Table) -> None:
         self.folder, self.home = folder, home
         self.listing = listing.combine_chunks()  # one chunk: entries are then found at once
-        self._names, self._identities, self._contents = (
-            self.listing[name].combine_chunks() for name in ("file_name", "identity", SHA)
+        self._names, self._identities, self._contents, self._bytes, self._changed = (
+            self.listing[name].combine_chunks() for name in ("file_name", "identity", SHA, "bytes", "changed")
         )
         self.keys = keys_of(self._contents)
         self._stores: dict[str, Store] = {}
@@ -63,6 +63,10 @@ class Photos:
     def content(self, k: int) -> bytes:
         """SHA-256 of a photo's file."""
         return self._contents[int(k)].as_py()
+
+    def stamp(self, k: int) -> tuple[int, int]:
+        """Bytes of a photo's file, and its time in nanoseconds."""
+        return self._bytes[int(k)].as_py(), self._changed[int(k)].as_py()
 
     def store(self, measure: Measure) -> Store:
         """Where a measure's values are; from now on `column` reads them there."""

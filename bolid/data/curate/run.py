@@ -17,7 +17,7 @@ from bolid.data.curate.filters import KEPT, Filter
 from bolid.data.curate.listing import list_photos
 from bolid.data.curate.photos import Photos
 from bolid.data.curate.store import CURATION
-from bolid.data.curate.verdicts import into_manifest, manifest_is_ours, write_verdicts
+from bolid.data.curate.verdicts import Row, into_manifest, manifest_is_ours, write_verdicts
 from bolid.data.curate.work import measure_photos
 
 FEW = "person"  # in `rejected`: the photo serves, but there are too few of its person
@@ -48,6 +48,11 @@ class Curation:
         why = ", ".join(f"{name} {count}" for name, count in self.rejected.items() if count)
         lines = [
             f"{self.kept} of {self.photos} photos kept, of {self.people} people" + (f"; rejected: {why}" if why else "")
+        ]
+        lines += [
+            f"most are rejected by {name}: if they are good ones, see --filters.{name} in configs/curate/default.yaml"
+            for name, count in self.rejected.items()
+            if 2 * count > self.photos and name != FEW
         ]
         lines += [f"left out: {count} {what}" for what, count in self.left_out.items()]
         if self.dropped:
@@ -139,9 +144,7 @@ def ask(photos: Photos, chain: list[Filter], every: bool = False, workers: int =
     return rejected
 
 
-def _rows(
-    photos: Photos, chain: list[Filter], rejected: np.ndarray, dropped: set[int], least: int
-) -> Iterator[tuple[str, str, str, dict[str, str]]]:
+def _rows(photos: Photos, chain: list[Filter], rejected: np.ndarray, dropped: set[int], least: int) -> Iterator[Row]:
     left = Counter(photos.people[rejected < 0].tolist())
     for k in range(len(photos)):
         verdicts = {f.name: said for f in chain if (said := f.judge(photos, k))}
@@ -150,7 +153,7 @@ def _rows(
         if person in dropped:
             verdicts[FEW] = f"few photos: {left[person]} < {least}"
             first = first or FEW
-        yield photos.name(k), photos.identity(k), first, verdicts
+        yield Row(photos.name(k), photos.identity(k), first, verdicts, *photos.stamp(k), photos.content(k))
 
 
 def _few(photos: Photos, kept: np.ndarray, least: int, found: Curation) -> set[int]:

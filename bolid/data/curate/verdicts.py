@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_path
 from bolid.core.schema import SPLITS
-from bolid.data.curate.store import CURATION, ROWS
+from bolid.data.curate.store import CURATION, ROWS, SHA
 
 TABLE = "verdicts.parquet"
 SCHEMA = pa.schema(
@@ -21,16 +22,40 @@ SCHEMA = pa.schema(
         "identity": pa.string(),
         "rejected": pa.string(),
         "verdicts": pa.map_(pa.string(), pa.string()),
+        "size": pa.int64(),
+        "changed": pa.int64(),
+        SHA: pa.binary(32),
     }
 )
 FOREIGN = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of a data set by somebody else
 Verdict = tuple[str, dict[str, str]]  # the first filter that rejects, "" if none does; filter -> what it says
 
 
-def write_verdicts(home: Path, rows: Iterator[tuple[str, str, str, dict[str, str]]]) -> None:
-    """Writes the table: file name, identity, rejected, verdicts. The old one stays until the new one is whole."""
+class Row(NamedTuple):
+    """What curation says of a photo.
+
+    Attributes:
+        file_name: Relative to the folder.
+        identity: Whose photo it is.
+        rejected: The first filter that rejects it, "" if none does.
+        verdicts: Filter -> what it says.
+        size: Bytes of the file, and `changed`, its time in nanoseconds, when it was judged.
+        sha256: Of the file.
+    """
+
+    file_name: str
+    identity: str
+    rejected: str
+    verdicts: dict[str, str]
+    size: int = 0
+    changed: int = 0
+    sha256: bytes = b""
+
+
+def write_verdicts(home: Path, rows: Iterator[Row]) -> None:
+    """Writes the table. The old one stays until the new one is whole."""
     with atomic_path(home / CURATION / TABLE) as part, pq.ParquetWriter(part, SCHEMA) as writer:
-        waiting: list[tuple[str, str, str, dict[str, str]]] = []
+        waiting: list[Row] = []
         for row in rows:
             waiting.append(row)
             if len(waiting) >= ROWS:
@@ -39,13 +64,11 @@ def write_verdicts(home: Path, rows: Iterator[tuple[str, str, str, dict[str, str
         writer.write_table(_table(waiting))
 
 
-def _table(rows: list[tuple[str, str, str, dict[str, str]]]) -> pa.Table:
-    names, people, rejected, verdicts = zip(*rows, strict=True) if rows else ((), (), (), ())
-    columns = [names, people, rejected, [list(v.items()) for v in verdicts]]
-    return pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+def _table(rows: list[Row]) -> pa.Table:
+    return pa.Table.from_pylist([row._asdict() | {"verdicts": list(row.verdicts.items())} for row in rows], SCHEMA)
 
 
-def stream_verdicts(home: Path) -> Iterator[tuple[str, str, str, dict[str, str]]]:
+def stream_verdicts(home: Path) -> Iterator[Row]:
     """The rows that `write_verdicts` wrote, some thousand at a time; nothing where curation has not run.
 
     Raises:
@@ -58,14 +81,14 @@ def stream_verdicts(home: Path) -> Iterator[tuple[str, str, str, dict[str, str]]
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(ROWS):
                 for row in batch.to_pylist():
-                    yield row["file_name"], row["identity"], row["rejected"], dict(row["verdicts"])
-    except (pa.ArrowException, OSError, KeyError) as error:
+                    yield Row(**row | {"verdicts": dict(row["verdicts"])})
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise BolidError(f"{path}: not a readable table of verdicts; run `bolid data curate` anew ({error})") from error
 
 
 def read_verdicts(home: Path) -> Mapping[str, Verdict]:
     """File name -> verdict of a set that fits into memory, for whoever makes a manifest after curation."""
-    return {name: (rejected, verdicts) for name, _, rejected, verdicts in stream_verdicts(home)}
+    return {row.file_name: (row.rejected, row.verdicts) for row in stream_verdicts(home)}
 
 
 def manifest_is_ours(folder: Path) -> bool:
@@ -115,7 +138,7 @@ def _in_step(home: Path) -> Callable[[set[str]], dict[str, Verdict]]:
     def find(names: set[str]) -> dict[str, Verdict]:
         nonlocal ahead
         while not names <= ahead.keys() and (row := next(stream, None)):
-            ahead[row[0]] = row[2], row[3]
+            ahead[row.file_name] = row.rejected, row.verdicts
         taken = {name: ahead[name] for name in names & ahead.keys()}
         ahead = {name: verdict for name, verdict in ahead.items() if name not in taken}
         return taken

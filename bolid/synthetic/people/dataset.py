@@ -24,7 +24,7 @@ from bolid.synthetic.people.tables import ROWS, SINCE, write_tables
 
 RENDERER_VERSION = 2
 FRAMINGS = ("mixed", "figure", "upright", "full length", "three-quarter length", "head and shoulders")
-FREE = {"photos", "framing"}  # options in which the people of a folder may differ
+FREE = {"photos", "framing", "companions"}  # options in which the people of a folder may differ
 BY_SPLIT = FREE | {"families", "opposites", "outfits"}  # and those of other splits
 
 
@@ -42,6 +42,7 @@ class Job:
     families: int
     opposites: bool
     seed: int
+    companions: float = 0.0
 
 
 def render_people(
@@ -57,6 +58,7 @@ def render_people(
     opposites: bool = False,
     workers: int = 2,
     seed: int = 0,
+    companions: float = 0.0,
 ) -> None:
     """Renders photos of people into a folder that `read_manifest` and Hugging Face's `imagefolder` can read.
 
@@ -79,11 +81,24 @@ def render_people(
             they have too, with a body that differs from the average one the other way.
         workers: Processes.
         seed: Of poses, clothes and scenes; people do not change with it.
+        companions: Share of the photos of full length in which somebody else stands beside the person.
 
     Raises:
         BolidError: An option is out of range, EGL is missing, or the folder holds photos rendered otherwise.
     """
-    job = Job(Path(folder), split, photos, height, width, framing.replace("_", " "), outfits, families, opposites, seed)
+    job = Job(
+        Path(folder),
+        split,
+        photos,
+        height,
+        width,
+        framing.replace("_", " "),
+        outfits,
+        families,
+        opposites,
+        seed,
+        companions,
+    )
     _check(job, workers)
     todo = [person for person in people if not _finished(job, person)]
     if todo:
@@ -101,6 +116,7 @@ def _check(job: Job, workers: int) -> None:
         (min(job.photos, workers, job.outfits) < 1, "photos, workers and outfits must be at least 1"),
         (job.opposites and job.families % 2 and job.families > 1, "opposites are family: families must be even"),
         (job.outfits > 26, "outfits must be at most 26"),
+        (not 0 <= job.companions <= 1, "companions must lie between 0 and 1"),
         (min(job.height, job.width) < 32 or max(job.height, job.width) > 2048, "height and width must be 32 to 2048"),
     ]
     for condition, message in wrong:
@@ -167,7 +183,8 @@ def _render_person(job: Job, number: int) -> int:
     raster = _raster(job.height * over, job.width * over)
     size, indices = (job.height, job.width), list(range(job.photos))
     rows = []
-    for index, variants in enumerate(render_photos(person, indices, raster, size, job.seed, job.framing, job.outfits)):
+    shots = render_photos(person, indices, raster, size, job.seed, job.framing, job.outfits, job.companions)
+    for index, variants in enumerate(shots):
         for outfit, photo in enumerate(variants):
             rows.append(_save(job, number, index, outfit, photo))
     about = {"identity": name(number), "family": f"f{person.family:06d}", "gender": person.gender}

@@ -11,6 +11,7 @@ from bolid.core.schema import Phrase
 from bolid.synthetic.people.backdrop import draw_backdrop
 from bolid.synthetic.people.body import ADULT, Posed, Rest, body
 from bolid.synthetic.people.captions import describe
+from bolid.synthetic.people.companion import Companion, beside, between, describe_companion, draw_companion
 from bolid.synthetic.people.garments import skin_normals
 from bolid.synthetic.people.head import dress_head, hidden_scalp, paint_skin
 from bolid.synthetic.people.identity import Person
@@ -30,7 +31,8 @@ class Photo:
     """A rendered photo.
 
     Attributes:
-        picture: (h, w, 3) uint8. `mask`: (h, w) uint8, 255 where the person (with hair and clothes) is.
+        picture: (h, w, 3) uint8. `mask`: (h, w) uint8, 255 where the person (with hair and clothes) is; a companion
+            is not of the mask.
         keypoints, keypoints_canonical: (17, 3) x, y in pixels, 1 visible, .5 hidden, 0 outside the frame (x = y = 0).
         box: (4,) of the mask; `face_box`: (4,) or None.
     """
@@ -52,24 +54,33 @@ class Plan:
     pose: str
     rotations: np.ndarray
     rng: np.random.Generator
+    companion: Companion | None = None
 
 
-def plan_photo(person: Person, index: int, seed: int, framing: str = "mixed") -> Plan:
-    """Draws scene and pose of a photo."""
+def plan_photo(person: Person, index: int, seed: int, framing: str = "mixed", companions: float = 0.0) -> Plan:
+    """Draws scene and pose of a photo, and for a share of those of full length who stands beside."""
     rng = np.random.default_rng([seed, person.scenes, index, 3])
     cycle = CYCLES.get(framing, (framing,))
     chosen = cycle[(index + person.scenes) % len(cycle)]
     scene = draw_scene(rng, chosen)
     odds = FRAMING_ODDS.get(chosen, ODDS)
     pose = str(rng.choice(list(odds), p=np.array(list(odds.values())) / sum(odds.values())))
-    return Plan(scene, pose, draw_pose(pose, rng, body()), rng)
+    companion = draw_companion(np.random.default_rng([seed, person.scenes, index, 5]), scene, companions)
+    return Plan(scene, pose, draw_pose(pose, rng, body()), rng, companion)
 
 
 def render_photos(
-    person: Person, indices: list[int], raster: Raster, size: tuple[int, int], seed: int, framing: str, outfits: int = 1
+    person: Person,
+    indices: list[int],
+    raster: Raster,
+    size: tuple[int, int],
+    seed: int,
+    framing: str,
+    outfits: int = 1,
+    companions: float = 0.0,
 ) -> list[list[Photo]]:
     """All outfits of all photos of a person."""
-    plans = [plan_photo(person, i, seed, framing) for i in indices]
+    plans = [plan_photo(person, i, seed, framing, companions) for i in indices]
     own, moved = person.rest, _family_head(person)
     photos = []
     for i, plan in zip(indices, plans, strict=True):
@@ -128,12 +139,19 @@ def _photo(person, outfit: Outfit, rng, plan: Plan, own: Posed, canonical: Posed
     scene, model = plan.scene, body()
     own, canonical = _stand(own, scene.azimuth), _stand(canonical, scene.azimuth)
     points, average = model.keypoints(own.vertices), model.keypoints(canonical.vertices)
-    camera = place_camera(scene, aim_at(scene, points))
-    mesh = _shaded(_assemble(person, own, outfit), scene)
+    view = between(scene, plan.companion) if plan.companion else scene
+    camera = place_camera(view, aim_at(view, points))
+    alone = mesh = _shaded(_assemble(person, own, outfit), scene)
+    if plan.companion:
+        mesh = join([mesh, _shaded(_companion(plan.companion), scene)])
     colours, depth = raster.draw(mesh, camera)
-    picture, mask = _develop(scene, camera, own, mesh, colours, depth, size, POSES[plan.pose].seated)
+    near = raster.draw(alone, camera)[1] if plan.companion else depth
+    picture, mask = _develop(scene, camera, own, mesh, colours, depth, near, size, POSES[plan.pose].seated)
     keypoints = _seen(points, camera, depth, size)
-    around = place_camera(scene, aim_at(scene, average))
+    around = place_camera(view, aim_at(view, average))
+    phrases = describe(person, plan.pose, outfit, scene, rng)
+    if plan.companion:
+        phrases.insert([p.kind for p in phrases].index("view"), describe_companion(plan.companion))
     return Photo(
         picture,
         mask,
@@ -141,8 +159,13 @@ def _photo(person, outfit: Outfit, rng, plan: Plan, own: Posed, canonical: Posed
         _inside(average, around, size, keypoints[:, 2]),
         _box(mask),
         _face_box(own, camera, size, keypoints),
-        describe(person, plan.pose, outfit, scene, rng),
+        phrases,
     )
+
+
+def _companion(companion: Companion) -> Piece:
+    posed = _stand(body().pose(companion.person.rest, companion.rotations), companion.azimuth)
+    return _assemble(companion.person, beside(posed, companion), companion.outfit)
 
 
 def _assemble(person: Person, posed: Posed, outfit) -> Piece:
@@ -162,8 +185,8 @@ def _shaded(mesh: Piece, scene: Scene) -> Piece:
     return Piece(mesh.points, mesh.faces, np.clip(lit, 0, 1).astype(np.float32))
 
 
-def _develop(scene, camera, posed, mesh, colours, depth, size, seated) -> tuple[np.ndarray, np.ndarray]:
-    """Puts the person before the backdrop and averages the super-sampled pixels."""
+def _develop(scene, camera, posed, mesh, colours, depth, near, size, seated) -> tuple[np.ndarray, np.ndarray]:
+    """Puts whoever is drawn before the backdrop and averages the super-sampled pixels; the mask is of who is `near`."""
     height, width = size
     over = depth.shape[0] // height
     coarse = 2 if height < 200 else 1
@@ -172,11 +195,11 @@ def _develop(scene, camera, posed, mesh, colours, depth, size, seated) -> tuple[
     if seat is not None:
         wide = back_depth.repeat(over // coarse, 0).repeat(over // coarse, 1)
         depth[depth > wide] = np.inf
-    person = np.isfinite(depth)
-    cover = _average_whole(person.astype(np.uint16)[..., None], over)
-    ink = _average_whole(colours * person.astype(np.uint16)[..., None], over)
+    drawn = np.isfinite(depth)
+    cover, own = (_average_whole(what.astype(np.uint16)[..., None], over) for what in (drawn, drawn & (near <= depth)))
+    ink = _average_whole(colours * drawn.astype(np.uint16)[..., None], over)
     picture = ink + _average(back, coarse) * 255 * (1 - cover)
-    return (picture + 0.5).clip(0, 255).astype(np.uint8), (cover[..., 0] * 255 + 0.5).astype(np.uint8)
+    return (picture + 0.5).clip(0, 255).astype(np.uint8), (own[..., 0] * 255 + 0.5).astype(np.uint8)
 
 
 def _average_whole(picture: np.ndarray, by: int) -> np.ndarray:

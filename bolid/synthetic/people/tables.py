@@ -15,7 +15,7 @@ from bolid.core.schema import SPLITS, ImageRecord, Phrase
 LICENCE = "CC0-1.0"
 ROWS = ".rows"  # one file per finished person, so that a kill loses at most the person in hand
 _ADDED = ("face_embedding", "face_model", "verdicts", "rejected")  # what other tools write into the manifest's rows
-SINCE = {"opposites": False}  # options that older folders do not tell, and what they were
+SINCE = {"opposites": False, "companions": 0.0}  # options that older folders do not tell, and what they were
 
 
 def write_tables(folder: Path) -> None:
