@@ -16,6 +16,7 @@ from bolid.core.errors import BolidError
 
 if TYPE_CHECKING:
     from PIL import Image
+    from pyarrow.parquet import ParquetFile
     from torch import Tensor
 
 MAX_PIXELS = 50_000_000  # of a photo in memory
@@ -141,6 +142,17 @@ def sha256(path: Path) -> str:
     """The file's SHA-256 in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_parquet(path: Path) -> ParquetFile:
+    """A Parquet file to be read some rows at a time. By default pyarrow fetches it whole beforehand, and keeps that.
+
+    Raises:
+        ArrowException, OSError: If it cannot be read.
+    """
+    from pyarrow.parquet import ParquetFile
+
+    return ParquetFile(path, pre_buffer=False)
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:

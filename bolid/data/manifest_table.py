@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bolid.core.errors import BolidError
-from bolid.core.safe_io import check_relative
+from bolid.core.safe_io import check_relative, open_parquet
 from bolid.core.schema import PHRASE_KINDS, ImageRecord, Phrase
 
 # 1 had no whole_figure, proportions, attributes, scene, group and family; 2 no address, fetched, verdicts and rejected.
@@ -96,7 +95,7 @@ def read_tables(path: Path, split: str | None, rows: int) -> Iterator[list[Image
         BolidError: If the file is no manifest or of a later format, or a row is malformed or points outside the folder.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             _check_version(path, file.schema_arrow.metadata or {})
             present = file.schema_arrow.names
             if missing := [c for c in _REQUIRED if c not in present]:

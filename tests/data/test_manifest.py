@@ -8,6 +8,7 @@ from PIL import Image
 
 from bolid.core.errors import BolidError
 from bolid.core.schema import ImageRecord, Phrase
+from bolid.data import manifest
 from bolid.data.manifest import (
     FORMAT,
     MANIFEST,
@@ -240,3 +241,22 @@ def test_what_is_missing_is_said(tmp_path):
     pq.write_table(pa.table({"file_name": ["a"]}), tmp_path / MANIFEST)
     with pytest.raises(BolidError, match="identity, keypoints, box"):
         read_manifest(tmp_path)
+
+
+def test_streaming_holds_a_few_rows_however_many_there_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifest, "ROWS", 64)
+    points, box, face = np.ones((17, 3), np.float32), np.ones(4, np.float32), np.ones(2048, np.float32)
+    rng = np.random.default_rng(0)
+    with ManifestWriter(tmp_path) as writer:  # of 40 groups of half a megabyte
+        for k in range(40):
+            faces = face * rng.random((64, 2048), np.float32)
+            names = [f"p/{k}-{n}.png" for n in range(64)]
+            writer.write(
+                [ImageRecord(a, "p", [], points, box, face_embedding=f) for a, f in zip(names, faces, strict=True)]
+            )
+    assert (tmp_path / "metadata.parquet").stat().st_size > 20_000_000
+    before, held = pa.total_allocated_bytes(), []
+    for _ in stream_manifest(tmp_path, 64):
+        held.append(pa.total_allocated_bytes() - before)
+    assert len(held) == 40
+    assert max(held) < 5_000_000

@@ -68,6 +68,7 @@ def curate(
     every: bool = False,
     workers: int = 1,
     out: Path | None = None,
+    ray: str | None = None,
 ) -> str:
     """Says of every photo of a folder whether it serves, and why not; deletes nothing.
 
@@ -84,6 +85,8 @@ def curate(
         every: Whether networks also look at photos that a cheaper filter has rejected.
         workers: Processes.
         out: Where `.curation` goes, if not into the folder.
+        ray: Address of a Ray cluster whose machines reach FOLDER by the same path, and in which the processes are: its
+            address, auto, or local to start one on this machine.
 
     Returns:
         What was kept, and why the others were not.
@@ -91,7 +94,7 @@ def curate(
     Raises:
         BolidError: If the folder is missing, has no photo, cannot be written, or has metadata of somebody else.
     """
-    return f"{folder}: {curate_photos(folder, filters, min_photos, every, workers, out)}"
+    return f"{folder}: {curate_photos(folder, filters, min_photos, every, workers, out, ray)}"
 
 
 def curate_photos(
@@ -101,6 +104,7 @@ def curate_photos(
     every: bool = False,
     workers: int = 1,
     out: Path | None = None,
+    ray: str | None = None,
 ) -> Curation:
     """As `curate`, which see; returns the counts."""
     folder = Path(folder)
@@ -113,7 +117,7 @@ def curate_photos(
         raise BolidError(f"{folder}: no photo at FOLDER/PERSON/PHOTO; there are {there}")
     photos = Photos(folder, home, listing.photos)
     chain = list(filters)
-    rejected = ask(photos, chain, every, workers)
+    rejected = ask(photos, chain, every, workers, ray)
     found = Curation(len(photos), left_out=dict(listing.left_out))
     dropped = _few(photos, rejected < 0, min_photos, found)
     write_verdicts(home, _rows(photos, chain, rejected, dropped, min_photos))
@@ -127,14 +131,16 @@ def curate_photos(
     return found
 
 
-def ask(photos: Photos, chain: list[Filter], every: bool = False, workers: int = 1) -> np.ndarray:
+def ask(
+    photos: Photos, chain: list[Filter], every: bool = False, workers: int = 1, ray: str | None = None
+) -> np.ndarray:
     """(n,) int8: which filter of the chain rejects each photo first, -1 where none does."""
     rejected = np.full(len(photos), -1, np.int8)
     readable = np.ones(len(photos), bool)
     for number, filter in enumerate(chain):
         if measure := filter.measure():
             wanted = readable if every else rejected < 0
-            measure_photos(photos, measure, np.flatnonzero(wanted), workers)
+            measure_photos(photos, measure, np.flatnonzero(wanted), workers, ray)
         filter.survey(photos, rejected < 0)
         for k in np.flatnonzero(rejected < 0):
             if filter.judge(photos, int(k)) not in (KEPT, ""):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bolid.core.errors import BolidError
-from bolid.core.safe_io import atomic_path
+from bolid.core.safe_io import atomic_path, open_parquet
 from bolid.data.curate.measure import Measure
 
 CURATION = ".curation"  # the folder, in which nobody looks for photos
@@ -65,7 +65,7 @@ class Store:
         """
         for path in self.files:
             try:
-                with pq.ParquetFile(path) as file:
+                with open_parquet(path) as file:
                     for batch in file.iter_batches(ROWS, columns=list(columns)):
                         yield pa.table(batch).select(list(columns))
             except (pa.ArrowException, OSError, KeyError) as error:

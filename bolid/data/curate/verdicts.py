@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bolid.core.errors import BolidError
-from bolid.core.safe_io import atomic_path
+from bolid.core.safe_io import atomic_path, open_parquet
 from bolid.core.schema import SPLITS
 from bolid.data.curate.store import CURATION, ROWS, SHA
 
@@ -78,7 +78,7 @@ def stream_verdicts(home: Path) -> Iterator[Row]:
     if not path.is_file():
         return
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             for batch in file.iter_batches(ROWS):
                 for row in batch.to_pylist():
                     yield Row(**row | {"verdicts": dict(row["verdicts"])})

@@ -16,6 +16,7 @@ import numpy as np
 
 from bolid.data.curate.measure import Measure
 from bolid.data.curate.photos import Photos
+from bolid.data.curate.ray import measured_by_ray
 from bolid.data.curate.store import ROWS, SHA
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,15 @@ TRIES = 2  # how often a photo may end its process before it is given up
 _measure: Measure  # of a process
 
 
-def measure_photos(photos: Photos, measure: Measure, rows: np.ndarray, workers: int = 1) -> int:
+def measure_photos(photos: Photos, measure: Measure, rows: np.ndarray, workers: int = 1, ray: str | None = None) -> int:
     """Measures those of the given photos that are not known yet, and keeps the values.
+
+    Args:
+        photos: All photos.
+        measure: What reads them.
+        rows: Whose values are wanted.
+        workers: Processes.
+        ray: Address of the Ray cluster in which they are; None: on this machine, without Ray.
 
     Returns:
         How many were measured now.
@@ -39,7 +47,10 @@ def measure_photos(photos: Photos, measure: Measure, rows: np.ndarray, workers: 
     todo = todo[np.sort(first)]
     store, waiting, saved = photos.store(measure), [], time.monotonic()
     batches = (todo[k : k + measure.batch].tolist() for k in range(0, len(todo), measure.batch))
-    done = measured(photos, measure, batches, workers)
+    if ray is None:
+        done = measured(photos, measure, batches, workers)
+    else:
+        done = measured_by_ray(photos, measure, batches, workers, ray)
     with tqdm(
         total=len(todo), desc=f"{measure.name} of {photos.folder.name}", unit="photo", disable=len(todo) < 20
     ) as bar:
@@ -108,8 +119,13 @@ def _next(queue: Iterator[Batch], again: list[tuple[Batch, int]]) -> tuple[Batch
 
 
 def _begin(measure: Measure) -> None:
-    """Prepares a process: one thread, so that several do not fight for the cores."""
     global _measure
+    prepare(measure)
+    _measure = measure
+
+
+def prepare(measure: Measure) -> None:
+    """Prepares a process that measures: one thread, so that several do not fight for the cores."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -117,7 +133,6 @@ def _begin(measure: Measure) -> None:
         import torch
 
         torch.set_num_threads(1)
-    _measure = measure
 
 
 def _work(paths: Sequence[str]) -> list[dict[str, Any]]:

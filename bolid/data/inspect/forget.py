@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from bolid.core.errors import BolidError
 from bolid.core.names import check_known
-from bolid.core.safe_io import atomic_path, resolve_inside, sha256, write_text
+from bolid.core.safe_io import atomic_path, open_parquet, resolve_inside, sha256, write_text
 from bolid.core.schema import SPLITS
 from bolid.core.trained_on import CARD, was_trained_on
 from bolid.data.annotate.removal import forget_photos
@@ -192,7 +192,7 @@ class Forgetting:
         """Rewrites a table without the person's rows; returns how many there were."""
         gone, left = 0, path.with_suffix(".left")
         try:
-            with pq.ParquetFile(path) as file, atomic_path(left) as part, _writer(part, file) as writer:
+            with open_parquet(path) as file, atomic_path(left) as part, _writer(part, file) as writer:
                 for batch in file.iter_batches(ROWS):
                     rows = table = pa.table(batch)
                     for column in kept.keys() & set(table.column_names):
