@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,14 @@ import yaml
 from PIL import Image
 
 from bolid.cli import main
+from bolid.core.errors import BolidError
 from bolid.core.identity import Embedding
 from bolid.core.photos import marked
 from bolid.core.safe_io import sha256
 from bolid.data.manifest import write_manifest
+from bolid.tasks.adapter import AdapterTask
+from bolid.tasks.body_vae import BodyVAETask
+from bolid.tasks.checkpoints import read_checkpoint
 from tests import miniature
 from tests.data.fabricate import fabricate
 from tests.plans import TARGETS
@@ -72,6 +77,20 @@ def test_the_snippets_draw_a_person_and_so_does_stock_diffusers(demo):
     exec(stock, names)
     with Image.open("walking.png") as drawn:
         assert drawn.size == (64, 96)
+
+
+def test_a_task_is_loaded_from_its_checkpoint_alone(demo):
+    checkpoint = RUN / "checkpoints/last.ckpt"
+    task = AdapterTask.load_from_checkpoint(checkpoint)
+    trained = read_checkpoint(checkpoint, "checkpoint")["state_dict"]
+    found = task.state_dict()
+    assert trained.keys() == task.trained_keys()
+    assert all(torch.equal(found[name], value) for name, value in trained.items())
+    with pytest.raises(BolidError, match="no configuration of BodyVAETask"):
+        BodyVAETask.load_from_checkpoint(checkpoint)
+    shutil.copy(checkpoint, "alone.ckpt")
+    with pytest.raises(BolidError, match=r"alone.ckpt lies in no run with a config.yaml"):
+        AdapterTask.load_from_checkpoint("alone.ckpt")
 
 
 @pytest.mark.slow

@@ -114,6 +114,7 @@ def generate(
     check_device(device)
 
     pipe = BoLIDPipeline.from_pretrained(adapter, backbone, encoder, dtype)
+    pipe.set_progress_bar_config(leave=False)
     pipe.enable_model_cpu_offload(device) if offload else pipe.to(device)
     if person is not None:
         check_known(person, pipe.conditions, str(identity))
@@ -127,12 +128,12 @@ def generate(
     height, width = size or (None, None)
     for number in trange(seed, seed + count, unit="image"):
         subject = person if imagined is None else imagined[number - seed]
-        image: Any = pipe(
+        made: Any = pipe(
             prompt, subject, negative_prompt, height, width, steps, guidance, seed=number,
             scale={name: scales.get(name, 1.0) for name in pipe.conditions}, pose=wanted, negative_body=negative_body,
-        ).images[0]  # fmt: skip
+        )  # fmt: skip
         with new_path(out / f"{number}.png") as part:
-            image.save(part, pnginfo=generated_mark())
+            made.images[0].save(part, pnginfo=generated_mark())
     return f"{count} images of {identity or 'no person in particular'} in {out}"
 
 
