@@ -132,9 +132,9 @@ def _has_manifest(folder: Path) -> bool:
 
 
 def _in_manifest(folder: Path) -> Iterator[tuple[str, str]]:
-    from bolid.data.manifest import read_manifest
+    from bolid.data.manifest import stream_manifest
 
-    return ((r.file_name, r.identity) for r in read_manifest(folder))
+    return ((r.file_name, r.identity) for rows in stream_manifest(folder) for r in rows)
 
 
 def _in_folders(folder: Path, left_out: Counter[str]) -> Iterator[tuple[str, str]]:

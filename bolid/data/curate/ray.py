@@ -96,5 +96,6 @@ def connect(address: str, workers: int) -> Any:
             ray.init(address, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BolidError(f"--ray {address}: no Ray cluster can be reached there ({error})") from error
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False  # there is one
     return ray
