@@ -21,7 +21,7 @@ TRAINING = {
 FUNCTIONS = {
     "compare": ("bolid.commands.compare:compare", "Put the numbers of several tests side by side."),
     "generate": ("bolid.commands.generate:generate", "Draw pictures of a person from a prompt."),
-    "identity create": ("bolid.commands.identity:create_identity", "Read a person off photos, and store them by name."),
+    "identity create": ("bolid.commands.enroll:create_identity", "Read a person off photos, and store them by name."),
     "identity mix": ("bolid.commands.identity:mix_identities", "Store somebody between two people."),
     "identity move": ("bolid.commands.identity:move_identity", "Store somebody with more or less of a proportion."),
     "identity list": ("bolid.commands.identity:list_identities", "List who is stored."),
@@ -35,6 +35,7 @@ FUNCTIONS = {
     "data label": ("bolid.data.annotate.annotate:annotate_folder", "The older name of `data annotate`."),
     "data curate": ("bolid.data.curate.run:curate", "Say which photos of a folder serve, and why others do not."),
     "data inspect": ("bolid.data.inspect.run:inspect", "Show a set on one page: what is kept, and why not the rest."),
+    "data shard": ("bolid.data.write_shards:shard", "Write a set as WebDataset shards, for large sets."),
     "data forget": ("bolid.data.inspect.forget:forget", "Remove a person from a set, and say what was removed."),
     "networks list": ("bolid.commands.networks:list_networks", "List the networks that can be fetched."),
     "networks get": ("bolid.commands.networks:get_networks", "Fetch networks that know real people."),

@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +13,14 @@ import yaml
 from PIL import Image
 
 from bolid.cli import main
+from bolid.core.errors import BolidError
 from bolid.core.identity import Embedding
+from bolid.core.photos import marked
 from bolid.core.safe_io import sha256
 from bolid.data.manifest import write_manifest
+from bolid.tasks.adapter import AdapterTask
+from bolid.tasks.body_vae import BodyVAETask
+from bolid.tasks.checkpoints import read_checkpoint
 from tests import miniature
 from tests.data.fabricate import fabricate
 from tests.plans import TARGETS
@@ -36,7 +40,8 @@ def demo(tmp_path_factory):
         Path("data/people/test").mkdir(parents=True)
         Path("data/tiny").symlink_to(ROOT / "data/tiny")
         for photo in (0, 1):
-            shutil.copy(ROOT / "docs/person.png", f"data/people/test/p900000_{photo}.png")
+            png = marked((ROOT / "docs/person.png").read_bytes(), "rendered v2")
+            Path(f"data/people/test/p900000_{photo}.png").write_bytes(png)
         records = fabricate(Path("photos"), {"train": 2, "val": 1, "test": 2}, silhouettes=True)
         face = sha256(Path("data/tiny/face/face.onnx"))
         write_manifest(Path("photos"), [replace(r, face_model=face) for r in records])
@@ -71,6 +76,20 @@ def test_the_snippets_draw_a_person_and_so_does_stock_diffusers(demo):
     exec(stock, names)
     with Image.open("walking.png") as drawn:
         assert drawn.size == (64, 96)
+
+
+def test_a_task_is_loaded_from_its_checkpoint_alone(demo):
+    checkpoint = RUN / "checkpoints/last.ckpt"
+    task = AdapterTask.load_from_checkpoint(checkpoint)
+    trained = read_checkpoint(checkpoint, "checkpoint")["state_dict"]
+    found = task.state_dict()
+    assert trained.keys() == task.trained_keys()
+    assert all(torch.equal(found[name], value) for name, value in trained.items())
+    with pytest.raises(BolidError, match="no configuration of BodyVAETask"):
+        BodyVAETask.load_from_checkpoint(checkpoint)
+    shutil.copy(checkpoint, "alone.ckpt")
+    with pytest.raises(BolidError, match=r"alone.ckpt lies in no run with a config.yaml"):
+        AdapterTask.load_from_checkpoint("alone.ckpt")
 
 
 @pytest.mark.slow

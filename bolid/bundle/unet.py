@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from bolid.bundle.latent_store import LatentStore
 from bolid.bundle.metrics.renoising import Renoising
 from bolid.bundle.noise_levels import NoiseLevels
-from bolid.bundle.prompt_words import ASIDES, NEGATIVE
+from bolid.bundle.prompt_words import PromptDraw
 from bolid.bundle.representation import RepresentationAlignment
 from bolid.bundle.views import PhotoView, whole_view
 from bolid.core.schema import TrainingBatch
@@ -25,7 +25,7 @@ from bolid.models.backbones import Backbone
 from bolid.models.noise import one_per_group, regression_target, uniform
 from bolid.tasks.base import BaseTask
 
-EVEN = NoiseLevels(shift=1.0)
+EVEN, PROMPTS = NoiseLevels(shift=1.0), PromptDraw()
 GUIDANCE, STEPS, SHOWN = 5.0, 20, 16  # of the sample sheet
 
 
@@ -57,8 +57,7 @@ class UNetTask(BaseTask):
         levels: Of the noise.
         weights: Of the latent cells.
         alignment: With a frozen network's features, early in the fit; null: none.
-        text_dropout: Share of samples without a caption; a third of them has the usual negative prompt in its place.
-        asides: Share of captions with words such as "best quality", which are to change nothing.
+        prompts: How captions are dropped and extended.
         kwargs: See `BaseTask`.
     """
 
@@ -69,13 +68,12 @@ class UNetTask(BaseTask):
         levels: NoiseLevels = EVEN,
         weights: CellWeights = CellWeights(),
         alignment: RepresentationAlignment | None = None,
-        text_dropout: float = 0.1,
-        asides: float = 0.05,
+        prompts: PromptDraw = PROMPTS,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.backbone, self.levels, self.weights = backbone, levels, weights
-        self.alignment, self.text_dropout, self.asides = alignment, text_dropout, asides
+        self.alignment, self.prompts = alignment, prompts
         self.store = LatentStore(Path(latents), backbone.vae, backbone.encode_pictures)
         backbone.unet.requires_grad_(True)
         if alignment is not None:
@@ -105,22 +103,13 @@ class UNetTask(BaseTask):
         latents, scheduler = self.store.of(batch.pictures), self.backbone.noise_scheduler
         noise, timesteps = self.sample_noise(latents, batch.groups, generator)
         noisy = scheduler.add_noise(latents, noise, timesteps)
-        text = self.backbone.encode_prompt(self.prompts(batch.captions, uniform(batch.groups, generator).tolist()))
+        text = self.backbone.encode_prompt(self.prompts.of(batch.captions, uniform(batch.groups, generator).tolist()))
         predicted = self.backbone.predict(noisy, timesteps, text, [], batch.time_ids)
         target = regression_target(scheduler, latents, noise, timesteps)
         terms = {"loss": diffusion_loss(predicted, target, self.weights.of(whole_view(batch), latents))}
         if self.alignment is not None and self.training and self.progress < self.alignment.until:
             terms["alignment"] = self.alignment.loss(batch.pictures)
         return torch.stack(list(terms.values())).sum(), terms
-
-    def prompts(self, captions: list[str], chances: list[float]) -> list[str]:
-        """Captions with some dropped and some extended, as chances in 0..1 decide."""
-        low, high, some = self.text_dropout, 1 - self.asides, self.text_dropout / 3
-        return [
-            (NEGATIVE if chance < some else "") if chance < low
-            else f"{caption}, {ASIDES[int((chance - high) / self.asides * len(ASIDES))]}" if chance >= high else caption
-            for caption, chance in zip(captions, chances, strict=True)
-        ]  # fmt: skip
 
     def sample_noise(self, latents: Tensor, groups: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noise like latents (B, C, h, w) and timesteps (B,), the same within a group (B,) of ids."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bolid.commands.identity import HOME
 from bolid.core.errors import BolidError
+from bolid.vision.choice import Choice, Kind, choose_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +43,8 @@ def generate(
     size: tuple[int, int] | None = None,
     identities: Path = HOME,
     pose: Path | None = None,
-    pose_network: Path = Path("data/tiny/pose"),
+    networks: Kind = "auto",
+    pose_network: str | None = None,
     device: str = "cpu",
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     offload: bool = False,
@@ -72,7 +74,9 @@ def generate(
         identities: Where identities are kept.
         pose: A photo of a person in the wanted pose, for adapters with a pose condition; null leaves it to the prompt.
             How long their limbs are is taken over too.
-        pose_network: Folder of the network that finds the pose there.
+        networks: What finds the pose there: photographs: MoveNet and BlazePose; embedded: the network of data/tiny,
+            which knows rendered people alone; auto: by the photo's mark.
+        pose_network: In its place movenet, blazepose, or the folder of a pose network.
         device: cpu, cuda, cuda:1, …
         dtype: Precision; bfloat16 or float16 halve the memory.
         offload: Whether each network is on the device only while it runs, for GPUs with little memory.
@@ -110,6 +114,7 @@ def generate(
     check_device(device)
 
     pipe = BoLIDPipeline.from_pretrained(adapter, backbone, encoder, dtype)
+    pipe.set_progress_bar_config(leave=False)
     pipe.enable_model_cpu_offload(device) if offload else pipe.to(device)
     if person is not None:
         check_known(person, pipe.conditions, str(identity))
@@ -119,16 +124,16 @@ def generate(
                 f"{name}_scale has no effect: the adapter has no {name} condition ({', '.join(pipe.conditions)})"
             )
     imagined = None if prior is None else pipe.imagine(prompt, prior, range(seed, seed + count), temperature)
-    wanted = None if pose is None else pose_of(pose, size, pose_network, pipe)
+    wanted = None if pose is None else pose_of(pose, size, choose_for([pose], networks, pose_network), pipe)
     height, width = size or (None, None)
     for number in trange(seed, seed + count, unit="image"):
         subject = person if imagined is None else imagined[number - seed]
-        image: Any = pipe(
+        made: Any = pipe(
             prompt, subject, negative_prompt, height, width, steps, guidance, seed=number,
             scale={name: scales.get(name, 1.0) for name in pipe.conditions}, pose=wanted, negative_body=negative_body,
-        ).images[0]  # fmt: skip
+        )  # fmt: skip
         with new_path(out / f"{number}.png") as part:
-            image.save(part, pnginfo=generated_mark())
+            made.images[0].save(part, pnginfo=generated_mark())
     return f"{count} images of {identity or 'no person in particular'} in {out}"
 
 
@@ -160,14 +165,15 @@ def check_folder(folder: Path) -> None:
         raise BolidError(f"out: {there} may not be written to; give another folder")
 
 
-def pose_of(photo: Path, size: tuple[int, int] | None, network: Path, pipe: BoLIDPipeline) -> Tensor:
+def pose_of(photo: Path, size: tuple[int, int] | None, network: Choice, pipe: BoLIDPipeline) -> Tensor:
     """The pose that a photo shows, see `pose_in`."""
     from bolid.pipelines.embeds import check_pose
     from bolid.pipelines.identify import pose_in
     from bolid.vision.load import pose_estimator
 
     check_pose(pipe.conditions)
-    return pose_in(photo, size or pipe.backbone.picture_size, pose_estimator(network))
+    refused = [name for name in network.refused if name == network.pose]
+    return pose_in(photo, size or pipe.backbone.picture_size, pose_estimator(network.pose), refused)
 
 
 def check_known(person: Identity, conditions: Mapping[str, Condition], name: str) -> None:

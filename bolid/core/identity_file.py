@@ -100,7 +100,7 @@ def save_identity(identity: Identity, path: Path) -> None:
         save_file(values, part, {"format": FORMAT, "models": json.dumps(models)})
 
 
-def load_identity(path: Path) -> Identity:
+def load_identity(path: str | Path) -> Identity:
     """Reads what `save_identity` wrote; nothing is unpickled, and a file of anything else is refused.
 
     Files of the first format, which knew face, body and image alone, are read, too.
@@ -108,6 +108,7 @@ def load_identity(path: Path) -> Identity:
     Raises:
         BolidError: If the file is missing or no identity.
     """
+    path = Path(path)
     if not path.is_file():
         raise BolidError(f"{path}: no such identity file")
     if path.stat().st_size > MAX_BYTES:

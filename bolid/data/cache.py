@@ -22,11 +22,13 @@ import torch
 from PIL import Image
 
 from bolid.core.errors import BolidError
-from bolid.core.safe_io import MAX_PIXELS, PictureError, atomic_path, open_picture, resolve_inside, sha256
+from bolid.core.safe_io import MAX_PIXELS, PictureError, atomic_path, open_picture, sha256
 from bolid.core.schema import ImageRecord
+from bolid.data.shards import FolderPhotos, ShardPhotos, photos_of
 from bolid.models.crop import crop_window
 
 View = Literal["frame", "person"]
+Photos = FolderPhotos | ShardPhotos
 GREY = 128  # what lies outside the photo; about 0 after scaling to -1..1
 _UNUSED = 24 * 3600  # seconds; another run may be using a cache of other photos of the same folder
 _VERSION = 3  # raise it when the same photo would give another array
@@ -120,10 +122,11 @@ class ViewCache:
         self._count = len(records)
         self.skipped: list[str] = []
         prefix = f"{name}-{view}-{size[0]}x{size[1]}"
-        self.path = folder / ".cache" / f"{prefix}-{_key(records, folder, view, size)}"
+        photos = photos_of(folder)
+        self.path = folder / ".cache" / f"{prefix}-{_key(records, photos, view, size)}"
         try:
             self._allocate()
-            self._build(records, folder, view)
+            self._build(records, photos, view)
         except OSError as error:
             raise BolidError(f"{self.path}: cannot write working-size copies ({error}).") from error
         self._remove_outdated(prefix)
@@ -170,7 +173,7 @@ class ViewCache:
                     np.lib.format.open_memmap(temporary, "w+", dtype, shape)
                     _reserve(temporary)
 
-    def _build(self, records: Sequence[ImageRecord], folder: Path, view: View) -> None:
+    def _build(self, records: Sequence[ImageRecord], photos: Photos, view: View) -> None:
         todo = np.flatnonzero(~self.good)  # what was unreadable is tried again: the disk may have been at fault
         if not len(todo):
             return
@@ -180,13 +183,13 @@ class ViewCache:
 
         def one(k: int) -> str | None:
             try:
-                arrays[0][k], arrays[1][k], arrays[2][k] = _read(records[k], folder, view, self._size)
+                arrays[0][k], arrays[1][k], arrays[2][k] = _read(records[k], photos, view, self._size)
             except BolidError as error:
                 return str(error)
             arrays[3][k] = True  # last: a row that says so is whole
             return None
 
-        title = f"working copies of {folder.name}"
+        title = f"working copies of {photos.folder.name}"
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the interpreter's lock where it matters
             errors = list(tqdm(pool.map(one, todo), title, len(todo), unit="photo", disable=len(todo) < 200))
         self.skipped = [error for error in errors if error is not None]
@@ -206,16 +209,16 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _read(record: ImageRecord, folder: Path, view: View, size: tuple[int, int]):
-    path = resolve_inside(folder, record.file_name)
-    picture = open_picture(path)
-    check_unchanged(record, path)
+def _read(record: ImageRecord, photos: Photos, view: View, size: tuple[int, int]):
+    with photos.file(record.file_name) as path:
+        picture = open_picture(path)
+        check_unchanged(record, path)
     crop = crop_box(record, view, picture.size, size)
     try:
         pixels, geometry = cut(picture, crop, size, GREY)
     except PictureError as error:
-        raise PictureError(f"{folder / record.file_name}: {error}") from error
-    return pixels, _read_silhouette(record, folder, picture.size, crop, size), geometry
+        raise PictureError(f"{photos.folder / record.file_name}: {error}") from error
+    return pixels, _read_silhouette(record, photos, picture.size, crop, size), geometry
 
 
 def check_unchanged(record: ImageRecord, path: Path) -> None:
@@ -232,30 +235,24 @@ def check_unchanged(record: ImageRecord, path: Path) -> None:
 
 
 def _read_silhouette(
-    record: ImageRecord, folder: Path, photo: tuple[int, int], crop: list[int], size: tuple[int, int]
+    record: ImageRecord, photos: Photos, photo: tuple[int, int], crop: list[int], size: tuple[int, int]
 ) -> np.ndarray:
     if record.silhouette is None:
         return np.zeros(size, np.uint8)
-    path = resolve_inside(folder, record.silhouette)
-    mask = open_picture(path).convert("L")
+    with photos.file(record.silhouette) as path:
+        mask = open_picture(path).convert("L")
     if mask.size != photo:
-        raise PictureError(f"{path}: the silhouette's size {mask.size} is not its photo's, {photo}.")
+        raise PictureError(
+            f"{photos.folder / record.silhouette}: the silhouette's size {mask.size} is not its photo's, {photo}."
+        )
     return cut(mask, crop, size, 0)[0]
 
 
-def _key(records: Sequence[ImageRecord], folder: Path, view: View, size: tuple[int, int]) -> str:
+def _key(records: Sequence[ImageRecord], photos: Photos, view: View, size: tuple[int, int]) -> str:
     digest = hashlib.sha256(f"{_VERSION} {view} {size}".encode())
     for record in records:
-        digest.update(f"{record.file_name}\0{record.silhouette}\0{_stamp(folder / record.file_name)}".encode())
+        digest.update(f"{record.file_name}\0{record.silhouette}\0{photos.stamp(record.file_name)}".encode())
         if record.silhouette:
-            digest.update(_stamp(folder / record.silhouette).encode())
+            digest.update(photos.stamp(record.silhouette).encode())
         digest.update(record.box.astype(np.float32).tobytes())
     return digest.hexdigest()[:16]
-
-
-def _stamp(path: Path) -> str:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return "missing"
-    return f"{status.st_size} {status.st_mtime_ns}"

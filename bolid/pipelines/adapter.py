@@ -27,6 +27,7 @@ def build(
     encoder: str | None,
     dtype: Dtype,
     given: Sequence[type[Condition]],
+    variant: str | None = None,
 ) -> tuple[Backbone, dict[str, Condition]]:
     """The networks of a card, the conditions installed with weights yet to be loaded.
 
@@ -35,7 +36,7 @@ def build(
     conditions = make_conditions(card, folder, encoder, given)
     family = BACKBONES.find(card.backbone.kind)
     try:
-        base = family(backbone or card.backbone.arguments["path"], dtype=dtype)
+        base = family(backbone or card.backbone.arguments["path"], dtype=dtype, variant=variant)
     except BolidError as error:
         where = "" if backbone else f"{folder / CARD}: "
         raise BolidError(f"{where}{error}; the base model can be given, too (`--backbone`)") from error

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor
 
-from bolid.conditions import Condition
 from bolid.core.errors import BolidError
 from bolid.core.identity import Identity
-from bolid.core.names import check_known, named
-from bolid.core.pictures import to_image
-from bolid.core.trained_on import TrainedOn
+from bolid.core.names import check_known
 from bolid.models.attention import set_scales
-from bolid.models.backbones import Backbone, Dtype
-from bolid.pipelines.adapter import build, check_card, load_weights, save
-from bolid.pipelines.card import read_card
 from bolid.pipelines.embeds import embed_people
-from bolid.pipelines.identify import crop_sizes, identify, view_photos
+from bolid.pipelines.identify import identify
 from bolid.pipelines.imagine import imagine
-from bolid.pipelines.request import check_prompts, check_request
-from bolid.vision.face import Recogniser
-from bolid.vision.load import face_recogniser, pose_estimator
+from bolid.pipelines.pretrained import PretrainedPipeline
+from bolid.pipelines.reading import read_photos
+from bolid.pipelines.request import OUTPUTS, check_inputs, check_prompts, check_request, per_prompt
+from bolid.vision.choice import Kind, choose_for
 
 
-class BoLIDPipeline:
-    """Generates images of a person from a prompt; inference only.
+class BoLIDPipeline(PretrainedPipeline):
+    """Generates images of a person from a prompt, as a diffusers pipeline does; inference only.
 
     Args:
         backbone: A frozen backbone with the conditions installed (see `install_conditions`).
@@ -41,75 +37,23 @@ class BoLIDPipeline:
         identities: Whom it was trained on, as hashes; None where that is not known.
     """
 
-    def __init__(self, backbone: Backbone, conditions: Mapping[str, Condition]):
-        self.backbone, self.conditions = backbone, named(conditions, "conditions")
-        self.identities: TrainedOn | None = None
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        folder: str | Path,
-        backbone: str | None = None,
-        encoder: str | None = None,
-        dtype: Dtype = "float32",
-        conditions: Sequence[type[Condition]] = (),
-    ) -> BoLIDPipeline:
-        """Loads what a fit of the adapter wrote.
-
-        Args:
-            folder: Holds `adapter.json`, one `.safetensors` per condition and the body encoder.
-            backbone: Folder or hub id in place of the one it was trained on (same family and sizes).
-            encoder: Folder of the body encoder in place of the card's; its weights must be the same.
-            dtype: Precision of everything.
-            conditions: Classes that cards may name beside those that are imported or installed.
-
-        Raises:
-            BolidError: If a file is missing or does not fit, or the body encoder is not the one of the training.
-        """
-        folder, card = read_card(folder)
-        pipe = cls(*build(card, folder, backbone, encoder, dtype, conditions))
-        load_weights(folder, pipe.backbone, pipe.conditions)
-        pipe.identities = card.identities
-        if pipe.backbone.unet.dtype != torch.float32:  # the conditions' own weights are float32
-            pipe.backbone.unet.to(pipe.backbone.unet.dtype)
-        pipe.backbone.requires_grad_(False).eval()
-        return pipe
-
-    def load_weights(self, folder: str | Path) -> TrainedOn | None:
-        """Takes the weights of an exported adapter, whose conditions must be those that are installed here.
-
-        Returns:
-            Whom that adapter was trained on, if it says so.
-
-        Raises:
-            BolidError: If names, kinds, sizes or encoders differ, or a file is missing or broken.
-        """
-        folder, card = read_card(folder)
-        check_card(card, self.conditions, str(folder))
-        load_weights(folder, self.backbone, self.conditions)
-        return card.identities
-
-    def save_pretrained(self, folder: str | Path, identities: TrainedOn | None = None) -> None:
-        """Writes all that an adapter is but its base model, so that it works from any folder; see `save`.
-
-        Args:
-            folder: For the card, the networks that read photos, and IP-Adapter files that stock diffusers loads, too.
-            identities: Whom it was trained on; by default what is known of that.
-        """
-        save(Path(folder), self.backbone, self.conditions, identities or self.identities)
-
     def identity(
         self,
         photos: str | Path | Sequence[str | Path],
-        pose: str = "data/tiny/pose",
-        face: str | None = "data/tiny/face/face.onnx",
+        pose: str | None = None,
+        face: str | None = None,
+        person: str = "only",
+        networks: Kind = "auto",
     ) -> Identity:
-        """Reads a person off photos of them alone, see `view_photos`.
+        """Reads a person off one photo or several, the more the better, see `view_photos`.
 
         Args:
-            photos: A file or several, the more the better.
-            pose: Folder or name of the pose network.
-            face: File, folder or name of the face recogniser that the adapter was trained with; None leaves faces out.
+            photos: Files.
+            pose: Folder or name of the pose network; by default it suits the photos, see `networks`.
+            face: File or name of the face recogniser that the adapter was trained with; "none" leaves faces out.
+            person: Whom photos of several people are of: only (they are left out), left, right, largest, or a photo.
+            networks: photographs, embedded (those of data/tiny, which know rendered people alone), or auto: embedded
+                where all photos are marked as rendered.
 
         Raises:
             BolidError: If the recogniser is another one; see `view_photos` for the rest.
@@ -117,16 +61,8 @@ class BoLIDPipeline:
         if not any(condition.personal for condition in self.conditions.values()):
             raise BolidError("this adapter has no condition that reads photos; make an `Identity` yourself")
         photos = [photos] if isinstance(photos, str | Path) else photos
-        recogniser = self._recogniser(face) if face else None
-        views = view_photos(photos, crop_sizes(self.conditions), pose_estimator(pose), recogniser)
-        return identify(self.conditions, views, recogniser.fingerprint if recogniser else "", self.backbone.unet.device)
-
-    def _recogniser(self, path: str) -> Recogniser:
-        embedder = face_recogniser(path)
-        for condition in self.conditions.values():
-            if condition.reads_faces:
-                condition.check_fingerprint(embedder.fingerprint, path)
-        return embedder
+        views, face_model = read_photos(photos, self.conditions, choose_for(photos, networks, pose, face), person)
+        return identify(self.conditions, views, face_model, self.backbone.unet.device)
 
     def imagine(
         self,
@@ -150,22 +86,12 @@ class BoLIDPipeline:
         prompts = [prompt] * len(seeds) if isinstance(prompt, str) else list(prompt)
         return imagine(self.backbone, self.conditions, prompts, prior, seeds, temperature)
 
-    def to(self, device: str | torch.device) -> BoLIDPipeline:
-        """Moves every network to `device`."""
-        for module in (self.backbone, *self.conditions.values()):
-            module.to(device)
-        return self
-
-    def enable_model_cpu_offload(self, device: str | torch.device = "cuda") -> None:
-        """Keeps networks in the computer's memory, and moves each to `device` while it runs, as diffusers does."""
-        self.backbone.pipeline.enable_model_cpu_offload(device=device)
-
     @torch.no_grad()
     def __call__(
         self,
         prompt: str | Sequence[str],
         identity: Identity | Sequence[Identity | None] | None = None,
-        negative_prompt: str | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int = 25,
@@ -176,40 +102,50 @@ class BoLIDPipeline:
         output_type: str = "pil",
         pose: Tensor | None = None,
         negative_body: bool = False,
-    ) -> ImageOutput:
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        callback_on_step_end: Callable | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        return_dict: bool = True,
+    ) -> ImageOutput | tuple:
         """Generates `num_images_per_prompt` images per prompt, those of one prompt side by side.
 
         Args:
             prompt: One or B prompts.
             identity: One person for all prompts, one per prompt, or None for no identity.
-            negative_prompt: What to steer away from; only with guidance.
+            negative_prompt: What to steer away from, one for all prompts or one per prompt; only with guidance.
             height: Height in pixels; the backbone's own size by default, as `width`.
             width: Width in pixels.
             num_inference_steps: Denoising steps.
             guidance_scale: s in ε = ε_uncond + s·(ε_cond − ε_uncond); 1 is off.
             num_images_per_prompt: Images per prompt.
             scale: λ, for every condition or by a condition's name (a missing name means 1).
-            seed: Image number i starts from seed + i, whatever the batch.
-            output_type: `pil`, or `pt` for a tensor (N, 3, H, W) in 0..1.
+            seed: Image number i starts from seed + i, whatever the batch; `generator` or `latents` take its place.
+            output_type: `pil`, `np` for an array (N, H, W, 3) in 0..1, `pt` for a tensor (N, 3, H, W) in 0..1, or
+                `latent` for latents (N, C, h, w).
             pose: In which pose, if the adapter has a pose condition: (17, 3) COCO keypoints, x and y as shares of the
                 image's width and height, and confidence, 0 for unknown.
             negative_body: See `generate`.
+            generator: Of the noise: one for all images, or one per image.
+            latents: Noise (N, C, h, w) to start from.
+            callback_on_step_end: Called after every step with the stock pipeline, the step's number, its timestep and
+                the tensors by name; what it returns takes their place.
+            callback_on_step_end_tensor_inputs: Names of those tensors.
+            return_dict: Whether to return an `ImageOutput`; else a tuple of its images.
 
         Raises:
             BolidError: If something cannot be generated (see `check_request`), or the images are no numbers.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        one = identity is None or isinstance(identity, Identity)
-        people: list[Identity | None] = [identity] * len(prompts) if one else list(identity)  # type: ignore
-        if len(people) != len(prompts):
-            raise BolidError(f"{len(people)} identities for {len(prompts)} prompts: give one, or one per prompt")
+        people = per_prompt(identity, Identity, len(prompts), "identities")
+        negatives = per_prompt(negative_prompt, str, len(prompts), "negative prompts")
         rows = [i for i in range(len(prompts)) for _ in range(num_images_per_prompt)]
+        negative = None if negative_prompt is None else [negatives[i] for i in rows]
         scales, seeds = self._scales(scale), [seed + i for i in range(len(rows))]
-        negative = None if negative_prompt is None else [negative_prompt] * len(rows)
         check_prompts(prompts)
-        check_prompts([negative_prompt], "negative_prompt")
-        size, steps = (height, width), num_inference_steps
-        check_request(size, steps, guidance_scale, negative, scales.values(), seeds)
+        check_prompts(negatives, "negative_prompt")
+        check_request((height, width), num_inference_steps, guidance_scale, negative, scales.values(), seeds)
+        check_inputs(len(rows), output_type, generator, latents, self.unet.config.in_channels)
         images = self.generate(
             [prompts[i] for i in rows],
             self.embeds([people[i] for i in rows], pose),
@@ -217,17 +153,23 @@ class BoLIDPipeline:
             seeds,
             guidance_scale=guidance_scale,
             negative_body=negative_body,
-            num_inference_steps=steps,
+            generator=generator,
+            num_inference_steps=num_inference_steps,
             negative_prompt=negative,
             height=height,
             width=width,
+            latents=latents,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs),
+            output_type="latent" if output_type == "latent" else "pt",
         )
         if not images.isfinite().all():  # they would be black
             raise BolidError(
                 f"the images are no numbers: the weights of {self.backbone.path} or of the adapter are broken, or "
                 f"{self.backbone.vae.dtype} is too small for them: use float32 or bfloat16"
             )
-        return ImageOutput(images=images if output_type == "pt" else [to_image(image) for image in images])
+        made = ImageOutput(images=OUTPUTS[output_type](images))
+        return made if return_dict else made.to_tuple()
 
     def _scales(self, scale: float | Mapping[str, float]) -> dict[str, float]:
         if not isinstance(scale, Mapping):
@@ -249,6 +191,7 @@ class BoLIDPipeline:
         *,
         guidance_scale: float = 3.0,
         negative_body: bool = False,
+        generator: torch.Generator | list[torch.Generator] | None = None,
         **stock: Any,
     ) -> Tensor:
         """Runs the stock pipeline.
@@ -263,14 +206,15 @@ class BoLIDPipeline:
             guidance_scale: 1 is off.
             negative_body: Whether ε_uncond is given the opposite (see `Condition.opposite`) in place of no condition:
                 −c_body in place of zeros increases the effective guidance of the body, about 2s − 1 in place of s.
+            generator: Of the noise, in the place of the seeds.
             stock: Further arguments of the stock pipeline's `__call__`.
 
         Returns:
-            (B, 3, H, W) in 0..1.
+            (B, 3, H, W) in 0..1, unless `stock` asks for another `output_type`.
         """
         check_known({*embeds, *scales}, self.conditions, "generate", "condition")
         unet = self.backbone.unet
-        device = self.backbone.pipeline._execution_device  # not the UNet's where it waits in the computer's memory
+        device = self.device  # not the UNet's where it waits in the computer's memory
         complete = {n: embeds.get(n, torch.zeros(len(prompts), c.embed_dim)) for n, c in self.conditions.items()}
         rows = [e.to(device, unet.dtype)[:, None] for e in complete.values()]  # (B, 1, E)
         if guidance_scale > 1 and unet.config.time_cond_proj_dim is None:  # stock diffusers wants the negatives first
@@ -284,9 +228,8 @@ class BoLIDPipeline:
                     prompts,
                     ip_adapter_image_embeds=rows or None,  # None: a base model alone
                     guidance_scale=guidance_scale,
-                    generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-                    output_type="pt",
-                    **stock,
+                    generator=generator or [torch.Generator().manual_seed(seed) for seed in seeds],
+                    **({"output_type": "pt"} | stock),
                 ).images
         finally:
             set_scales(unet, [1.0] * len(self.conditions))
@@ -294,6 +237,6 @@ class BoLIDPipeline:
 
 @dataclass
 class ImageOutput(BaseOutput):
-    """`images`: a list of PIL images, or a tensor (N, 3, H, W) in 0..1."""
+    """`images`: a list of PIL images, an array (N, H, W, 3) or tensor (N, 3, H, W) in 0..1, or latents."""
 
-    images: list[Image.Image] | Tensor
+    images: list[Image.Image] | np.ndarray | Tensor

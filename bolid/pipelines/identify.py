@@ -16,11 +16,14 @@ from bolid.conditions import Condition
 from bolid.core.errors import BolidError
 from bolid.core.identity import Embedding, Identity, check_values
 from bolid.core.keypoints import KEYPOINTS, shows_body
+from bolid.core.photos import is_rendered
 from bolid.core.safe_io import PictureError, open_picture
 from bolid.core.schema import References, with_tensors
+from bolid.data.annotate.agreement import outsiders
 from bolid.models.crop import crop_to_person
-from bolid.vision.face import EMBEDDING, Recogniser
-from bolid.vision.person import Estimator, find_person
+from bolid.vision.choice import refusal
+from bolid.vision.face import EMBEDDING, Recogniser, alike_from
+from bolid.vision.people import Estimator, Whom, find_person
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,23 +48,32 @@ class View(NamedTuple):
 
 
 def view_photos(
-    photos: Sequence[str | Path], sizes: Collection[Size], pose: Estimator, face: Recogniser | None
+    photos: Sequence[str | Path],
+    sizes: Collection[Size],
+    pose: Estimator,
+    face: Recogniser | None,
+    whom: Whom = "only",
+    refused: Sequence[str] = (),
 ) -> list[View]:
-    """What photos of one person alone show.
+    """What photos of one person show.
 
     Args:
         photos: Files; one that is broken, or does not show one person, is left out with a warning.
         sizes: Heights and widths of the crops.
         pose: Finds the person and the keypoints.
         face: Embeds the face where it is seen; None leaves faces out.
+        whom: Whom a photo of several people is of, see `bolid.vision.people.choose`.
+        refused: Networks among these that may look at rendered photos alone.
 
     Raises:
         BolidError: If no photo can be used.
     """
 
     def read(photo: str | Path) -> View:
+        if refused and not is_rendered(Path(photo)):
+            raise PictureError(refusal(str(photo), refused))
         picture = open_picture(Path(photo))
-        keypoints, box = find_person(picture, pose, str(photo))
+        keypoints, box, _ = find_person(picture, pose, str(photo), whom, face)
         embedding = None if face is None else face.embed(np.asarray(picture), keypoints)
         return view(str(photo), picture, (keypoints, box), embedding, sizes)
 
@@ -124,6 +136,8 @@ def identify(
         BolidError: If a network answers with numbers that are none.
     """
     found = {}
+    if strange := strangers(views):
+        log.warning("faces that disagree with the majority, perhaps somebody else's: %s", ", ".join(strange))
     for name, condition in conditions.items():
         shown = [v for v in views if v.body or not condition.reads_bodies]
         if not shown:
@@ -136,6 +150,15 @@ def identify(
             check_values(values, f"what was read of the person's {name} (are its network's weights broken?)")
             found[name] = Embedding(values, model)
     return Identity(found)
+
+
+def strangers(views: Sequence[View]) -> list[str]:
+    """Photos whose faces disagree with those of the majority."""
+    faces = [(v.name, v.face.numpy()) for v in views if v.face is not None]
+    if not faces:
+        return []
+    strange = outsiders(np.stack([face for _, face in faces]), alike_from(faces[0][1].size))
+    return [name for (name, _), is_strange in zip(faces, strange, strict=True) if is_strange]
 
 
 def references(views: Sequence[View], size: Size | None) -> References:
@@ -174,17 +197,20 @@ def pose_alone(pose: Tensor | None, count: int) -> References:
     )
 
 
-def pose_in(photo: str | Path, size: Size, pose: Estimator) -> Tensor:
+def pose_in(photo: str | Path, size: Size, pose: Estimator, refused: Sequence[str] = ()) -> Tensor:
     """In which pose the one person of a photo is, (17, 3) as `BoLIDPipeline` takes it.
 
     Args:
         photo: File; the largest part of it in its middle counts that has the shape of the picture to draw.
         size: Height and width of that picture.
         pose: Finds the keypoints. The limbs are as long as those of whom the photo shows.
+        refused: Networks that may look at rendered photos alone.
 
     Raises:
         BolidError: If the photo cannot be read, or does not show one person.
     """
+    if refused and not is_rendered(Path(photo)):
+        raise PictureError(refusal(str(photo), refused))
     picture = ImageOps.fit(open_picture(Path(photo)), size[::-1])
-    keypoints, _ = find_person(picture, pose, str(photo))
+    keypoints = find_person(picture, pose, str(photo)).keypoints
     return torch.from_numpy(keypoints / np.array([*picture.size, 1.0])).float()

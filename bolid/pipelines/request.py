@@ -2,13 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from bolid.core.errors import BolidError
+from bolid.core.pictures import to_image
 
 STEP = 8  # pixels; what autoencoders of latent diffusion are fed multiples of
 MOST_STEPS = 1000  # timesteps that models are trained with
+# What images (N, 3, H, W) in 0..1, or latents (N, C, h, w), become.
+OUTPUTS: dict[str, Callable[[Tensor], Any]] = {
+    "pil": lambda images: [to_image(image) for image in images],
+    "np": lambda images: images.float().cpu().movedim(1, -1).numpy(),
+    "pt": lambda images: images,
+    "latent": lambda latents: latents,
+}
+
+
+def per_prompt(given: Any, kind: type, count: int, what: str) -> list[Any]:
+    """What is given for all prompts, or a list of one for each of `count`, as the list.
+
+    Raises:
+        BolidError: If there are too few or too many.
+    """
+    found = [given] * count if given is None or isinstance(given, kind) else list(given)
+    if len(found) != count:
+        raise BolidError(f"{len(found)} {what} for {count} prompts: give one, or one per prompt")
+    return found
+
+
+def check_inputs(
+    count: int,
+    output_type: str,
+    generator: torch.Generator | Sequence[torch.Generator] | None,
+    latents: Tensor | None,
+    channels: int,
+) -> None:
+    """Refuses what does not belong to `count` images in latents of `channels`.
+
+    Raises:
+        BolidError: If the output is of an unknown type, there are no images, or as many generators or latents.
+    """
+    if output_type not in OUTPUTS:
+        raise BolidError(f"output_type={output_type!r} is none of {', '.join(OUTPUTS)}")
+    if count < 1:
+        raise BolidError("nothing to generate: give a prompt, and num_images_per_prompt of 1 or more")
+    if isinstance(generator, Sequence) and len(generator) != count:
+        raise BolidError(f"{len(generator)} generators for {count} images: give one, or one per image")
+    if latents is not None and (latents.ndim != 4 or latents.shape[:2] != (count, channels)):
+        shape = " x ".join(map(str, latents.shape))
+        raise BolidError(f"latents are {count} x {channels} x height x width here, not {shape}")
 
 
 def check_prompts(prompts: Iterable[str | None], what: str = "prompt") -> None:

@@ -21,6 +21,7 @@ from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
 from bolid.data.datamodule import IdentityDataModule
 from bolid.tasks.checkpoints import FORMAT, VERSION, check_format, read_checkpoint
+from bolid.tasks.configured import config_of, task_of
 from bolid.tasks.coverage import Part, check_coverage
 from bolid.tasks.run import prepare_run
 
@@ -130,17 +131,22 @@ class BaseTask(LightningModule, ABC):
                 schedule.pop(name, None)
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, **settings: Any) -> Self:  # type: ignore[override]
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, config: str | Path | None = None, **settings: Any
+    ) -> Self:
         """A task with the weights of a checkpoint.
 
         Args:
             checkpoint_path: That a fit of such a task wrote.
-            settings: All that the class wants to be made of; a checkpoint holds none.
+            config: The configuration that says what the task is made of; by default the `config.yaml` of its run. It
+                imports what it names, so load only a run that you would run.
+            settings: All that the class wants to be made of, in the place of a configuration.
 
         Raises:
-            BolidError: If it is no such checkpoint.
+            BolidError: If it is no such checkpoint, or nothing says what the task is made of.
         """
-        task, state = cls(**settings), read_checkpoint(Path(checkpoint_path), "checkpoint_path")["state_dict"]
+        state = read_checkpoint(Path(checkpoint_path), "checkpoint_path")["state_dict"]
+        task = cls(**settings) if settings else task_of(Path(config or config_of(Path(checkpoint_path))), cls)
         task._check(state, str(checkpoint_path))
         task.load_state_dict(state, strict=False)
         task.started = True

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bolid.vision.pose import SURE, Pose
+from bolid.vision.found import People, Pose, first_of
+from bolid.vision.pose import SURE
 from bolid.vision.pose_landmarks import COCO, PoseLandmarks, PoseReading, around, people
 from bolid.vision.region import paste
 
@@ -105,9 +106,11 @@ class BlazePose(nn.Module):
 
     def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
         """The tallest person of each of (B, 3, H, W) pictures, as `bolid.vision.pose.PoseEstimator` gives it."""
-        poses = [self._pose(self._read(picture), *pictures.shape[2:]) for picture in pictures]
-        pose = Pose(*(torch.stack([p[k] for p in poses]).to(pictures.device) for k in range(4)))
-        return pose if count_others else pose._replace(others=None)
+        return first_of(self.people(pictures), pictures, SURE, count_others)
+
+    def people(self, pictures: Tensor) -> list[People]:
+        """Everybody in each of (B, 3, H, W) pictures in 0..1, the tallest first."""
+        return [self._people(self._read(picture), *pictures.shape[2:]) for picture in pictures]
 
     @torch.no_grad()
     def _read(self, picture: Tensor) -> PoseReading:
@@ -134,20 +137,23 @@ class BlazePose(nn.Module):
         first = self.landmarks(shown, torch.stack([around(k.float()) for k in keypoints]))
         return self.landmarks(shown, first.regions)
 
-    def _pose(self, found: PoseReading, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Keypoints (17, 3), box (4,), score and the number of others, zeros where there is nobody."""
-        if not len(found.score):
-            return torch.zeros(17, 3), torch.zeros(4), torch.zeros(()), torch.tensor(0)
-        points, limit = found.points[0].cpu(), torch.tensor([width, height])
-        places = points[points[:, 2] >= SEEN, :2] if (points[:, 2] >= SEEN).any() else points[:, :2]
-        box = torch.cat([places.amin(0), places.amax(0)]).clamp_min(0).minimum(limit.repeat(2))
-        keypoints = points[list(COCO)]
-        inside = ((keypoints[:, :2] >= 0) & (keypoints[:, :2] < limit)).all(-1) & (
-            keypoints[:, 2] >= self.min_confidence
-        )
-        tall = found.points[..., 1].amax(1) - found.points[..., 1].amin(1)
-        others = ((tall[1:] >= tall[0] / 2) & (found.score[1:] >= SURE)).sum().cpu()
-        return torch.where(inside[:, None], keypoints, 0.0), box, found.score[0].cpu(), others
+    def _people(self, found: PoseReading, height: int, width: int) -> People:
+        """The same people by their COCO keypoints, with boxes around what is seen of them."""
+        limit = torch.tensor([width, height])
+        points = found.points.cpu()  # (n, 33, 3)
+        boxes = torch.stack([_box(person) for person in points]) if len(points) else torch.zeros(0, 4)
+        keypoints = points[:, list(COCO)]
+        inside = ((keypoints[..., :2] >= 0) & (keypoints[..., :2] < limit)).all(-1)
+        seen = inside & (keypoints[..., 2] >= self.min_confidence)
+        boxes = boxes.clamp_min(0).minimum(limit.repeat(2))
+        return People(torch.where(seen[..., None], keypoints, 0.0), boxes, found.score.cpu())
+
+
+def _box(points: Tensor) -> Tensor:
+    """Around the landmarks (33, 3) that are seen, or around all if none is: (4,)."""
+    seen = points[:, 2] >= SEEN
+    places = points[seen if seen.any() else slice(None), :2]
+    return torch.cat([places.amin(0), places.amax(0)])
 
 
 def nobody(size: int) -> PoseReading:

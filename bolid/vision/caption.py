@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ INSTRUCTION = (
     "position of the body, clothes, hair, and a little of the background. Name nobody."
 )
 SIDE = 1024  # pixels; no network here looks closer
+EXAMPLES = "such as Salesforce/blip-image-captioning-base or Qwen/Qwen2.5-VL-3B-Instruct"
 
 
 class Captioner(Frozen):
@@ -29,46 +32,76 @@ class Captioner(Frozen):
         max_tokens: Of a caption.
 
     Raises:
-        BolidError: If there is no such network.
+        BolidError: If there is no such network, or it does not describe images.
 
     Attributes:
         fingerprint: Of the name, the instruction and the configuration: captions of others are made anew.
     """
 
     def __init__(self, path: str, device: str = "cpu", instruction: str = INSTRUCTION, max_tokens: int = 60) -> None:
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        place = str(resolve(path))
-        try:
-            network = AutoModelForImageTextToText.from_pretrained(place, use_safetensors=True)
-            self._processor: Any = AutoProcessor.from_pretrained(place)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise BolidError(
-                f"{path}: no caption network that transformers can load ({reason}); give a folder or hub id such as "
-                "Salesforce/blip-image-captioning-base or Qwen/Qwen2.5-VL-3B-Instruct"
-            ) from error
+        place = _place(path)
+        network, self._images, self._words = _load(path, place)
         super().__init__(network.to(device))
         self.instruction, self.max_tokens = instruction, max_tokens
         about = f"{place}\0{instruction}\0{max_tokens}\0{network.config.to_json_string()}"
         self.fingerprint = hashlib.sha256(about.encode()).hexdigest()
+        try:
+            self.describe([Image.new("RGB", (64, 64), "grey")])
+        except Exception as error:  # each architecture has its own way to say that it takes no image without a text
+            raise BolidError(
+                f"{path}: does not describe images ({_reason(error)}); give one that does, {EXAMPLES}"
+            ) from error
 
     @torch.no_grad()
-    def describe(self, picture: Image.Image) -> str:
-        """A caption of an RGB picture, as the network words it."""
-        shown = picture.copy()
-        shown.thumbnail((SIDE, SIDE))
-        place = next(self.network.parameters())
-        inputs = self._inputs(shown).to(place.device, place.dtype)
+    def describe(self, pictures: Sequence[Image.Image]) -> list[str]:
+        """A caption of each RGB picture, as the network words it."""
+        shown = [picture.copy() for picture in pictures]
+        for picture in shown:
+            picture.thumbnail((SIDE, SIDE))
+        weights = next(self.network.parameters())
+        inputs = self._inputs(shown).to(weights.device, weights.dtype)
         tokens = self.network.generate(**inputs, max_new_tokens=self.max_tokens, do_sample=False)
         asked = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
-        return self._processor.batch_decode(tokens[:, asked:], skip_special_tokens=True)[0].strip()
+        return [text.strip() for text in self._words.batch_decode(tokens[:, asked:], skip_special_tokens=True)]
 
-    def _inputs(self, picture: Image.Image) -> Any:
-        if not getattr(self._processor, "chat_template", None):
-            return self._processor(images=picture, return_tensors="pt")
-        content = [{"type": "image", "image": picture}, {"type": "text", "text": self.instruction}]
-        return self._processor.apply_chat_template(
-            [{"role": "user", "content": content}],
-            add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+    def _inputs(self, pictures: list[Image.Image]) -> Any:
+        if not getattr(self._images, "chat_template", None):
+            return self._images(images=pictures, return_tensors="pt")
+        self._words.tokenizer.padding_side = "left"  # answers begin where questions end
+        asked = {"type": "text", "text": self.instruction}
+        talks = [[{"role": "user", "content": [{"type": "image", "image": p}, asked]}] for p in pictures]
+        return self._images.apply_chat_template(
+            talks, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+            processor_kwargs={"padding": True},
         )  # fmt: skip
+
+
+def _place(path: str) -> str:
+    """A folder, or what can be a hub id."""
+    place = resolve(path)
+    if not place.is_dir() and (place.is_absolute() or place.exists() or len(Path(path).parts) > 2 or path[:1] in ".~"):
+        raise BolidError(
+            f"{path}: no such folder; give one of a caption network of transformers, or a hub id {EXAMPLES}"
+        )
+    return str(place)
+
+
+def _load(path: str, place: str) -> tuple[Any, Any, Any]:
+    """The network, what makes its inputs of images, and what makes words of its answers."""
+    from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+
+    try:
+        network = AutoModelForImageTextToText.from_pretrained(place, use_safetensors=True)
+        processor = AutoProcessor.from_pretrained(place)
+        if hasattr(processor, "image_processor"):
+            return network, processor, processor
+        return network, AutoImageProcessor.from_pretrained(place), AutoTokenizer.from_pretrained(place)
+    except Exception as error:  # OSError, ValueError, KeyError, ImportError, and what safetensors and tokenizers have
+        raise BolidError(
+            f"{path}: no caption network that transformers can load ({_reason(error)}); give another, {EXAMPLES}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of a message that may go on for pages."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

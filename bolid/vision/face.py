@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,6 +22,25 @@ COCO_POINTS = [2, 1, 0]  # the same three in COCO's order; the *right* eye is th
 EMBEDDING = 512  # numbers of the usual recogniser's answer; others have others
 LEAST = 64  # numbers; what answers with fewer, such as age and sex, is no recogniser
 MIN_FACE, MIN_CONFIDENCE = 32.0, 0.5
+# The cosine from which two faces are one person's, by the embeddings' size, since every recogniser spreads faces its
+# own way. dlib's authors call faces at a distance of 0.6 one person's; its embeddings have length about 1.4, and 0.6 is
+# a cosine of about 0.91.
+_ALIKE = {128: 0.91, 512: 0.35}
+
+
+def alike_from(numbers: int) -> float:
+    """The cosine from which two embeddings of so many numbers are one person's."""
+    return _ALIKE.get(numbers, 0.5)
+
+
+class Embedder(Protocol):
+    """What a `Recogniser` offers; tests bring their own."""
+
+    fingerprint: str
+
+    def embed(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
+        """(F,) of length 1 from (H, W, 3) uint8 and (17, 3) keypoints, or None without a usable face."""
+        ...
 
 
 class Recogniser(ABC):

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Literal
 
 from bolid.core.paths import resolve
 from bolid.vision.face import MIN_FACE, FaceEmbedder, Recogniser
-from bolid.vision.person import Estimator
+from bolid.vision.people import Estimator
 from bolid.vision.pose import PoseEstimator
 
 if TYPE_CHECKING:
     from bolid.vision.blazepose import BlazePose
 
 BLAZEPOSES: dict[str, Literal["full", "heavy"]] = {"blazepose": "full", "blazepose-heavy": "heavy"}
+
+BOTH = "movenet+blazepose"
+FETCHED = ("movenet", BOTH, *BLAZEPOSES)  # pose networks by name
 
 
 def face_recogniser(name: str | Path, min_face: float = MIN_FACE) -> Recogniser:
@@ -34,15 +37,16 @@ def face_recogniser(name: str | Path, min_face: float = MIN_FACE) -> Recogniser:
 
 
 def pose_estimator(name: str | Path) -> Estimator:
-    """The pose network called `movenet`, `blazepose` or `blazepose-heavy`, or that of a folder.
+    """The pose network called `movenet`, `movenet+blazepose`, `blazepose` or `blazepose-heavy`, or that of a folder.
 
     Raises:
         BolidError: If it is not there.
     """
-    if str(name) == "movenet":
+    if str(name) in ("movenet", BOTH):
         from bolid.vision.movenet import MoveNet
+        from bolid.vision.second_opinion import SecondOpinion
 
-        return MoveNet()
+        return MoveNet() if str(name) == "movenet" else SecondOpinion(MoveNet(), blazepose("blazepose"))
     if str(name) in BLAZEPOSES:
         return blazepose(str(name))
     return PoseEstimator(resolve(name))

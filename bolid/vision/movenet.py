@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,29 +13,16 @@ from bolid.core.errors import BolidError
 from bolid.core.keypoints import object_similarity
 from bolid.core.safe_io import load_safetensors, sha256
 from bolid.vision.base import Frozen
+from bolid.vision.found import People, Pose, first_of
 from bolid.vision.mobilenet import MobileNetPyramid, head
 from bolid.vision.movenet_decode import Found, Maps, decode
 from bolid.vision.networks import network
-from bolid.vision.pose import Pose, PoseNetwork
+from bolid.vision.pose import PoseNetwork
 
 MULTIPLE = 32  # of which the sides of the network's input are multiples
 HEADS = {"centre": 1, "size": 2, "shift": 2, "heat": 17, "regression": 34, "offset": 34}
 SURE = 0.3  # a further person in a picture is one of whom the network is at least so sure
 SAME_PERSON = 0.6  # candidates whose keypoints agree more than this are one person
-
-
-class People(NamedTuple):
-    """The people of one picture, the likeliest first.
-
-    Attributes:
-        keypoints: (n, 17, 3) x, y in pixels of the picture, confidence in 0..1; all 0 where undetected.
-        boxes: (n, 4) x0, y0, x1, y1 in pixels.
-        scores: (n,) in 0..1.
-    """
-
-    keypoints: Tensor
-    boxes: Tensor
-    scores: Tensor
 
 
 class MoveNetNetwork(nn.Module):
@@ -160,18 +146,7 @@ class MoveNet(Frozen, PoseNetwork):
 
         With `count_others`, `others` says how many further people are at least half as tall.
         """
-        everybody = self.people(pictures)
-        nobody = People(pictures.new_zeros(1, 17, 3), pictures.new_zeros(1, 4), pictures.new_zeros(1))
-        first = [people if len(people.scores) else nobody for people in everybody]
-        keypoints, box, score = (torch.stack([part[0] for part in parts]).float() for parts in zip(*first, strict=True))
-        further = torch.tensor([others(p.boxes[p.scores >= SURE]) for p in everybody], device=pictures.device)
-        return Pose(keypoints, box, score, further if count_others else None)
-
-
-def others(boxes: Tensor) -> int:
-    """How many boxes (n, 4) beside the first are at least half as tall as it."""
-    tall = boxes[:, 3] - boxes[:, 1]
-    return int((tall[1:] >= tall[:1] / 2).sum())
+        return first_of(self.people(pictures), pictures, SURE, count_others)
 
 
 def load(path: Path) -> MoveNetNetwork:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,28 +15,13 @@ from bolid.core.errors import BolidError
 from bolid.core.paths import find_folder
 from bolid.core.safe_io import atomic_path, load_safetensors, write_text
 from bolid.vision.base import Frozen
+from bolid.vision.found import People, Pose
 from bolid.vision.yolo import import_ultralytics
 
 CONFIG, WEIGHTS = "pose.yaml", "model.safetensors"
 STRIDE = 32
 SURE = 0.5  # a second person in a photo is one of whom the network is at least so sure
 BORDER = 114 / 255  # the grey that YOLO networks are trained with around a picture
-
-
-class Pose(NamedTuple):
-    """One person per picture.
-
-    Attributes:
-        keypoints: (B, 17, 3) x, y in pixels of the picture, confidence in 0..1.
-        box: (B, 4) x0, y0, x1, y1 in pixels.
-        score: (B,) how sure the network is that this is a person, 0..1.
-        others: (B,) int64, how many further people are at least half as tall; None where nobody counted.
-    """
-
-    keypoints: Tensor
-    box: Tensor
-    score: Tensor
-    others: Tensor | None = None
 
 
 class PoseNetwork(nn.Module, ABC):
@@ -130,6 +115,26 @@ class PoseEstimator(Frozen, PoseNetwork):
         box = torch.where(somebody[:, None], box.clamp_min(0).minimum(limit.repeat(2)), 0.0)
         further = others(found, max(self.min_score, SURE)) if count_others else None
         return Pose(keypoints, box, torch.where(somebody, score, 0.0), further)
+
+    @torch.no_grad()
+    def people(self, pictures: Tensor) -> list[People]:
+        """Everybody in each of (B, 3, H, W) pictures in 0..1; a further one is somebody of whom it is at least `SURE`.
+
+        Keypoints outside the picture or below `min_confidence` are undetected (all zero), boxes end at its border.
+        """
+        limit = pictures.new_tensor([pictures.shape[-1], pictures.shape[-2]])
+        return [self._distinct(candidates, limit) for candidates in self.candidates(pictures).mT]
+
+    def _distinct(self, found: Tensor, limit: Tensor) -> People:
+        """People among candidates (anchors, 56), each once, in a picture of `limit` width and height."""
+        found = found[found[:, 4] >= self.min_score]
+        found = found[found[:, 4].argsort(descending=True)]
+        corners = box_convert(found[:, :4], "cxcywh", "xyxy")
+        kept = [k for rank, k in enumerate(nms(corners, found[:, 4], 0.5).tolist()) if rank == 0 or found[k, 4] >= SURE]
+        points = found[kept, 5:].unflatten(1, (17, 3))
+        seen = ((points[..., :2] >= 0) & (points[..., :2] < limit)).all(-1) & (points[..., 2] >= self.min_confidence)
+        boxes = corners[kept].clamp_min(0).minimum(limit.repeat(2))
+        return People(torch.where(seen[..., None], points, 0.0), boxes, found[kept, 4])
 
     def _letterbox(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         height, width = pictures.shape[-2:]

@@ -15,10 +15,11 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from PIL import Image
+import pyarrow.parquet as pq
+from PIL import Image, ImageEnhance, ImageFilter
 
+from bolid.core.photos import MARK, marked
 from bolid.core.safe_io import resolve_inside
-from bolid.data.manifest import read_manifest
 
 PEOPLE_PER_PAGE, PHOTOS_PER_PAGE, THUMBNAIL = 4, 6, (120, 120)
 
@@ -28,13 +29,15 @@ class Gallery:
 
     Args:
         folder: Holds photos and their manifest.
+        spoiled: Whether everybody's second photo is out of focus, and the third a darker copy of the first.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, spoiled: bool = False):
+        self.folder, self.spoiled = folder, spoiled
         photos: dict[str, list[str]] = defaultdict(list)
-        for record in read_manifest(folder):
-            photos[record.identity].append(record.file_name)
+        for manifest in sorted(folder.glob("**/metadata.parquet")):  # of each split, relative to it
+            for row in pq.read_table(manifest, columns=["identity", "file_name"]).to_pylist():
+                photos[row["identity"]].append((manifest.parent / row["file_name"]).relative_to(folder).as_posix())
         self.photos = list(photos.items())
 
     def answer(self, path: str) -> tuple[str, bytes] | None:
@@ -86,8 +89,10 @@ class Gallery:
         return "image/jpeg", file.getvalue()
 
     def full(self, person: int, number: int) -> tuple[str, bytes]:
-        """The file as it is."""
+        """The file as it is, or spoiled."""
         path = self._path(person, number)
+        if self.spoiled and number in (1, 2):
+            return "image/png", blurred(path) if number == 1 else darker(self._path(person, 0))
         return f"image/{path.suffix[1:].replace('jpg', 'jpeg')}", path.read_bytes()
 
     def _path(self, person: int, number: int) -> Path:
@@ -103,6 +108,26 @@ PAGES = {
 }
 
 
+def blurred(path: Path) -> bytes:
+    """A photo out of focus."""
+    with Image.open(path) as picture:
+        blur = ImageFilter.GaussianBlur(min(picture.size) / 150)
+        return png(picture.convert("RGB").filter(blur), picture)
+
+
+def darker(path: Path) -> bytes:
+    """A photo in other light."""
+    with Image.open(path) as picture:
+        return png(ImageEnhance.Brightness(picture.convert("RGB")).enhance(0.9), picture)
+
+
+def png(picture: Image.Image, source: Image.Image) -> bytes:
+    """A PNG file that is marked as rendered where its source is."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return marked(file.getvalue(), source.info[MARK]) if MARK in source.info else file.getvalue()
+
+
 def text(title: str, body: str) -> tuple[str, bytes]:
     """A page of HTML."""
     page = f"<!doctype html><html><head><title>{html.escape(title)}</title></head><body>{body}</body></html>"
@@ -115,9 +140,9 @@ def links(address: str, things: int, per_page: int) -> str:
     return "<nav>" + " ".join(f'<a href="{address.format(n)}">{n}</a>' for n in pages) + "</nav>"
 
 
-def server(folder: Path, port: int = 8000) -> ThreadingHTTPServer:
+def server(folder: Path, port: int = 8000, spoiled: bool = False) -> ThreadingHTTPServer:
     """A server on this machine alone; port 0 takes a free one."""
-    gallery = Gallery(folder)
+    gallery = Gallery(folder, spoiled)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -141,7 +166,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--spoiled", action="store_true", help="two photos of everybody do not serve")
     options = parser.parse_args()
     print(f"http://127.0.0.1:{options.port}/ (Ctrl-C ends it)", flush=True)
     with suppress(KeyboardInterrupt):
-        server(options.folder, options.port).serve_forever()
+        server(options.folder, options.port, options.spoiled).serve_forever()

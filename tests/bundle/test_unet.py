@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from bolid.bundle.latent_store import LatentStore
 from bolid.bundle.metrics.renoising import Renoising
 from bolid.bundle.noise_levels import NoiseLevels
-from bolid.bundle.prompt_words import ASIDES, NEGATIVE
+from bolid.bundle.prompt_words import ASIDES, NEGATIVE, PromptDraw
 from bolid.bundle.representation import RepresentationAlignment
 from bolid.bundle.unet import CellWeights, UNetTask
 from bolid.bundle.views import PhotoView
@@ -100,7 +100,7 @@ def test_cells_of_person_and_head_weigh_more():
 
 
 def test_samples_of_a_group_share_noise_timestep_and_drops(new, monkeypatch):
-    task, batch, seen = new(text_dropout=0.5), miniature.batch(32), {}
+    task, batch, seen = new(prompts=PromptDraw(dropout=0.5)), miniature.batch(32), {}
     batch.pictures[:], batch.groups = batch.pictures[:1], torch.arange(32) // 2
     backbone = task.backbone
     monkeypatch.setattr(
@@ -116,9 +116,9 @@ def test_samples_of_a_group_share_noise_timestep_and_drops(new, monkeypatch):
         assert len(set(map(str, sampled[::2].tolist()))) > 1
 
 
-def test_prompts_are_dropped_or_extended_in_the_shares_asked_for(new):
-    task = new(text_dropout=0.3, asides=0.2)
-    made = task.prompts(["a man"] * 1000, ((torch.arange(1000) + 0.5) / 1000).tolist())
+def test_prompts_are_dropped_or_extended_in_the_shares_asked_for():
+    chances = ((torch.arange(1000) + 0.5) / 1000).tolist()
+    made = PromptDraw(dropout=0.3, asides=0.2).of(["a man"] * 1000, chances)
     assert (made.count(""), made.count(NEGATIVE), made.count("a man")) == (200, 100, 500)
     assert {made.count(f"a man, {aside}") for aside in ASIDES} == {100}
 

@@ -61,10 +61,10 @@ def test_another_clip_is_refused(condition, bundle):
 def test_photos_are_read_for_all_conditions(pipe, condition, tmp_path, monkeypatch):
     from PIL import Image
 
-    monkeypatch.setattr("bolid.pipelines.bolid.pose_estimator", lambda _: FakePose())
+    monkeypatch.setattr("bolid.pipelines.reading.pose_estimator", lambda _: FakePose())
     for k, colour in enumerate(((250, 60, 60), (60, 250, 60))):
         Image.new("RGB", (80, 100), colour).save(tmp_path / f"{k}.png")
-    one, other, both = (pipe.identity([tmp_path / f"{k}.png" for k in ks], face=None) for ks in ((0,), (1,), (0, 1)))
+    one, other, both = (pipe.identity([tmp_path / f"{k}.png" for k in ks], face="none") for ks in ((0,), (1,), (0, 1)))
     torch.testing.assert_close(both["image"].values, (one["image"].values + other["image"].values) / 2)
     assert both["image"].model == condition.fingerprint
     assert both.keys() == {"body", "image"}

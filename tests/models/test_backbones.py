@@ -17,7 +17,7 @@ from bolid.core.errors import BolidError
 from bolid.core.safe_io import sha256
 from bolid.models.attention import install_conditions
 from bolid.models.backbones import StableDiffusion, StableDiffusionXL
-from bolid.models.backbones.files import HALF, WANTED, variant_of, weights_of
+from bolid.models.backbones.files import WANTED, variant_of, variants, weights_of
 from tests import miniature
 from tests.models.single_file import save_single_file
 
@@ -233,7 +233,7 @@ def test_of_a_hub_without_plain_weights_half_precision_is_fetched(tmp_path, monk
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     StableDiffusion("org/name")
-    assert fetched == [WANTED, WANTED + HALF]
+    assert fetched == [WANTED, WANTED + variants("fp16")]
 
 
 @pytest.mark.parametrize("parts", [["feature_extractor"], ["safety_checker", "feature_extractor"], ["image_encoder"]])

@@ -12,11 +12,12 @@ from bolid.core.errors import BolidError
 from bolid.models.crop import crop_to_person
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.pipelines.identify import crop_sizes, identify, pose_in, view_photos
-from bolid.vision.pose import Pose
+from bolid.vision.found import People
 from tests import miniature
 
 KEYPOINTS = torch.tensor([[30.0 + 2 * k, 20.0 + 4 * k, 1.0] for k in range(17)])
 BOX = torch.tensor([25.0, 15.0, 70.0, 90.0])
+ONE = People(KEYPOINTS[None], BOX[None], torch.ones(1))
 
 
 def read(photos, conditions, pose, face):
@@ -26,9 +27,13 @@ def read(photos, conditions, pose, face):
 class FakePose:
     """Finds the same person in every photo that is not black."""
 
-    def estimate(self, pictures, count_others=False):
-        found = (pictures.amax((1, 2, 3)) > 0).float()
-        return Pose(KEYPOINTS * found[:, None, None], BOX * found[:, None], found)
+    def people(self, pictures):
+        return [
+            self.of(picture) if picture.max() > 0.01 else People(*(part[:0] for part in ONE)) for picture in pictures
+        ]
+
+    def of(self, picture):
+        return ONE
 
 
 class FakeFace:
@@ -114,8 +119,11 @@ def test_photos_that_cannot_be_used_are_named_and_left_out(conditions, photos, c
 
 def test_of_several_people_nobody_knows_who_is_meant(conditions, photos):
     class Crowd(FakePose):
-        def estimate(self, pictures, count_others=False):
-            return super().estimate(pictures)._replace(others=torch.tensor([2]))
+        def of(self, picture):
+            aside = torch.tensor([0.0, 10.0, 20.0])  # pixels
+            points, boxes = KEYPOINTS.repeat(3, 1, 1), BOX.repeat(3, 1)
+            points[..., 0], boxes[:, ::2] = points[..., 0] + aside[:, None], boxes[:, ::2] + aside[:, None]
+            return People(points, boxes, torch.ones(3))
 
     with pytest.raises(BolidError, match=r"red\.png: 3 people; crop"):
         read([photos / "red.png"], conditions, Crowd(), None)
@@ -130,9 +138,9 @@ def test_a_pose_is_read_off_a_photo_in_shares_of_its_size(photos):
     seen = []
 
     class Watched(FakePose):
-        def estimate(self, pictures, count_others=False):
+        def people(self, pictures):
             seen.append(pictures)
-            return super().estimate(pictures)
+            return super().people(pictures)
 
     found = pose_in(photos / "red.png", (120, 80), Watched())  # 100 x 80 pixels
     torch.testing.assert_close(found[:, 0] * 80, KEYPOINTS[:, 0])
@@ -148,11 +156,10 @@ def test_a_pose_is_read_off_a_photo_in_shares_of_its_size(photos):
 class HeadPose(FakePose):
     """Sees the head alone in photos that are mostly red, and the whole person in others."""
 
-    def estimate(self, pictures, count_others=False):
-        pose = super().estimate(pictures, count_others)
-        head = pictures.mean((2, 3)).argmax(1) == 0
-        pose.keypoints[head, 5:] = 0
-        return pose
+    def of(self, picture):
+        points = ONE.keypoints.clone()
+        points[:, 5:] *= float(picture.mean((1, 2)).argmax() != 0)
+        return ONE._replace(keypoints=points)
 
 
 def test_photos_of_a_head_make_an_identity_without_a_body(conditions, photos, caplog):

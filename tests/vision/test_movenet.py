@@ -11,8 +11,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from bolid.core.errors import BolidError
+from bolid.vision.found import People, first_of
 from bolid.vision.mobilenet import Same
-from bolid.vision.movenet import MoveNet, MoveNetNetwork, others
+from bolid.vision.movenet import MoveNet, MoveNetNetwork
 from bolid.vision.movenet_convert import convert, published
 from bolid.vision.movenet_decode import Found, Maps, decode
 from bolid.vision.networks import is_here, network
@@ -150,7 +151,8 @@ def test_nobody_is_all_zeros(weights, monkeypatch):
 @pytest.mark.parametrize(("heights", "count"), [([80, 40], 1), ([80, 39], 0), ([80], 0), ([80, 80, 10], 1)])
 def test_only_people_of_some_size_are_counted_beside_the_first(heights, count):
     boxes = torch.tensor([[0.0, 0, 10, height] for height in heights])
-    assert others(boxes) == count
+    people = People(torch.zeros(len(boxes), 17, 3), boxes, torch.ones(len(boxes)))
+    assert first_of([people], torch.zeros(1, 3, 9, 9), 0.3, True).others.tolist() == [count]
 
 
 def published_files(state):

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bolid.core.schema import ImageRecord
+from bolid.vision.face import alike_from
+
+if TYPE_CHECKING:
+    from bolid.data.annotate.store import Store
+
+SAMPLE = 1000  # faces by which it is learned how alike faces of one person are
 LEAST = 3  # faces of a person, of which two agree
 
 
@@ -55,3 +63,29 @@ def outsiders(faces: np.ndarray, least: float) -> np.ndarray:
     if majority.sum() <= len(faces) / 2:
         return np.zeros(len(faces), bool)
     return np.median(faces @ faces[majority].T, axis=1) < least
+
+
+def face_limit(store: Store, model: str) -> float | None:
+    """`limit` of a sample of the faces that a model found; of one person's alone, what suits the recogniser."""
+    people: list[str] = []
+    faces: list[np.ndarray] = []
+    for photo in store.photos():
+        if len(faces) == SAMPLE:
+            break
+        found = store.finding(photo.sha, model)
+        if found is not None and found.face is not None:
+            people.append(photo.person)
+            faces.append(found.face)
+    if not faces:
+        return None
+    learned = limit(people, np.stack(faces))
+    return alike_from(faces[0].size) if learned is None and len(set(people)) == 1 else learned
+
+
+def strange_faces(records: Sequence[ImageRecord], least: float | None) -> list[str]:
+    """Photos of one person whose faces disagree with the majority."""
+    faces = [(r.file_name, r.face_embedding) for r in records if r.face_embedding is not None]
+    if least is None or len(faces) < LEAST:
+        return []
+    strange = outsiders(np.stack([face for _, face in faces]), least)
+    return [name for (name, _), is_strange in zip(faces, strange, strict=True) if is_strange]

@@ -11,14 +11,15 @@ from bolid.core.devices import check_device
 from bolid.core.errors import BolidError
 from bolid.core.photos import is_rendered
 from bolid.core.schema import SPLITS
+from bolid.data.annotate.describe import captions_by
 from bolid.data.annotate.elsewhere import linked
 from bolid.data.annotate.find import Load, Rules
-from bolid.data.annotate.networks import Choice, Kind, choose_networks, load_networks
-from bolid.data.annotate.people import Choice as PersonChoice
-from bolid.data.annotate.run import Run, captions_by
+from bolid.data.annotate.networks import load_networks
+from bolid.data.annotate.run import Run
 from bolid.data.annotate.scan import first_photos
 from bolid.data.annotate.summary import Summary
 from bolid.data.manifest import MANIFEST, stream_manifest
+from bolid.vision.choice import Choice, Kind, choose_networks
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def annotate_folder(
     face: str | None = None,
     segmenter: str | None = None,
     captioner: str | None = None,
-    person: PersonChoice = "only",
+    person: str = "only",
     out: Path | None = None,
     follow: Path | None = None,
     rejected: bool = False,
@@ -50,12 +51,14 @@ def annotate_folder(
         networks: photographs: MoveNet, dlib's face recogniser and BlazePose's silhouettes, which
             `bolid networks get movenet dlib-face blazepose` fetches; embedded: those of data/tiny, which know rendered
             people alone; auto: embedded where the photos are marked as rendered, else photographs.
-        pose: In their place, what finds people and keypoints: movenet, blazepose, or the folder of a pose network.
+        pose: In their place, what finds people and keypoints: movenet, blazepose, movenet+blazepose (BlazePose where
+            MoveNet finds nobody), or the folder of a pose network.
         face: The face recogniser: dlib-face, an ONNX file, or none.
         segmenter: What finds silhouettes, which stage 1 learns from: blazepose, folder or hub id of a segmentation
             network of transformers that knows people, or none.
         captioner: Folder or hub id of a caption model of transformers, for photos without a caption of their own.
-        person: Whom a photo of several people is of: only: it is left out; left; largest.
+        person: Whom a photo of several people is of: only: it is left out; left, right, largest; or a photo of the
+            person's face, of a folder of several people a folder with a photo PERSON.jpg of each: who looks like it.
         out: Another folder for all that is written, where FOLDER is read-only or to stay as it is; its photos are
             linked there.
         follow: Folder that links in FOLDER may lead into, such as a hub's cache.
@@ -78,15 +81,15 @@ def annotate_folder(
     rendered = bool(shown) and all(map(is_rendered, shown))
     given = {"pose": pose, "face": face, "segmenter": segmenter}
     choice = choose_networks(networks, rendered, given)
-    load, refused = partial(_load, choice), refused_for(choice)
-    summary = annotate_photos(folder, load, person, devices, refused, captioner, rejected, curation)
+    load = partial(_load, choice)
+    summary = annotate_photos(folder, load, person, devices, choice.refused, captioner, rejected, curation)
     return f"{folder}: {summary}"
 
 
 def annotate_photos(
     folder: Path,
     load: Load,
-    person: PersonChoice = "only",
+    person: str = "only",
     devices: Sequence[str] = ("cpu",),
     rendered_only: Sequence[str] = (),
     captioner: str | None = None,
@@ -124,11 +127,6 @@ def check_folder(folder: Path) -> None:
     manifests = [folder / split / MANIFEST for split in ("", *SPLITS)]
     if any(p.is_file() for p in manifests) and any(r.renderer for rows in stream_manifest(folder) for r in rows):
         raise BolidError(f"{folder}: holds rendered people, whose labels are exact; nothing was changed.")
-
-
-def refused_for(choice: Choice) -> list[str]:
-    """The networks that may look at rendered photos alone, where they were not asked for by `--networks embedded`."""
-    return [] if choice.embedded else choice.rendered_only
 
 
 def _load(choice: Choice, device: str):

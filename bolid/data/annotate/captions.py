@@ -9,7 +9,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from bolid.core.errors import BolidError
@@ -117,9 +117,30 @@ def _caption_of(row: dict) -> tuple[str, str] | None:
 
 
 def without_name(caption: str, person: str) -> str:
-    """The caption with the person's name, or a part of it, replaced by "the person"."""
-    parts = [part for part in re.split(r"[\W_\d]+", person) if len(part) > 2]
-    if not parts:
-        return caption
-    name = "|".join(map(re.escape, sorted(parts, key=len, reverse=True)))
-    return re.sub(rf"\b(?:{name})\b(?:\s+(?:{name})\b)*", "the person", caption, flags=re.IGNORECASE)
+    """The caption with the person's name, or a part of it, replaced by "the person"; accents and cases are as one.
+
+    Parts of one or two letters, which may be words, go beside other parts alone; not so in scripts without cases, such
+    as Chinese, in which names may be that short and words have no borders.
+    """
+    person = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", person))  # AnnMiller
+    parts = sorted({_folded(part) for part in re.split(r"[\W_\d]+", person) if part}, key=len, reverse=True)
+    anything, long = _any(parts), _any(p for p in parts if len(p) > 2)
+    anywhere = _any(p for p in parts if len(p) > 1 and p.upper() == p)
+    looked_for = [
+        rf"\b(?:{anything})(?:[\s_'-]+(?:{anything}))+\b" if parts else "",
+        rf"\b(?:{long})\b" if long else "",
+    ]
+    pattern = "|".join(filter(None, [*looked_for, anywhere]))
+    caption = unicodedata.normalize("NFC", caption)
+    for found in reversed([*re.finditer(pattern, _folded(caption))] if pattern else []):
+        caption = f"{caption[: found.start()]}the person{caption[found.end() :]}"
+    return caption
+
+
+def _any(words: Iterable[str]) -> str:
+    return "|".join(map(re.escape, words))
+
+
+def _folded(text: str) -> str:
+    """As many letters, without accents and cases."""
+    return "".join(unicodedata.normalize("NFD", letter)[0].lower()[:1] for letter in text)

@@ -5,25 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from bolid.core.safe_io import PictureError, open_picture, resolve_inside
 from bolid.core.schema import ImageRecord
 from bolid.data.manifest import write_manifest
+from bolid.vision.face import Embedder
 
 _SAVE_EVERY = 4000  # photos; a kill loses no more work than that
-
-
-class Embedder(Protocol):
-    """What `bolid.vision.face.FaceEmbedder` offers; tests bring their own."""
-
-    fingerprint: str
-
-    def embed(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
-        """(F,) of length 1 from (H, W, 3) uint8 and (17, 3) keypoints, or None without a usable face."""
-        ...
 
 
 def embed_faces(

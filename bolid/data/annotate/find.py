@@ -20,8 +20,8 @@ from PIL import Image
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import PictureError, atomic_path, open_picture
 from bolid.data.annotate.networks import Networks
-from bolid.data.annotate.people import Choice, LeftOut, Person, choose, everybody
 from bolid.data.annotate.store import MASKS, Finding
+from bolid.vision.people import LeftOut, Person, Whom, choose, everybody
 
 log = logging.getLogger(__name__)
 UNREADABLE, FAILED = "unreadable", "failed"  # kinds that the next run tries again: the disk or memory may be at fault
@@ -37,10 +37,12 @@ class Task:
     Attributes:
         path: Its file.
         sha: The file's SHA-256, which its silhouette is named by.
+        face: (F,) the face of whom it is of, where it is looked for.
     """
 
     path: Path
     sha: str
+    face: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,13 @@ class Rules:
 
     Attributes:
         out: Folder that gets the silhouettes.
-        person: Whom a photo of several people is of.
+        person: Whom a photo of several people is of: a word, or where photos of faces lie, see `Run.look`.
         rejected: Whether photos that curation rejected are annotated too.
         curation: Where `.curation` is, if not in `out`.
     """
 
     out: Path
-    person: Choice = "only"
+    person: str = "only"
     rejected: bool = False
     curation: Path | None = None
 
@@ -95,14 +97,16 @@ def _people(pictures: Sequence[Image.Image], networks: Networks) -> list[list[Pe
 
 def _described(task: Task, picture: Image.Image, people: Sequence[Person], networks: Networks, rules: Rules) -> Finding:
     try:
-        person = choose(people, picture.size, rules.person)
+        whom: Whom = rules.person if task.face is None else task.face  # type: ignore[assignment]
+        person = choose(people, picture, whom, networks.embedder)
         face = None if networks.embedder is None else networks.embedder.embed(np.asarray(picture), person.keypoints)
         if face is not None and not np.isfinite(face).all():
             face = None
         mask = None if networks.outliner is None else _outlined(task, picture, person, networks, rules.out)
         return Finding("", "", person.keypoints.astype(np.float32), person.box.astype(np.float32), face, mask)
     except LeftOut as reason:
-        return Finding(reason.kind, f"{task.path}: {reason}")
+        hint = "; or choose by --person" if reason.kind == "several people" else ""
+        return Finding(reason.kind, f"{task.path}: {reason}{hint}")
     except OSError:
         raise  # the disk is full or gone: that is no photo's fault
     except Exception as error:

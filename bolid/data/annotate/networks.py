@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
 
-from bolid.core.errors import BolidError
-from bolid.core.paths import BUNDLE, resolve
+from bolid.core.paths import resolve
 from bolid.core.safe_io import sha256
-from bolid.data.annotate.faces import Embedder
+from bolid.vision.choice import Choice
 
 if TYPE_CHECKING:
-    from bolid.vision.person import Estimator
-
-EMBEDDED = {"pose": "data/tiny/pose", "face": "data/tiny/face/face.onnx", "segmenter": None}
-PHOTOGRAPHS = {"pose": "movenet", "face": "dlib-face", "segmenter": "blazepose"}
-FETCHED = ("movenet", "blazepose", "blazepose-heavy")
-Kind = Literal["auto", "photographs", "embedded"]
+    from bolid.vision.face import Embedder
+    from bolid.vision.people import Estimator
 
 
 class Outliner(Protocol):
@@ -31,53 +24,6 @@ class Outliner(Protocol):
     def silhouette(self, picture: Image.Image) -> np.ndarray:
         """(H, W) uint8, 255 where the person is."""
         ...
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which networks annotate.
-
-    Attributes:
-        pose: Finds people and keypoints: movenet, blazepose, or the folder of a YOLO pose network.
-        face: Recognises faces: dlib-face, or an ONNX file; None for no faces.
-        segmenter: Finds silhouettes: blazepose, or folder or hub id of a segmentation network; None for none.
-        embedded: Whether the bundle's networks were asked for, which know rendered people alone.
-        device: Where they run.
-    """
-
-    pose: str
-    face: str | None
-    segmenter: str | None
-    embedded: bool = False
-    device: str = "cpu"
-
-    @property
-    def rendered_only(self) -> list[str]:
-        """The networks among these that know rendered people alone."""
-        return [name for name in (self.pose, self.face) if name and is_embedded(name)]
-
-
-def choose_networks(kind: Kind, rendered: bool, given: dict[str, str | None], device: str = "cpu") -> Choice:
-    """The networks to annotate with.
-
-    Args:
-        kind: auto: the embedded ones where all photos are `rendered`, else those for photographs.
-        rendered: Whether all photos are marked as rendered.
-        given: Names or paths that the user gives in place of the defaults; "none" for none.
-        device: Where they run.
-    """
-    embedded = kind == "embedded" or (kind == "auto" and rendered)
-    names = (EMBEDDED if embedded else PHOTOGRAPHS) | {k: v for k, v in given.items() if v is not None}
-    chosen = {k: None if v in (None, "none") else str(v) for k, v in names.items()}
-    if chosen["pose"] is None:
-        raise BolidError("pose: somebody must find the people; give movenet, blazepose, or a folder")
-    return Choice(chosen["pose"], chosen["face"], chosen["segmenter"], embedded, device)
-
-
-def is_embedded(name: str) -> bool:
-    """Whether a network is one of the embedded bundle."""
-    path = Path(name)
-    return path.is_relative_to(BUNDLE) or resolve(BUNDLE).resolve() in path.resolve().parents
 
 
 class Networks:
@@ -130,6 +76,7 @@ def load_networks(choice: Choice) -> Networks:
 def _pose_print(name: str) -> str:
     """What tells a pose network from others, where it has no `fingerprint` of its own."""
     from bolid.core.paths import find_folder
+    from bolid.vision.load import FETCHED
     from bolid.vision.pose import WEIGHTS
 
     return name if name in FETCHED else sha256(find_folder(name, WEIGHTS, "") / WEIGHTS)

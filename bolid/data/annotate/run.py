@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 from bolid.core.errors import BolidError
 from bolid.core.keypoints import shows_body, shows_figure
 from bolid.core.photos import is_rendered
+from bolid.core.safe_io import sha256
 from bolid.core.schema import ANYBODY, ImageRecord, Phrase
 from bolid.data.annotate import agreement
 from bolid.data.annotate.captions import caption_beside
@@ -23,10 +25,12 @@ from bolid.data.annotate.scan import scan_files, scan_tables
 from bolid.data.annotate.store import FOLDER, Finding, Photo, Store
 from bolid.data.annotate.summary import EXAMPLES, LEFT_OUT, LeftOutList, Summary
 from bolid.data.manifest import ManifestWriter
+from bolid.vision.choice import refusal
+from bolid.vision.people import WORDS
+from bolid.vision.whom import face_photos, read_face
 
 BATCH = 8  # photos
 _VERSION = 1  # raise it when the same photo would get another finding from the same networks
-_SAMPLE = 1000  # faces by which it is learned how alike faces of one person are
 
 
 class Run:
@@ -42,6 +46,7 @@ class Run:
         self.folder, self.rules, self.rendered_only = Path(folder), rules, rendered_only
         self.summary = Summary()
         self.model = self.face_model = self.caption_model = ""
+        self._faces: dict[str, np.ndarray] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Run:
@@ -68,7 +73,8 @@ class Run:
         self.face_model = networks.face_model
         self.summary.faces_asked = networks.embedder is not None
         self.summary.silhouettes_asked = networks.outliner is not None
-        self.model = hashlib.sha256(f"{_VERSION} {networks.fingerprint} {self.rules.person}".encode()).hexdigest()
+        about = f"{_VERSION} {networks.fingerprint} {self._chosen_by(networks)}"
+        self.model = hashlib.sha256(about.encode()).hexdigest()
         self._forget_lost()
         waiting = sum(1 for _ in self.store.waiting(self.model))
         with tqdm(total=waiting, desc=f"annotating {self.folder.name}", unit="photo", disable=waiting < 20) as bar:
@@ -78,13 +84,34 @@ class Run:
                 self.store.commit()
                 bar.update(len(tasks))
 
+    def _chosen_by(self, networks: Networks) -> str:
+        """Reads the faces that people are chosen by, if they are; returns what tells this choice from others."""
+        if self.rules.person in WORDS:
+            return self.rules.person
+        photos = face_photos(Path(self.rules.person))
+        if "" in photos and self.store.people() > 1:
+            raise BolidError(
+                f"person: {photos['']} is one person's face, and {self.folder} holds several people: give a folder "
+                "with a photo PERSON.jpg of each"
+            )
+        found = {p: read_face(f, networks.estimator, networks.embedder, self.rendered_only) for p, f in photos.items()}
+        self._faces, self.rules = found, replace(self.rules, person="only")
+        return " ".join(f"{person!r} {sha256(path)}" for person, path in photos.items())
+
     def _batches(self) -> Iterator[list[Task]]:
-        todo = (Task(self.folder / p.name, p.sha) for p in self.store.waiting(self.model) if self._may_look(p))
+        face = self._faces
+        todo = (
+            Task(self.folder / p.name, p.sha, face.get(p.person, face.get("")))
+            for p in self.store.waiting(self.model)
+            if self._may_look(p)
+        )
         while batch := list(islice(todo, BATCH)):
             yield batch
 
     def _forget_lost(self) -> None:
-        """Lets photos be looked at again whose silhouette is gone, or that could not be read."""
+        """Lets photos be looked at again whose silhouette is gone, that could not be read, or whose face is another."""
+        for sha in self.store.moved() if self._faces else []:
+            self.store.forget(sha, self.model)
         for photo in self.store.photos():
             found = self.store.finding(photo.sha, self.model)
             lost = found is not None and (found.mask is not None and not (self.folder / found.mask).is_file())
@@ -109,13 +136,13 @@ class Run:
             BolidError: If no photo can be used.
         """
         copies = self._copies()
-        least = self._face_limit()
+        least = agreement.face_limit(self.store, self.model)
         disagreeing: list[str] = []
         with ManifestWriter(self.folder) as writer:
             for _, photos in groupby(self.store.photos(), lambda photo: photo.name.rpartition("/")[0]):
                 records = [r for r in (self._record(photo, copies) for photo in photos) if r is not None]
                 writer.write(records)
-                disagreeing += _outsiders(records, least)
+                disagreeing += agreement.strange_faces(records, least)
             if not self.summary.photos:
                 raise BolidError(f"{self.folder}: no usable photo at FOLDER/PERSON/PHOTO: {self._first_reason()}")
         self.summary.note("faces that disagree with the others of their person", disagreeing)
@@ -144,13 +171,11 @@ class Run:
         return found
 
     def _record(self, photo: Photo, copies: dict[str, tuple[str, str]]) -> ImageRecord | None:
-        kind, why = copies.get(photo.name, ("", ""))
         found = self.store.finding(photo.sha, self.model)
-        if not kind and found is None:
-            networks = " and ".join(self.rendered_only)
-            kind, why = "not rendered", f"{photo.name}: {networks} knows rendered people alone; see --networks"
-        elif not kind and found is not None and found.kind:
-            kind, why = found.kind, found.why
+        if found is None:
+            kind, why = "not rendered", refusal(photo.name, self.rendered_only)
+        else:  # a copy of what is no photo is none either
+            kind, why = (found.kind, found.why) if found.kind else copies.get(photo.name, ("", ""))
         if kind or found is None:
             self.left_out.add(photo.name, kind, why)
             return None
@@ -165,7 +190,7 @@ class Run:
         assert found.box is not None
         caption = self._given_caption(photo.name)
         if caption is None and self.caption_model:
-            caption = self.store.caption(photo.sha, self.caption_model)
+            caption = self.store.caption(photo.sha, self.caption_model) or None
         record = ImageRecord(
             photo.name,
             photo.person,
@@ -214,45 +239,7 @@ class Run:
         known = self.store.known("caption", name)
         return None if known is None else known[1]["text"]
 
-    def _face_limit(self) -> float | None:
-        people: list[str] = []
-        faces: list[np.ndarray] = []
-        for photo in self.store.photos():
-            found = self.store.finding(photo.sha, self.model) if len(faces) < _SAMPLE else None
-            if found is not None and found.face is not None:
-                people.append(photo.person)
-                faces.append(found.face)
-        return agreement.limit(people, np.stack(faces)) if faces else None
-
 
 def _once(networks: Networks, load: Load, devices: Sequence[str]) -> Load:
     """How a process gets its networks: this one has them already."""
     return load if len(devices) > 1 else lambda _: networks
-
-
-def _outsiders(records: Sequence[ImageRecord], least: float | None) -> list[str]:
-    faces = [r for r in records if r.face_embedding is not None]
-    if least is None or len(faces) < agreement.LEAST:
-        return []
-    strange = agreement.outsiders(np.stack([r.face_embedding for r in faces]), least)  # type: ignore[misc]
-    return [r.file_name for r, is_strange in zip(faces, strange, strict=True) if is_strange]
-
-
-def captions_by(captioner: str, run: Run, device: str) -> None:
-    """Has a caption model describe every photo that nobody gave a caption, the person's name left out."""
-    from tqdm import tqdm
-
-    from bolid.core.safe_io import PictureError, open_picture
-    from bolid.data.annotate.captions import clean, without_name
-    from bolid.vision.caption import Captioner
-
-    model = Captioner(captioner, device)
-    run.caption_model = model.fingerprint
-    waiting = list(run.captionless())
-    for photo in tqdm(waiting, "describing", unit="photo", disable=len(waiting) < 20):
-        try:
-            text = model.describe(open_picture(run.folder / photo.name))
-        except PictureError:
-            continue
-        run.store.add_caption(photo.sha, run.caption_model, without_name(clean(text), photo.person))
-        run.store.commit()

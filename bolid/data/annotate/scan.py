@@ -19,6 +19,7 @@ from bolid.data.curate.verdicts import stream_verdicts
 from bolid.data.manifest import MANIFEST, stream_manifest
 
 COLLECTED = "collected.jsonl"
+REJECTED = "rejected by curation"  # begins the kind of what is left out for that
 CARRIED = ("address", "fetched", "licence", "source", "verdicts", "rejected")  # what others wrote into the manifest
 _COMMIT = 500  # photos
 
@@ -64,7 +65,7 @@ def _add(folder: Path, entry: Entry, store: Store, left_out: LeftOutList, reject
         stamp = stamp_of(path)
         said = {} if rejected else rejection(store, entry.name, stamp)
         if said:
-            left_out.add(entry.name, f"rejected by curation: {said['rejected']}", said["verdicts"][said["rejected"]])
+            left_out.add(entry.name, f"{REJECTED}: {said['rejected']}", said["verdicts"][said["rejected"]])
             return
         store.add_file(entry.name, entry.person, stamp, store.known_hash(entry.name, stamp) or sha256(path))
     except BolidError as error:

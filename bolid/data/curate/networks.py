@@ -18,7 +18,7 @@ from bolid.core.paths import resolve
 from bolid.core.safe_io import sha256
 
 if TYPE_CHECKING:
-    from bolid.data.annotate.people import Person
+    from bolid.vision.people import Person
 
 LEAST_FACE = 0.3  # score of a face that is noted; which ones count, the filters say
 FETCHED = {
@@ -90,7 +90,7 @@ def _people(name: str, weights: Path) -> Callable[[np.ndarray], list[Person]]:
     """RGB (H, W, 3) uint8 -> the people, as `bolid data annotate` finds them, each once, the surest first."""
     from PIL import Image
 
-    from bolid.data.annotate.people import everybody, same_person
+    from bolid.vision.people import everybody, same_person
     from bolid.vision.load import pose_estimator
 
     estimator = pose_estimator(name if name in FETCHED["people"] else weights.parent)

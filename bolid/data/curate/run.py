@@ -50,6 +50,11 @@ class Curation:
         lines = [
             f"{self.kept} of {self.photos} photos kept, of {self.people} people" + (f"; rejected: {why}" if why else "")
         ]
+        lines += [
+            f"most are rejected by {name}: if they are good ones, see --filters.{name} in configs/curate/default.yaml"
+            for name, count in self.rejected.items()
+            if 2 * count > self.photos and name != FEW
+        ]
         lines += [f"left out: {count} {what}" for what, count in self.left_out.items()]
         if self.dropped:
             some = ", ".join(f"{name} ({count})" for name, count in list(self.dropped.items())[:20])

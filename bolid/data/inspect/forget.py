@@ -18,7 +18,8 @@ from bolid.core.names import check_known
 from bolid.core.safe_io import atomic_path, resolve_inside, sha256, write_text
 from bolid.core.schema import SPLITS
 from bolid.core.trained_on import CARD, was_trained_on
-from bolid.data.annotate.store import FILE, FOLDER, MASKS, forget_photos
+from bolid.data.annotate.removal import forget_photos
+from bolid.data.annotate.store import FILE, FOLDER, MASKS
 from bolid.data.annotate.summary import LEFT_OUT
 from bolid.data.collect.forget import forget as forget_collected
 from bolid.data.manifest import MANIFEST, ManifestWriter, stream_manifest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,10 @@ from bolid.core.errors import BolidError
 from bolid.core.photos import photo_size
 from bolid.core.safe_io import PictureError, resolve_inside
 from bolid.core.schema import SPLITS, ImageRecord
+from bolid.data.annotate.listing import BELOW, BESIDE, OTHER
+from bolid.data.annotate.scan import REJECTED
+from bolid.data.annotate.store import FOLDER
+from bolid.data.annotate.summary import LEFT_OUT
 from bolid.data.curate.verdicts import stream_verdicts
 from bolid.data.manifest import MANIFEST, stream_manifest
 
@@ -85,17 +90,38 @@ def gather(folder: Path, home: Path, each: int, people: int) -> Gathered:
 def _rows(folder: Path, home: Path) -> Iterator[tuple[str, str, str, str, ImageRecord | None]]:
     """File name, identity, the filter that rejects, what it says, and the manifest's row where there is one.
 
-    A photo that curation rejected before a manifest was made stands in curation's table alone.
+    A photo that curation rejected, or that annotation left out, does not stand in the manifest.
     """
     seen: set[int] = set()
-    if any((folder / split / MANIFEST).is_file() for split in ("", *SPLITS)):
-        for records in stream_manifest(folder):
-            for r in records:
-                seen.add(hash(r.file_name))
-                yield r.file_name, r.identity, r.rejected, r.verdicts.get(r.rejected, r.rejected), r
+    annotated = any((folder / split / MANIFEST).is_file() for split in ("", *SPLITS))
+    for records in stream_manifest(folder) if annotated else ():
+        for r in records:
+            seen.add(hash(r.file_name))
+            yield r.file_name, r.identity, r.rejected, r.verdicts.get(r.rejected, r.rejected), r
+    for name, kind, why in _left_out(folder) if annotated else ():
+        if hash(name) not in seen:
+            seen.add(hash(name))
+            yield name, name.split("/")[-2], f"annotate: {kind}", why, None
     for name, identity, rejected, verdicts, *_ in stream_verdicts(home):
         if hash(name) not in seen:
+            rejected = rejected or ("not annotated yet" if annotated else "")
             yield name, identity, rejected, verdicts.get(rejected, rejected), None
+
+
+def _left_out(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Photos of somebody that annotation left out: name, kind and reason; of what curation rejects, its table tells."""
+    path = folder / FOLDER / LEFT_OUT
+    if not path.is_file():
+        return
+    with open(path, encoding="utf-8", errors="replace") as file:
+        while line := file.readline(1 << 20):
+            try:
+                row = json.loads(line)
+                name, kind, why = str(row["file_name"]), str(row["kind"]), str(row["why"])
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                raise BolidError(f"{path}: broken; run `bolid data annotate {folder}` anew ({error})") from error
+            if "/" in name and kind not in (BESIDE, BELOW, OTHER) and not kind.startswith(REJECTED):
+                yield name, kind, why
 
 
 def _count(found: Gathered, folder: Path, name: str, record: ImageRecord | None) -> None:

@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from diffusers import DiffusionPipeline
@@ -20,6 +20,18 @@ from bolid.models.noise import noise_schedule
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 KINDS: Registry[Backbone] = Registry("backbone", "bolid.backbones")
+
+
+def dtype_name(dtype: Dtype | torch.dtype) -> Dtype:
+    """A precision by name, whichever way it is given.
+
+    Raises:
+        BolidError: If weights cannot have it.
+    """
+    name: Any = str(dtype).removeprefix("torch.")
+    if name not in get_args(Dtype):
+        raise BolidError(f"dtype={name!r} is none of {', '.join(get_args(Dtype))}")
+    return name
 
 
 class TextCondition(NamedTuple):
@@ -65,6 +77,7 @@ class Backbone(nn.Module, ABC):
             folder of the same name beside it or in the hub's cache.
         dtype: Precision of the frozen weights.
         gradient_checkpointing: Trade compute for memory in the UNet.
+        variant: Of the weights, such as fp16; by default the plain ones, or the only one there is.
 
     Raises:
         BolidError: If there is no such model, or its files are incomplete.
@@ -86,10 +99,12 @@ class Backbone(nn.Module, ABC):
         if "kind" in cls.__dict__:
             KINDS.add(cls.kind, cls)
 
-    def __init__(self, path: str, dtype: Dtype = "float32", gradient_checkpointing: bool = False):
+    def __init__(
+        self, path: str, dtype: Dtype = "float32", gradient_checkpointing: bool = False, variant: str | None = None
+    ):
         super().__init__()
         self.path = path
-        pipe = load_pipeline(self.pipeline_class, path, getattr(torch, dtype), self.pipeline_arguments)
+        pipe = load_pipeline(self.pipeline_class, path, getattr(torch, dtype), self.pipeline_arguments, variant)
         for name, component in pipe.components.items():  # modules register themselves, the rest are plain attributes
             setattr(self, name, component)
         self.components = tuple(pipe.components)

@@ -17,15 +17,14 @@ from bolid.core.paths import resolve
 CONFIGS = ["*.json", "*.txt", "*.model"]
 STEMS = ("model", "diffusion_pytorch_model")
 WANTED = CONFIGS + [f"*/{name}{part}.safetensors" for name in STEMS for part in ("", "-?????-of-?????")]
-HALF = [f"*/{name}{part}.safetensors" for name in STEMS for part in (".fp16", ".fp16-?????-of-?????")]
 
 WEIGHTS = re.compile(r"(?:model|diffusion_pytorch_model)(?:-\d+-of-\d+)?(?:\.(\w+))?(?:-\d+-of-\d+)?\.safetensors")
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 INDEX = "model_index.json"
 
 
-def find_weights(path: str) -> Path:
-    """A diffusers folder or a single file: `path` itself, or the hub's snapshot of that id.
+def find_weights(path: str, variant: str | None = None) -> Path:
+    """A diffusers folder or a single file: `path` itself, or the hub's snapshot of that id, with a variant's weights.
 
     Raises:
         BolidError: If it is neither a model nor a hub id that is cached or can be downloaded.
@@ -44,14 +43,14 @@ def find_weights(path: str) -> Path:
             hint = f"give the file, such as {single[0]}, or" if single else "give"
             raise BolidError(f"{path} holds no {INDEX}: {hint} the folder of a diffusers pipeline")
         return found
-    return _of_hub(path)
+    return _of_hub(path, variant)
 
 
-def _of_hub(path: str) -> Path:
+def _of_hub(path: str, variant: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return _snapshot(path, local_files_only=True)
+        return _snapshot(path, variant, local_files_only=True)
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         problem = f"no model at {path!r}: it is neither a local folder or file nor in the hub's cache"
     if path.count("/") != 1 or Path(path).is_absolute() or path.startswith("."):
@@ -59,20 +58,26 @@ def _of_hub(path: str) -> Path:
             f"{problem}; give the path of a diffusers folder or a .safetensors file, or a hub id such as org/name"
         )
     try:
-        return _snapshot(path, etag_timeout=5)
+        return _snapshot(path, variant, etag_timeout=5)
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         hint = f"`hf download {path}` where there is a network, or copy the folder here and give its path"
         raise BolidError(f"{problem}, and downloading it failed ({type(error).__name__}); {hint}") from error
 
 
-def _snapshot(path: str, **options: Any) -> Path:
-    """The hub's snapshot, with the half precision copies only where there are no others."""
+def _snapshot(path: str, variant: str | None, **options: Any) -> Path:
+    """The hub's snapshot, with the half precision copies only where they are asked for or there are no others."""
     from huggingface_hub import snapshot_download
 
-    folder = Path(snapshot_download(path, allow_patterns=WANTED, **options))
+    wanted = WANTED if variant is None else CONFIGS + variants(variant)
+    folder = Path(snapshot_download(path, allow_patterns=wanted, **options))
     if weights_of(folder):
         return folder
-    return Path(snapshot_download(path, allow_patterns=WANTED + HALF, **options))
+    return Path(snapshot_download(path, allow_patterns=WANTED + variants("fp16"), **options))
+
+
+def variants(name: str) -> list[str]:
+    """Patterns of the weights of a variant."""
+    return [f"*/{stem}{part}.safetensors" for stem in STEMS for part in (f".{name}", f".{name}-?????-of-?????")]
 
 
 def weights_of(folder: Path) -> dict[str, set[str]]:
@@ -92,7 +97,11 @@ def variant_of(folder: Path) -> str | None:
 
 
 def load_pipeline(
-    kind: type[DiffusionPipeline], path: str, dtype: torch.dtype, arguments: Mapping[str, Any]
+    kind: type[DiffusionPipeline],
+    path: str,
+    dtype: torch.dtype,
+    arguments: Mapping[str, Any],
+    variant: str | None = None,
 ) -> DiffusionPipeline:
     """The stock pipeline of a model, from safetensors only and without a connection but to the hub for a hub id.
 
@@ -101,18 +110,19 @@ def load_pipeline(
         path: See `Backbone`.
         dtype: Of all weights.
         arguments: Of the pipeline's class.
+        variant: Of the weights; None for what `variant_of` finds.
 
     Raises:
         BolidError: If there is no such model, or its files are incomplete.
     """
-    found = find_weights(path)
+    found = find_weights(path, variant)
     if found.is_file():
         return _load_file(kind, found, dtype, arguments)
     try:
         return kind.from_pretrained(
             str(found),
             dtype=dtype,
-            variant=variant_of(found),
+            variant=variant or variant_of(found),
             use_safetensors=True,
             local_files_only=True,
             **arguments,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 from PIL import Image
 
 from bolid.data.annotate.networks import Networks
+from bolid.vision.found import People
 
 
 class Finder:
@@ -20,14 +20,14 @@ class Finder:
     def __init__(self) -> None:
         self.largest = self.seen = 0
 
-    def people(self, pictures: torch.Tensor) -> list[SimpleNamespace]:
+    def people(self, pictures: torch.Tensor) -> list[People]:
         assert pictures.dtype == torch.float32
         assert 0 <= pictures.min() <= pictures.max() <= 1
         self.largest = max(self.largest, *pictures.shape[-2:])
         self.seen += len(pictures)
         return [self._one(picture) for picture in pictures]
 
-    def _one(self, picture: torch.Tensor) -> SimpleNamespace:
+    def _one(self, picture: torch.Tensor) -> People:
         if picture[2].min() > 0.9 and picture[0].max() < 0.1 and picture[1].min() > 0.9:
             os._exit(9)  # as a decoder or the system does that ends a process
         red = (picture[0] > 0.6) & (picture[1] < 0.4)
@@ -39,7 +39,7 @@ class Finder:
             boxes.append([x0, int(rows.min()), x1, int(rows.max()) + 1])
         found = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
         middle = torch.cat([(found[:, :2] + found[:, 2:]) / 2, torch.full((len(found), 1), 0.9)], 1)
-        return SimpleNamespace(keypoints=middle[:, None].repeat(1, 17, 1), boxes=found, scores=torch.ones(len(found)))
+        return People(middle[:, None].repeat(1, 17, 1), found, torch.ones(len(found)))
 
 
 class Recogniser:

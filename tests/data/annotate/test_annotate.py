@@ -153,6 +153,23 @@ def test_a_damaged_exif_ends_nothing(album, monkeypatch, caplog):
     assert "unturned" in caplog.text
 
 
+class Faces(Recogniser):
+    """A face is the red of who is at the keypoints."""
+
+    def embed(self, rgb, keypoints):
+        x, y = keypoints[0, :2].astype(int)
+        turn = float(rgb[y, x, 0]) / 255 * np.pi * 2
+        return np.array([np.cos(turn), np.sin(turn), 0, 0], np.float32)
+
+
+def group(path, reds, shade=9):
+    """Two people of one height, side by side."""
+    photo(path, (100, 96), (4, 10, 40, 90), (reds[0], 0, 0), shade)
+    with Image.open(path) as picture:
+        picture.paste((reds[1], 0, 0), (60, 10, 90, 90))
+        picture.save(path)
+
+
 class Unlucky(Recogniser):
     """Fails on a photo of some size, as a network may."""
 
@@ -222,7 +239,10 @@ def test_copies_are_kept_once_and_photos_of_two_people_not_at_all(album):
     assert summary.kept == {"ann": 3, "bob": 1}
 
 
-@pytest.mark.parametrize(("person", "box"), [("left", [4, 30, 30, 90]), ("largest", [40, 5, 90, 95])])
+@pytest.mark.parametrize(
+    ("person", "box"),
+    [("left", [4, 30, 30, 90]), ("largest", [40, 5, 90, 95]), ("right", [40, 5, 90, 95])],
+)
 def test_of_several_people_one_can_be_chosen(album, person, box):
     two = album / "ann" / "two.png"
     photo(two, (100, 96), (4, 30, 30, 90))
@@ -234,6 +254,63 @@ def test_of_several_people_one_can_be_chosen(album, person, box):
     assert annotate(album, person=person).photos == 6
     found = next(r for r in read_manifest(album) if r.file_name == "ann/two.png")
     np.testing.assert_array_equal(found.box, box)
+
+
+def test_of_several_people_who_has_the_given_face_is_chosen(album, tmp_path):
+    """Faces are hues of the person's own red, see `Faces`."""
+    for person in ("ann", "bob"):
+        group(album / person / "group.png", reds=(200, 255))
+    faces = tmp_path / "faces"
+    for name, red in (("ann", 200), ("bob", 255)):
+        photo(faces / f"{name}.png", colour=(red, 0, 0))
+        for path in (album / name).glob("[!g]*.*"):
+            if path.suffix != ".md" and path.suffix != ".txt":
+                photo(path, colour=(red, 0, 0))
+    networks = Networks(Finder(), Faces())
+    summary = annotate_photos(album, lambda device: networks, person=str(faces))
+    # The group is a photo of two people's folders: of one content it belongs to nobody, of two to both.
+    assert summary.left_out["under several people"] == 2
+    group(album / "bob" / "group.png", reds=(200, 255), shade=5)
+    annotate_photos(album, lambda device: networks, person=str(faces))
+    boxes = {r.file_name: r.box.tolist() for r in read_manifest(album)}
+    assert boxes["ann/group.png"] == [4, 10, 40, 90]
+    assert boxes["bob/group.png"] == [60, 10, 90, 90]
+    photo(faces / "ann.png", colour=(154, 0, 0))  # nobody there
+    told = str(annotate_photos(album, lambda device: networks, person=str(faces)))
+    assert "left out, somebody else: 4" in told
+    assert "no face like the given one" in told
+
+
+def test_a_moved_group_photo_is_looked_at_again_for_its_new_person(album, tmp_path):
+    group(album / "ann" / "group.png", reds=(200, 255))
+    faces = tmp_path / "faces"
+    for name, red in (("ann", 200), ("bob", 255)):
+        photo(faces / f"{name}.png", colour=(red, 0, 0))
+    networks = Networks(Finder(), Faces())
+    for person, box in (("ann", [4, 10, 40, 90]), ("bob", [60, 10, 90, 90])):
+        annotate_photos(album, lambda device: networks, person=str(faces))
+        assert {r.file_name: r.box.tolist() for r in read_manifest(album)}[f"{person}/group.png"] == box
+        (album / "ann" / "group.png").rename(album / "bob" / "group.png") if person == "ann" else None
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("midle", "person: 'midle' is none of only, left, right, largest, and there are no photos PERSON.jpg of faces"),
+        ("face.png", "holds several people: give a folder with a photo PERSON.jpg of each"),
+        ("twice", "has two photos of ann"),
+        ("nobody", "no person found"),
+    ],
+)
+def test_what_nobody_can_be_chosen_by_is_refused(album, tmp_path, monkeypatch, given, told):
+    monkeypatch.chdir(tmp_path)
+    for name in ("face.png", "twice/ann.png", "twice/ann.jpg"):
+        photo(tmp_path / name)
+    photo(tmp_path / "nobody" / "ann.png", colour=(0, 0, 255))
+    with pytest.raises(BolidError, match=told):
+        annotate(album, person=given)
+    with pytest.raises(BolidError, match="takes a face recogniser"):
+        annotate(album, faces=False, person="nobody")
 
 
 def test_faces_that_disagree_with_their_person_are_named(album):

@@ -73,6 +73,15 @@ def test_tables_are_read_and_bad_rows_passed_over(tmp_path, encoding):
         ("Ann Miller's red coat", "ann_miller-2", "the person's red coat"),
         ("a woman, ann miller, in Annapolis", "Ann Miller", "a woman, the person, in Annapolis"),
         ("a woman in red", "p000123", "a woman in red"),
+        ("Penélope Cruz smiles at CRUZ", "penelope_cruz", "the person smiles at the person"),
+        ("penelope walks", "Pénélope", "the person walks"),
+        ("Ann Miller walks", "AnnMiller", "the person walks"),
+        ("Bo Li and a bo tree", "bo-li", "the person and a bo tree"),
+        ("a portrait of An Li, an apple", "An_Li", "a portrait of the person, an apple"),
+        ("一张王芳的照片", "王芳", "一张the person的照片"),
+        ("фото: АННА Иванова", "Анна Иванова", "фото: the person"),
+        ("a woman", "", "a woman"),
+        ("(a woman", "(", "(a woman"),
     ],
 )
 def test_names_are_taken_out(caption, person, wanted):

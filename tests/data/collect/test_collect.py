@@ -298,3 +298,27 @@ def test_a_killed_run_goes_on_to_the_same_photos(tmp_path):
 @pytest.mark.slow
 def test_ten_kills_at_random_points_come_to_the_same_photos(tmp_path):
     check_same(tmp_path, 10, random.randrange(10**6))
+
+
+def test_pages_that_are_broken_end_nothing_and_are_named(tmp_path):
+    site = plain(6, 4)
+    around = {"status": 302, "headers": {"Location": "/list/1"}}
+    site.answers["/list/1"] = Answer(**around)  # the page of P2 and P3
+    site.answers["/p/P0?page=2"] = Answer(b"broken", "text/html", 500)
+    site.answers["/p/P1"] = Answer(b"x", "text/html", length=5 * 2**30)
+    site.answers["/p/P5"] = Answer(picture(1), "image/jpeg")
+    site.answers["/photo/P4/1"] = Answer(b"<a href=", "text/html", pause=2.0)
+    site.answers["/photo/P4/2"] = Answer(b"\xff\xfe\x00" * 1000, "text/html; charset=klingon")
+    with site.served():
+        done = run(tmp_path / "out", described(site, tmp_path), *LOOPBACK, "--timeout", "2")
+    assert done.returncode == 0, done.stderr
+    kept = [row["address"].removeprefix(site.root) for row in rows(tmp_path / "out") if row["status"] == KEPT]
+    assert kept == [f"/full/{photo}.jpg" for photo in ("P0/0", "P0/1", "P0/2", "P4/0", "P4/3")]
+    for named in (
+        "/p/P0?page=2: failed: HTTP 500",
+        "/p/P1: large",
+        "/list/1: failed: max",
+        "/p/P5: failed: not a page",
+    ):
+        assert site.root + named in done.stdout
+    assert "2 failed" in done.stdout  # the photos whose pages are slow, and of no encoding

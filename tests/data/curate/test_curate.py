@@ -73,6 +73,7 @@ def test_the_command_line_changes_a_threshold_and_leaves_filters_out(tmp_path, c
     assert main([*words, "--filters.size.shortest=121"]) == 0
     assert "0 of 12 photos kept" in (told := capsys.readouterr().out)
     assert "size 12" in told
+    assert "most are rejected by size: " in told
     config = Path(__file__).parents[3] / "configs/curate/default.yaml"
     assert main([*words[:3], "--config", str(config), *NO_NETWORKS, "--filters.size=null"]) == 0
     assert "12 of 12 photos kept" in capsys.readouterr().out

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bolid.data.annotate.people import Person
+from bolid.vision.people import Person
 from bolid.data.curate import networks
 from bolid.data.curate.config import Filters
 from bolid.data.curate.filters import KEPT, Body, Identity, People
@@ -180,7 +180,7 @@ def test_a_face_without_a_body_shows_three_keypoints(monkeypatch, photo):
 
 
 def test_one_person_found_at_two_sizes_is_one(monkeypatch):
-    import bolid.data.annotate.people as finding
+    import bolid.vision.people as finding
     import bolid.vision.load as door
 
     everyone = [person(100, 150), person(102, 140, 0.5), person(220, 150, 0.4)]

@@ -11,11 +11,14 @@ import pytest
 from bolid.cli import main
 from bolid.core.errors import BolidError
 from bolid.core.schema import ImageRecord, Phrase
+from bolid.data.annotate.annotate import annotate_photos
 from bolid.data.curate.filters import Size
 from bolid.data.curate.run import curate_photos
 from bolid.data.inspect.gather import framing, view
 from bolid.data.inspect.run import inspect
 from bolid.data.manifest import write_manifest
+from tests.data.annotate.fakes import load
+from tests.data.annotate.fakes import photo as drawn
 from tests.data.curate.photos import people, picture, write
 from tests.data.curate.test_curate import plain
 
@@ -60,6 +63,35 @@ def test_the_page_says_what_is_kept_and_shows_each_reason(curated, tmp_path):
     assert page.tags.count("img") == 15
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.sources)
     assert not {"script", "b", "link", "iframe"} & set(page.tags)
+
+
+def test_what_annotation_left_out_is_not_kept(tmp_path):
+    folder = tmp_path / "album"
+    for name in ("ann/1.png", "ann/2.png", "ann/3.png", "bob/x.png"):
+        drawn(folder / name)
+    drawn(folder / "ann/nobody.png", colour=(0, 0, 90))
+    drawn(folder / "bob/small.png", (40, 60), (10, 10, 30, 50))
+    (folder / "bob/broken.jpg").write_bytes(b"no photo")
+    (folder / "bob/notes.md").write_text("no photo either")
+    unasked = dict.fromkeys(("decodable", "copies", "exposure", "blurry", "caption"))
+    curate_photos(folder, plain(**unasked, size=Size(50)), min_photos=1)
+    annotate_photos(folder, load)
+    drawn(folder / "bob/later.png")
+    curate_photos(folder, plain(**unasked, size=Size(50)), min_photos=1)
+    told = inspect(folder, tmp_path / "page.html")
+    page = Tags((tmp_path / "page.html").read_text())
+    assert "4 of 8 photos of 2 people are kept" in told
+    for text in (
+        "without annotate: nobody",
+        "without annotate: unreadable",
+        "without size",
+        "without not annotated yet",
+    ):
+        assert text in page.text
+    assert "notes.md" not in page.text
+    (folder / ".annotations/left_out.jsonl").write_text("{broken")
+    with pytest.raises(BolidError, match="bolid data annotate"):
+        inspect(folder, tmp_path / "page.html")
 
 
 def test_nothing_of_a_manifest_is_html(tmp_path):

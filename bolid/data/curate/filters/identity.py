@@ -8,6 +8,7 @@ import numpy as np
 
 from bolid.data.curate.filters.base import KEPT, UNKNOWN, Filter
 from bolid.data.curate.photos import Photos
+from bolid.vision.face import alike_from
 
 TOGETHER = 20_000  # photos whose embeddings are held at a time, at least one person's
 
@@ -77,7 +78,7 @@ class Identity(Filter):
                 self._judge_person(with_face, np.stack([faces[int(k)] for k in with_face]))
 
     def _judge_person(self, rows: np.ndarray, faces: np.ndarray) -> None:
-        limit = self.alike if self.alike is not None else ALIKE.get(faces.shape[1], 0.5)
+        limit = self.alike if self.alike is not None else alike_from(faces.shape[1])
         self._limit = limit
         faces = faces / np.maximum(np.linalg.norm(faces, axis=1, keepdims=True), 1e-6)
         inside = majority(faces, limit)
@@ -89,11 +90,6 @@ class Identity(Filter):
             centre = faces[inside].mean(0)
             self._cosine[rows] = faces @ centre / np.linalg.norm(centre)
             self._outside[rows] = ~inside & (self._cosine[rows] < limit)
-
-
-# By the embeddings' size, since every recogniser spreads faces its own way. dlib's authors call faces at a distance of
-# 0.6 one person's; its embeddings have length about 1.4, and 0.6 is a cosine of about 0.91.
-ALIKE = {128: 0.91, 512: 0.35}
 
 
 def majority(faces: np.ndarray, alike: float) -> np.ndarray:

@@ -1,0 +1,130 @@
+"""`bolid identity create`: a person read off photos, stored by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bolid.commands.identity import HOME, describe
+from bolid.core.errors import BolidError
+from bolid.core.identity_file import IdentityFolder
+from bolid.vision.choice import Kind, choose_for
+
+if TYPE_CHECKING:
+    from bolid.conditions import Condition
+    from bolid.pipelines.identify import Size, View
+
+
+def create_identity(
+    name: str,
+    photos: Sequence[Path] = (),
+    folder: Path | None = None,
+    person: str | None = None,
+    adapter: Path | None = None,
+    encoder: str = "data/tiny/body_vae",
+    networks: Kind = "auto",
+    pose: str | None = None,
+    face: str | None = None,
+    clip: str | None = None,
+    identities: Path = HOME,
+    replace: bool = False,
+) -> str:
+    """Reads a person off photos, or off a labelled folder, and stores what conditions need under a name.
+
+    Args:
+        name: Of the identity.
+        photos: Photos of that person; those that are broken, or show nobody or several people, are left out with a
+            warning.
+        folder: In place of photos: a folder with a manifest, as `bolid data annotate` and `bolid data render` write.
+        person: Whom of that folder. Of photos that show several people: left, right, largest, or a photo of the
+            person's face: who looks like it.
+        adapter: Folder of the adapter that is to know the person: its own conditions read the photos. Without it,
+            `encoder` and `clip` say what does.
+        encoder: Folder of the body encoder that the adapter was trained with.
+        networks: What finds people and faces in photos; a manifest has both. photographs: MoveNet, BlazePose and dlib's
+            face recogniser, which `bolid networks get movenet blazepose dlib-face` fetches; embedded: those of
+            data/tiny, which know rendered people alone; auto: embedded where all photos are marked as rendered, else
+            photographs.
+        pose: In their place, what finds the person: movenet, blazepose, or the folder of a pose network.
+        face: The face recogniser that the adapter was trained with: dlib-face, an ONNX file, or none for no face.
+        clip: The CLIP of the adapter's image condition, if it has one: a folder or hub id, see `ClipModel`.
+        identities: Where identities are kept.
+        replace: Whether an identity of that name may be replaced.
+
+    Returns:
+        A line that says what was written.
+
+    Raises:
+        BolidError: If no photo can be used, the person is not in the folder, or the name is taken.
+    """
+    from bolid.pipelines.identify import crop_sizes, identify
+    from bolid.pipelines.reading import check_faces, read_photos
+
+    home = IdentityFolder(identities)
+    home.check_free(name, replace)  # before anything is read
+    if (folder is None) == (not photos) or (folder is not None and person is None):
+        raise BolidError("give either `--photos FILE …`, or `--folder FOLDER --person NAME` of an annotated folder")
+    conditions = conditions_for(encoder, clip) if adapter is None else conditions_in(adapter)
+    if folder is not None and person is not None:
+        views, face_model = view_folder(folder, person, crop_sizes(conditions))
+        check_faces(conditions, face_model, f"what embeds the faces of {folder}", "annotate it with --face")
+    else:
+        choice = choose_for(photos, networks, pose, face)
+        views, face_model = read_photos(photos, conditions, choice, person or "only")
+    if adapter is None:
+        conditions |= face_condition(views)
+    identity = identify(conditions, views, face_model)
+    if not identity:
+        raise BolidError("the photos show neither a face nor a body; give others, or a network that sees them")
+    path = home.save(name, identity, replace)
+    return f"{path}: {describe(identity)}"
+
+
+def conditions_for(encoder: str, clip: str | None) -> dict[str, Condition]:
+    """The conditions whose embeddings an identity is to hold, see `create_identity`."""
+    from bolid.conditions import BodyCondition, FaceCondition, ImageCondition
+
+    body = BodyCondition(encoder).eval()
+    found: dict[str, Condition] = {"body": body, "face": FaceCondition()}
+    return found if clip is None else found | {"image": ImageCondition(clip, size=body.crop_size)}
+
+
+def conditions_in(adapter: Path) -> dict[str, Condition]:
+    """The conditions of a person that an adapter holds, without its base model."""
+    from bolid.pipelines.adapter import make_conditions
+    from bolid.pipelines.card import read_card
+
+    folder, card = read_card(adapter)
+    return {name: c.eval() for name, c in make_conditions(card, folder).items() if c.personal}
+
+
+def face_condition(views: Sequence[View]) -> dict[str, Condition]:
+    """A face condition that takes the embeddings of some views, of whichever size they are."""
+    from bolid.conditions import FaceCondition
+
+    sizes = {len(v.face) for v in views if v.face is not None}
+    return {"face": FaceCondition(embed_dim=sizes.pop())} if len(sizes) == 1 else {}
+
+
+def view_folder(folder: Path, person: str, sizes: Collection[Size]) -> tuple[list[View], str]:
+    """What a person's photos show by their manifest, and the SHA-256 of the recogniser that embedded the faces."""
+    from bolid.core.safe_io import open_picture, resolve_inside
+    from bolid.core.schema import ImageRecord
+    from bolid.data.cache import check_unchanged
+    from bolid.data.manifest import read_kept
+    from bolid.pipelines.identify import usable, view
+
+    records = read_kept(folder)
+    shown = [r for r in records if r.identity == person]
+    if not shown:
+        some = ", ".join(sorted({r.identity for r in records})[:3])
+        raise BolidError(f"{folder}: the manifest knows no {person!r}; it knows {some}, …")
+
+    def read(record: ImageRecord) -> View:
+        path = resolve_inside(folder, record.file_name)
+        picture = open_picture(path)
+        check_unchanged(record, path)
+        return view(record.file_name, picture, (record.keypoints, record.box), record.face_embedding, sizes)
+
+    return usable(shown, read), next((r.face_model for r in shown if r.face_embedding is not None), "")

@@ -1,0 +1,179 @@
+"""Photos of a set where they lie: as files in its folder, or as members of WebDataset shards.
+
+A sharded set has its manifest beside `shard-000000.tar`, …: plain tar files of samples `KEY.json`, `KEY.jpg` (or
+another suffix) and `KEY.mask.png`, where the JSON tells the `file_name` and the `silhouette` of the manifest. A shard
+may be anybody's: of its headers nothing but regular files with plain names is taken, and no name in it is a path here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from bolid.core.errors import BolidError
+from bolid.core.safe_io import PictureError, check_relative, resolve_inside
+
+SHARD = "shard-{:06d}.tar"
+MAX_BYTES = 200_000_000  # of a photo in a shard
+MAX_JSON = 1_000_000  # bytes
+_REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
+_BLOCK = tarfile.BLOCKSIZE
+
+
+class FolderPhotos:
+    """Photos that lie in their folder as files.
+
+    Args:
+        folder: The top folder of the photos.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[Path]:
+        """A photo's file; raises `BolidError` if the name leads outside the folder."""
+        yield resolve_inside(self.folder, name)
+
+    def stamp(self, name: str) -> str:
+        """What changes when the photo does, without reading it."""
+        return _stamp(self.folder / name)
+
+
+class Member(NamedTuple):
+    """A file in a shard: its name, where its content begins, and bytes."""
+
+    name: str
+    offset: int
+    size: int
+
+
+class ShardPhotos:
+    """Photos in shards, found by an index of some bytes each that is made of the shards' headers.
+
+    Args:
+        folder: Of the shards.
+        paths: The shards.
+
+    Raises:
+        BolidError: If a shard is no plain tar file, or holds what no shard of a data set does.
+    """
+
+    def __init__(self, folder: Path, paths: list[Path]) -> None:
+        self.folder, self.paths = Path(folder), paths
+        self._stamps = [_stamp(path) for path in paths]
+        columns = array("Q"), array("Q"), array("Q"), array("Q")  # hash of the name, shard, offset, bytes
+        for number, path in enumerate(paths):
+            for name, member in _files(path):
+                for column, value in zip(columns, (_hash(name), number, member.offset, member.size), strict=True):
+                    column.append(value)
+        names, *places = (np.frombuffer(column, np.uint64) if column else np.empty(0, np.uint64) for column in columns)
+        order = np.argsort(names)
+        self._names, self._places = names[order], np.stack(places, 1)[order]
+        if (self._names[1:] == self._names[:-1]).any():
+            raise BolidError(f"{folder}: a photo stands in its shards twice.")
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[Path]:
+        """A copy of a photo's file, there as long as the block lasts; raises `PictureError` if no shard has it."""
+        place = self._find(name)
+        if place is None:
+            raise PictureError(f"{self.folder / name}: stands in none of the {len(self.paths)} shards.")
+        number, offset, size = place
+        with NamedTemporaryFile(suffix=Path(name).suffix) as copy, open(self.paths[number], "rb") as shard:
+            shard.seek(offset)
+            copy.write(shard.read(size))
+            copy.flush()
+            yield Path(copy.name)
+
+    def stamp(self, name: str) -> str:
+        """What changes when the photo does, without reading it."""
+        place = self._find(name)
+        return "missing" if place is None else f"{self._stamps[place[0]]} {place[1:]}"
+
+    def _find(self, name: str) -> tuple[int, int, int] | None:
+        wanted = np.uint64(_hash(name))
+        at = int(np.searchsorted(self._names, wanted))
+        if at == len(self._names) or self._names[at] != wanted:
+            return None
+        number, offset, size = self._places[at].tolist()
+        return number, offset, size
+
+
+def photos_of(folder: Path) -> FolderPhotos | ShardPhotos:
+    """Where the photos of a folder with a manifest are."""
+    paths = [resolve_inside(folder, path.name) for path in sorted(Path(folder).glob("shard-*.tar")) if path.is_file()]
+    return ShardPhotos(folder, paths) if paths else FolderPhotos(folder)
+
+
+def _files(path: Path) -> Iterator[tuple[str, Member]]:
+    """The photos and silhouettes of a shard, by their names in the manifest."""
+    told: tuple[str, dict] = ("", {})
+    with open(path, "rb") as file:
+        for member in _members(path, file):
+            key, _, suffix = member.name.partition(".")
+            if suffix == "json":
+                told = key, _told(path, file, member)
+            elif key != told[0]:
+                raise BolidError(f"{path}: {member.name!r} comes before its {key}.json.")
+            else:
+                name = told[1].get("silhouette" if suffix.startswith("mask.") else "file_name")
+                yield check_relative(str(name or ""), f"{path}: {key}.json"), member
+
+
+def _members(path: Path, file: BinaryIO) -> Iterator[Member]:
+    """Walks over the headers alone. Links, folders, sparse files and extended headers are refused, as bombs are."""
+    place, end = 0, os.fstat(file.fileno()).st_size
+    while True:
+        file.seek(place)
+        block = file.read(_BLOCK)
+        if not block or block == bytes(_BLOCK):
+            return
+        try:
+            info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+        except (tarfile.HeaderError, ValueError) as error:
+            raise BolidError(f"{path}: not a plain tar file ({error}).") from error
+        if info.type not in _REGULAR or "/" in check_relative(info.name, str(path)):
+            raise BolidError(f"{path}: {info.name!r} is no regular file with a plain name, as a shard's are.")
+        start = place + _BLOCK
+        if not 0 <= info.size <= min(MAX_BYTES, end - start):
+            raise BolidError(
+                f"{path}: {info.name!r} is told to have {info.size} bytes; the shard is cut off or forged."
+            )
+        yield Member(info.name, start, info.size)
+        place = start + -(-info.size // _BLOCK) * _BLOCK
+
+
+def _told(path: Path, file: BinaryIO, member: Member) -> dict:
+    try:
+        if member.size > MAX_JSON:
+            raise ValueError(f"{member.size} bytes are too many")
+        file.seek(member.offset)
+        told = json.loads(file.read(member.size))
+        if not isinstance(told, dict):
+            raise ValueError("no object")
+    except (ValueError, RecursionError) as error:
+        raise BolidError(f"{path}: {member.name!r} cannot be read ({error}).") from error
+    return told
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest())
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -1,0 +1,58 @@
+"""What networks that look for people say of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Pose(NamedTuple):
+    """One person per picture.
+
+    Attributes:
+        keypoints: (B, 17, 3) x, y in pixels of the picture, confidence in 0..1.
+        box: (B, 4) x0, y0, x1, y1 in pixels.
+        score: (B,) how sure the network is that this is a person, 0..1.
+        others: (B,) int64, how many further people are at least half as tall; None where nobody counted.
+    """
+
+    keypoints: Tensor
+    box: Tensor
+    score: Tensor
+    others: Tensor | None = None
+
+
+class People(NamedTuple):
+    """The people of one picture, the likeliest first.
+
+    Attributes:
+        keypoints: (n, 17, 3) x, y in pixels of the picture, confidence in 0..1; all 0 where undetected.
+        boxes: (n, 4) x0, y0, x1, y1 in pixels.
+        scores: (n,) in 0..1.
+    """
+
+    keypoints: Tensor
+    boxes: Tensor
+    scores: Tensor
+
+
+def first_of(everybody: Sequence[People], pictures: Tensor, sure: float, count_others: bool) -> Pose:
+    """The first person of each picture, zeros where there is nobody.
+
+    Args:
+        everybody: Of each picture.
+        pictures: (B, 3, H, W), whose device the answer is on.
+        sure: A further person is somebody of whom a network is at least so sure, and at least half as tall.
+        count_others: Whether to count those.
+    """
+    nobody = People(torch.zeros(1, 17, 3), torch.zeros(1, 4), torch.zeros(1))
+    first = [people if len(people.scores) else nobody for people in everybody]
+    columns = zip(*first, strict=True)
+    points, box, score = (torch.stack([part[0].to(pictures.device) for part in parts]).float() for parts in columns)
+    boxes = (people.boxes[people.scores >= sure] for people in everybody)
+    tall = [box[:, 3] - box[:, 1] for box in boxes]
+    further = torch.tensor([int((t[1:] >= t[:1] / 2).sum()) for t in tall], device=pictures.device)
+    return Pose(points, box, score, further if count_others else None)
