@@ -102,7 +102,7 @@ def of_rendered(photos: Path, networks: Networks) -> dict[str, Number]:
     kinds, judged, results = kinds_of(filters), {}, {}
     for kind in ["good", *kinds]:
         folder = fresh(home / kind)
-        judged |= judge(folder, plant(kind, good, spare, folder, EACH, clear=clear), filters)
+        judged |= judge(folder, plant(kind, good, spare, folder, EACH, clear=clear), filters, 2)
     if networks == "none":
         results |= speed(home)
     found = show(judged, f"{EACH} faults of each kind among {sum(map(len, good.values()))} rendered photos")
@@ -132,9 +132,9 @@ def of_real(real: Path, home: Path, filters: Filters) -> dict[str, Number]:
     }
 
 
-def judge(folder: Path, planted: dict[str, Planted], filters: Filters) -> Photos:
+def judge(folder: Path, planted: dict[str, Planted], filters: Filters, workers: int = 1) -> Photos:
     """Curates a set, and returns its photos."""
-    curate_photos(folder, filters, min_photos=1, workers=2, out=folder.parent)
+    curate_photos(folder, filters, min_photos=1, workers=workers, out=folder.parent)
     said = read_verdicts(folder.parent)
     return {
         f"{folder.name}: {name}": Judged(what.kind, what.of and f"{folder.name}: {what.of}", *said[name])

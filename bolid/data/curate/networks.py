@@ -90,8 +90,8 @@ def _people(name: str, weights: Path) -> Callable[[np.ndarray], list[Person]]:
     """RGB (H, W, 3) uint8 -> the people, as `bolid data annotate` finds them, each once, the surest first."""
     from PIL import Image
 
-    from bolid.vision.people import everybody, same_person
     from bolid.vision.load import pose_estimator
+    from bolid.vision.people import everybody, same_person
 
     estimator = pose_estimator(name if name in FETCHED["people"] else weights.parent)
 

@@ -134,11 +134,11 @@ def ask(photos: Photos, chain: list[Filter], every: bool = False, workers: int =
     Of copies one is kept before it is known whether it serves. If a later filter rejects it, another is tried.
     """
     copies = next((f for f in chain if isinstance(f, Copies)), None)
-    if copies is not None:
-        copies.unfit = None
     for _ in range(TRIES):
         rejected = _ask(photos, chain, every, workers)
-        if copies is None or not copies.disfavour(rejected > chain.index(copies)):
+        unfit = np.zeros_like(photos.unfit) if copies is None else (rejected > chain.index(copies)) & ~photos.unfit
+        photos.unfit |= unfit
+        if copies is None or not copies.chose(unfit):
             break
     return rejected
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bolid.vision.people import Person
 from bolid.data.curate import networks
 from bolid.data.curate.config import Filters
 from bolid.data.curate.filters import KEPT, Body, Identity, People
@@ -15,6 +14,7 @@ from bolid.data.curate.people import PeopleMeasure, main_first
 from bolid.data.curate.run import curate_photos
 from bolid.data.curate.store import SHA, Store
 from bolid.data.curate.verdicts import read_verdicts
+from bolid.vision.people import Person
 
 NONE = dict.fromkeys(
     ["decodable", "size", "copies", "exposure", "blurry", "people", "identity", "watermark", "body", "caption"]
@@ -180,8 +180,8 @@ def test_a_face_without_a_body_shows_three_keypoints(monkeypatch, photo):
 
 
 def test_one_person_found_at_two_sizes_is_one(monkeypatch):
-    import bolid.vision.people as finding
     import bolid.vision.load as door
+    import bolid.vision.people as finding
 
     everyone = [person(100, 150), person(102, 140, 0.5), person(220, 150, 0.4)]
     monkeypatch.setattr(door, "pose_estimator", lambda name: name)

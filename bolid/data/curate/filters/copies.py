@@ -33,9 +33,6 @@ class Copies(Filter):
     across: int = 32
     name = "copies"
 
-    def __post_init__(self) -> None:
-        self.unfit: np.ndarray | None = None  # (n,) bool, of the photos that are judged: see `disfavour`
-
     def measure(self) -> Measure:
         """The pixels."""
         return PixelMeasure()
@@ -67,18 +64,9 @@ class Copies(Filter):
             return f"copy: the same file as {name}"
         return f"copy: {self._bits[k]} <= {self._limit(photos, k, other)} bits from {name}"
 
-    def disfavour(self, unfit: np.ndarray) -> bool:
-        """Lets other photos be kept where that helps: the next survey prefers copies of these.
-
-        Args:
-            unfit: (n,) bool, photos that later filters reject.
-
-        Returns:
-            Whether one of them, that was not known to be unfit, is the one that was kept of several copies.
-        """
-        known = np.zeros_like(unfit) if self.unfit is None else self.unfit
-        self.unfit = known | unfit
-        return bool((unfit & ~known)[self._of[self._of >= 0]].any())
+    def chose(self, rows: np.ndarray) -> bool:
+        """Whether one of these photos, (n,) bool, is the one that was kept of several copies."""
+        return bool(rows[self._of[self._of >= 0]].any())
 
     def _limit(self, photos: Photos, first: int, second: int) -> int:
         same = photos.people[first] == photos.people[second] and photos.splits[first] == photos.splits[second]
@@ -87,8 +75,7 @@ class Copies(Filter):
     def _preference(self, photos: Photos) -> np.ndarray:
         """(n,) float64: lower is better; what later filters keep, training before the others, then more pixels."""
         area = np.nan_to_num(photos.numbers("pixels", "width") * photos.numbers("pixels", "height"))
-        unfit = np.zeros(len(photos), bool) if self.unfit is None else self.unfit
-        return unfit * 1e14 + photos.splits * 1e12 - area
+        return photos.unfit * 1e14 + photos.splits * 1e12 - area
 
     def _pairs(self, photos: Photos, rows: np.ndarray) -> Iterator[tuple[int, int, int]]:
         """Photos close enough, and in how many bits they differ."""
