@@ -100,7 +100,7 @@ def of_rendered(photos: Path, networks: Networks) -> dict[str, Number]:
         filters.people.recogniser = str(RENDERED["recogniser"])
         filters.identity.alike, filters.identity.pixels = float(RENDERED["alike"]), int(RENDERED["pixels"])
     kinds, judged, results = kinds_of(filters), {}, {}
-    for kind in ["good", *kinds]:
+    for kind in ["all", *kinds]:
         folder = fresh(home / kind)
         judged |= judge(folder, plant(kind, good, spare, folder, EACH, clear=clear), filters, 2)
     if networks == "none":
@@ -116,7 +116,7 @@ def of_rendered(photos: Path, networks: Networks) -> dict[str, Number]:
 def of_real(real: Path, home: Path, filters: Filters) -> dict[str, Number]:
     """Faults in real photos: each round holds other photos out, into which faults are planted."""
     people = {p.name: sorted(q for q in p.iterdir() if q.is_file()) for p in sorted(real.iterdir()) if p.is_dir()}
-    judged = judge(fresh(home / "all"), plant("good", people, {}, home / "all", 0), filters)
+    judged = judge(fresh(home / "all"), plant("all", people, {}, home / "all", 0), filters)
     for number in range(ROUNDS):
         spare = {p: [files[number % len(files)]] for p, files in people.items() if len(files) > SPARE}
         good = {p: [f for f in files if f not in spare.get(p, ())] for p, files in people.items()}

@@ -20,9 +20,9 @@ from bolid.data.curate.photos import Photos
 RARE = 0.1  # per cent
 
 
-def readable(folder: Path, people: People, identity: Identity) -> tuple[np.ndarray, np.ndarray]:
+def readable(folder: Path, home: Path, people: People, identity: Identity) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings (n, F) of length 1 of the faces that the filter compares, and whose they are, (n,)."""
-    photos = Photos(folder, folder, list_photos(folder, folder).photos)
+    photos = Photos(folder, home, list_photos(folder, home).photos)
     photos.store(people.measure())
     photos.refresh(people.measure())
     known = np.flatnonzero(photos.measured("people"))
@@ -47,18 +47,19 @@ def midway(own: np.ndarray, others: np.ndarray) -> float:
     return float((np.nanpercentile(own, RARE) + np.percentile(others, 100 - RARE)) / 2)
 
 
-def main(folder: Path, recogniser: str = "dlib-face", pixels: int = Identity().pixels) -> None:
+def main(folder: Path, out: Path | None = None, recogniser: str = "dlib-face", pixels: int = Identity().pixels) -> None:
     """Prints the thresholds and how they do.
 
     Args:
         folder: A curated folder of people's folders.
+        out: Where `.curation` is, if not there.
         recogniser: Which was asked.
         pixels: That a face must be tall.
     """
     people = Filters().people
     assert people is not None
     people.recogniser = recogniser
-    faces, whose = readable(folder, people, Identity(pixels=pixels))
+    faces, whose = readable(folder, out or folder, people, Identity(pixels=pixels))
     own, others = similarities(faces, whose)
     thresholds, wrong, lost = [], 0, 0
     for person in np.unique(whose):

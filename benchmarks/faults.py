@@ -195,8 +195,8 @@ def plant(
     fault, a copy.
 
     Args:
-        kind: One of `KINDS`, or "good" for none.
-        good: Person -> photos that are to be kept; those that lie beside the folder in `good` are linked.
+        kind: One of `KINDS`, or anything else for none.
+        good: Person -> photos that are to be kept; they are written once, beside the folder in `good`, and linked.
         spare: Person -> further photos, into which faults are planted; near copies are of good ones.
         folder: Where to.
         each: How many faults.

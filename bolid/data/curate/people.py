@@ -24,7 +24,7 @@ class PeopleMeasure(Measure):
 
     `person_heights` are shares of the photo's height, `face_heights` too; `confidences` are those of the main person's
     17 keypoints, of which a face shows the first three; `face` is the main face's embedding in float16, `face_pixels`
-    its height where a detector found it.
+    its height and `face_turned` how far it is turned to a side, see `turned`, where a detector found it.
 
     Args:
         people: Network that finds people, see `bolid.data.curate.networks`.
@@ -42,6 +42,7 @@ class PeopleMeasure(Measure):
         "height": pa.float32(),
         "face": pa.binary(),
         "face_pixels": pa.float32(),
+        "face_turned": pa.float32(),
     }
     batch = 8
 
@@ -90,6 +91,7 @@ class PeopleMeasure(Measure):
             "height": max([*tall[order[:1]], *face_tall[:1]], default=0.0),
             "face": None if embedding is None else embedding.astype(np.float16).tobytes(),
             "face_pixels": float(face_tall[0] * rgb.shape[0]) if len(face_tall) else None,
+            "face_turned": turned(faces.keypoints[0]) if len(face_tall) else None,
         }
 
 
@@ -106,6 +108,15 @@ def face_points(body: np.ndarray | None, faces: FacesFound) -> list[np.ndarray]:
     x0, y0, x1, y1 = faces.boxes[0]
     inside = body is not None and x0 <= body[0, 0] <= x1 and y0 <= body[0, 1] <= y1
     return [body, *own] if inside and body is not None else own
+
+
+def turned(keypoints: np.ndarray) -> float | None:
+    """How far a face with these keypoints (17, 3) is turned to a side: 0 where its nose is midway between the eyes, 0.5
+    where it is below one of them; None of a face without keypoints."""
+    nose, left, right = keypoints[:3, :2].astype(float)
+    axis = left - right
+    apart = float(np.linalg.norm(axis))
+    return abs(float((nose - (left + right) / 2) @ axis)) / apart**2 if apart else None
 
 
 def confidences(body: np.ndarray | None, faces: FacesFound) -> np.ndarray:

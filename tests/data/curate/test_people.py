@@ -10,7 +10,7 @@ from bolid.data.curate import networks
 from bolid.data.curate.config import Filters
 from bolid.data.curate.filters import KEPT, Body, Identity, People
 from bolid.data.curate.networks import FacesFound
-from bolid.data.curate.people import PeopleMeasure, main_first
+from bolid.data.curate.people import PeopleMeasure, main_first, turned
 from bolid.data.curate.run import curate_photos
 from bolid.data.curate.store import SHA, Store
 from bolid.data.curate.verdicts import read_verdicts
@@ -90,7 +90,8 @@ def test_somebody_else_is_outside_the_majority_of_faces(tmp_path):
     values |= {"ann/other.jpg": face(1, rng, 0.3), "ann/unread.jpg": {"face": None}}
     values |= {
         "ann/far.jpg": face(2, rng, face_pixels=40.0),
-        "ann/turned.jpg": face(3, rng, face_scores=[0.4], person_scores=[0.9]),
+        "ann/behind.jpg": face(3, rng, face_scores=[0.35]),
+        "ann/profile.jpg": face(3, rng, face_turned=0.9),
     }
     values |= {"few/0.jpg": face(4, rng), "few/1.jpg": face(5, rng)}
     values |= {f"mixed/{k}.jpg": face(6 + k, rng) for k in range(4)}
@@ -161,6 +162,18 @@ def test_a_face_is_read_where_a_detector_sees_it(monkeypatch, photo):
     boxes_alone = faces_at(200)._replace(keypoints=np.zeros((1, 17, 3), np.float32))
     assert cut([person(205, 150)], boxes_alone) == [205] * 3
     assert cut([], boxes_alone) is None
+
+
+def test_how_far_a_face_is_turned():
+    points = np.zeros((17, 3), np.float32)
+    points[:3, :2] = [[30, 20], [40, 10], [20, 10]]
+    assert turned(points) == 0
+    points[0, :2] = 40, 25  # below an eye
+    assert turned(points) == pytest.approx(0.5)
+    tilt = np.array([[0.6, -0.8], [0.8, 0.6]])
+    points[:3, :2] = points[:3, :2] @ tilt * 3
+    assert turned(points) == pytest.approx(0.5)
+    assert turned(np.zeros((17, 3), np.float32)) is None
 
 
 def test_without_a_detector_the_body_says_where_the_face_is(monkeypatch, photo):

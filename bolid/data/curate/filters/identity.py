@@ -24,16 +24,18 @@ class Identity(Filter):
         faces: With fewer faces than this there is no majority, and nobody is rejected.
         unsure: Whether all photos of a person are rejected of whom no cluster holds half of the faces.
         unread: Whether a photo without a readable face is kept.
-        face_score: How sure the face detector must be of a face that is read: it is not of one that is turned away.
+        face_score: How sure the face detector must be of a face that is read; it is not sure of a head from behind.
         pixels: How tall such a face must be; smaller ones look like anybody's.
+        turned: How far it may be turned to a side: 0 is frontal, 0.5 has the nose below one eye. Profiles are not alike.
     """
 
     alike: float | None = None
     faces: int = 3
     unsure: bool = True
     unread: bool = True
-    face_score: float = 0.6
+    face_score: float = 0.4
     pixels: int = 64
+    turned: float = 0.5
     name = "identity"
 
     def survey(self, photos: Photos, alive: np.ndarray) -> None:
@@ -66,9 +68,10 @@ class Identity(Filter):
     def legible(self, photos: Photos) -> np.ndarray:
         """(n,) bool: whose main face is clear and large enough, as far as a detector looked for it."""
         small = photos.numbers("people", "face_pixels") < self.pixels
+        turned = photos.numbers("people", "face_turned") > self.turned
         scores = photos.arrow("people", "face_scores")
         unsure = [s.is_valid and len(s) > 0 and s[0].as_py() < self.face_score for s in scores]
-        return ~small & ~np.array(unsure, bool)
+        return ~small & ~turned & ~np.array(unsure, bool)
 
     def _compare(self, photos: Photos, people: list[np.ndarray]) -> None:
         faces = photos.vectors("people", "face", np.concatenate(people))
