@@ -1,4 +1,4 @@
-"""Watermarks of many kinds on photos, and where they are: what the watermark network is trained on."""
+"""Watermarks of many kinds on whole photos: what the watermark network is measured on, and never trained on."""
 
 from __future__ import annotations
 

@@ -16,8 +16,9 @@ from bolid.core.safe_io import load_safetensors
 from bolid.vision.base import Frozen
 
 WEIGHTS = "model.safetensors"
-SIDE = 512  # pixels of a photo's shorter side at which the embedded network looks at it
-LONGEST = 1536  # and at most so many of the longer one
+ACCURACY = "accuracy"  # entry of the weights' metadata: of held-out pictures, as measured when it was trained
+SIDE = 768  # pixels of a photo's shorter side at which the embedded network looks at it
+LONGEST = 2048  # and at most so many of the longer one
 STRIDE = 16  # pixels of a cell
 TOP = 4  # cells whose mean decides
 PUBLIC_SIZE = 256
@@ -33,27 +34,36 @@ class WatermarkDetector(Protocol):
 
 
 class WatermarkNetwork(nn.Module):
-    """Grey pictures to a map of how much each 16 x 16 cell looks stamped."""
+    """RGB pictures to a map of how much each 16 x 16 cell looks stamped; it sees about 240 pixels around a cell."""
 
-    def __init__(self, widths: tuple[int, ...] = (16, 32, 48, 48, 64, 64, 64)) -> None:
+    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 64, 96, 96, 96)) -> None:
         super().__init__()
-        strides, channels = (2, 2, 2, 1, 2, 1, 1), (1, *widths)
+        strides, spread, channels = (2, 2, 2, 1, 2, 1, 1), (1, 1, 1, 1, 1, 2, 4), (3, *widths)
         self.layers = nn.Sequential(
-            *(layer(i, o, stride) for i, o, stride in zip(channels, widths, strides, strict=False))
+            *(Layer(*sizes) for sizes in zip(channels[:-1], widths, strides, spread, strict=True))
         )
         self.head = nn.Conv2d(widths[-1], 1, 1)
 
-    def forward(self, grey: Tensor) -> Tensor:
-        """(B, 1, H, W) in 0..1, sides multiples of 16 -> (B, H / 16, W / 16) logits."""
-        coarse = F.avg_pool2d(grey, STRIDE)
-        local = F.interpolate(coarse, grey.shape[-2:], mode="bilinear", align_corners=False)
-        return self.head(self.layers((grey - local) * 4))[:, 0]
+    def forward(self, rgb: Tensor) -> Tensor:
+        """(B, 3, H, W) in 0..1, sides multiples of 16 -> (B, H / 16, W / 16) logits."""
+        coarse = F.avg_pool2d(rgb, STRIDE)
+        local = F.interpolate(coarse, rgb.shape[-2:], mode="bilinear", align_corners=False)
+        return self.head(self.layers((rgb - local) * 4))[:, 0]  # brightness and soft shading say nothing
 
 
-def layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """A convolution of 3 x 3 with normalisation."""
-    convolution = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.SiLU())
+class Layer(nn.Module):
+    """A convolution of 3 x 3 with normalisation, residual where the shape stays."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, spread: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, 3, stride, spread, spread, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+        y = F.silu(self.norm(self.convolution(x)))
+        return x + y if self.residual else y
 
 
 def photo_logits(cells: Tensor) -> Tensor:
@@ -84,7 +94,7 @@ class EmbeddedWatermark(Frozen):
                 raise KeyError(next(iter(missing)))
         except (RuntimeError, KeyError) as error:
             raise BolidError(f"{path} holds no watermark network: train it by `bolid bundle watermark`") from error
-        super().__init__(network)
+        super().__init__(network.to(memory_format=torch.channels_last))  # a quarter faster
 
     @torch.inference_mode()
     def score(self, rgb: np.ndarray) -> float:
@@ -94,15 +104,14 @@ class EmbeddedWatermark(Frozen):
 
 
 def prepared(rgb: np.ndarray) -> Tensor:
-    """A photo as the embedded network sees it: (1, 1, h, w) grey in 0..1, sides multiples of 16."""
+    """A photo as the embedded network sees it: (1, 3, h, w) in 0..1, sides multiples of 16."""
     import cv2
 
     height, width = rgb.shape[:2]
     scale = min(1.0, SIDE / min(height, width), LONGEST / max(height, width))
     size = [max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in (width, height)]
-    grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
-    shown = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(shown)[None, None].float() / 255
+    shown = cv2.resize(np.ascontiguousarray(rgb), size, interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(shown).permute(2, 0, 1)[None].float() / 255
 
 
 class PublicWatermark(Frozen):
@@ -171,6 +180,24 @@ def weights_of(network: str) -> Path:
     if not path.is_file():
         raise BolidError(f"{path}: no watermark network here; give another, or leave the filter out")
     return path
+
+
+def described(network: str) -> str:
+    """A network in words: the embedded one with its accuracy, the public one as a file."""
+    path = weights_of(network)
+    if not resolve(network).is_dir():
+        return path.name
+    return f"BoLID's own small network, {_accuracy(path)} right on held-out pictures"
+
+
+def _accuracy(path: Path) -> str:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return f"{float((file.metadata() or {}).get(ACCURACY, 'nan')):.2f}"
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BolidError(f"{path} holds no watermark network: train it by `bolid bundle watermark`") from error
 
 
 def load_watermark(network: str) -> WatermarkDetector:

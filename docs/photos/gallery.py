@@ -130,7 +130,8 @@ def png(picture: Image.Image, source: Image.Image) -> bytes:
 
 def text(title: str, body: str) -> tuple[str, bytes]:
     """A page of HTML."""
-    page = f"<!doctype html><html><head><title>{html.escape(title)}</title></head><body>{body}</body></html>"
+    title = html.escape(title)
+    page = f"<!doctype html><html><head><title>{title}</title></head><body><h1>{title}</h1>{body}</body></html>"
     return "text/html; charset=utf-8", page.encode()
 
 
@@ -168,6 +169,7 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--spoiled", action="store_true", help="two photos of everybody do not serve")
     options = parser.parse_args()
-    print(f"http://127.0.0.1:{options.port}/ (Ctrl-C ends it)", flush=True)
+    site = server(options.folder, options.port, options.spoiled)
+    print(f"http://127.0.0.1:{site.server_port}/ (Ctrl-C ends it)", flush=True)
     with suppress(KeyboardInterrupt):
-        server(options.folder, options.port, options.spoiled).serve_forever()
+        site.serve_forever()

@@ -9,7 +9,15 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from bolid.core.errors import BolidError
-from bolid.vision.watermark import DEVIATION, MEAN, WatermarkNetwork, load_watermark, photo_logits, prepared
+from bolid.vision.watermark import (
+    DEVIATION,
+    MEAN,
+    WatermarkNetwork,
+    described,
+    load_watermark,
+    photo_logits,
+    prepared,
+)
 
 
 def test_the_small_network_scores_one_half_at_its_threshold(tmp_path):
@@ -20,9 +28,9 @@ def test_the_small_network_scores_one_half_at_its_threshold(tmp_path):
     with torch.inference_mode():
         logit = photo_logits(network(prepared(rgb)))[0]
     save_file(weights | {"threshold": logit.clone()}, tmp_path / "model.safetensors")
-    assert load_watermark(str(tmp_path)).score(rgb) == pytest.approx(0.5, abs=1e-4)
-    assert prepared(rgb).shape == (1, 1, 592, 512)
-    assert prepared(rgb[:20, :700]).shape == (1, 1, 16, 608)
+    assert load_watermark(str(tmp_path)).score(rgb) == pytest.approx(0.5, abs=1e-3)
+    assert prepared(rgb).shape == (1, 3, 704, 608)
+    assert prepared(rgb[:20, :700]).shape == (1, 3, 16, 608)
 
 
 def test_another_network_or_none_is_refused(tmp_path):
@@ -31,6 +39,15 @@ def test_another_network_or_none_is_refused(tmp_path):
         load_watermark(str(tmp_path))
     with pytest.raises(BolidError, match="no watermark network here"):
         load_watermark(str(tmp_path / "gone"))
+
+
+def test_a_network_is_described_with_its_accuracy(tmp_path):
+    save_file({"x": torch.ones(2)}, tmp_path / "model.safetensors", {"accuracy": "0.9712"})
+    assert described(str(tmp_path)) == "BoLID's own small network, 0.97 right on held-out pictures"
+    assert described(str(tmp_path / "model.safetensors")) == "model.safetensors"
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(BolidError, match="holds no watermark network"):
+        described(str(tmp_path))
 
 
 def test_a_pickle_of_anything_but_tensors_is_not_opened(tmp_path):

@@ -125,7 +125,13 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise BolidError(f"{folder}: no such folder; give one that holds a folder of photos for each person.")
     manifests = [folder / split / MANIFEST for split in ("", *SPLITS)]
-    if any(p.is_file() for p in manifests) and any(r.renderer for rows in stream_manifest(folder) for r in rows):
+    try:
+        rendered = any(p.is_file() for p in manifests) and any(
+            r.renderer for rows in stream_manifest(folder) for r in rows
+        )
+    except BolidError as error:  # somebody else's, who may need it
+        raise BolidError(f"{error} It is not replaced: move it away, or write elsewhere by --out") from error
+    if rendered:
         raise BolidError(f"{folder}: holds rendered people, whose labels are exact; nothing was changed.")
 
 

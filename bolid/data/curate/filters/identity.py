@@ -26,7 +26,7 @@ class Identity(Filter):
         unread: Whether a photo without a readable face is kept.
         face_score: How sure the face detector must be of a face that is read; it is not sure of a head from behind.
         pixels: How tall such a face must be; smaller ones look like anybody's.
-        turned: How far it may be turned to a side: 0 is frontal, 0.5 has the nose below one eye. Profiles are not alike.
+        turned: How far it may be turned to a side: 0 is frontal, 0.5 has the nose below one eye. Profiles mislead.
     """
 
     alike: float | None = None

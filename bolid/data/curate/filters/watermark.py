@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,7 +18,8 @@ class Watermark(Filter):
     """Rejects photos with a visible watermark.
 
     Attributes:
-        network: The embedded one, or a file of the public convnext-tiny (.pth or .safetensors).
+        network: Folder of the embedded network, which verdicts call our own small one and whose accuracy they state,
+            or a file of the public convnext-tiny (.pth or .safetensors).
         score: From which a photo counts as marked, 0 to 1.
     """
 
@@ -38,4 +40,10 @@ class Watermark(Filter):
         found = self._scores[k]
         if not np.isfinite(found):
             return UNKNOWN
-        return f"watermark: {found:.2f} >= {self.score:g}" if found >= self.score else KEPT
+        return f"watermark: {found:.2f} >= {self.score:g} ({self._network})" if found >= self.score else KEPT
+
+    @cached_property
+    def _network(self) -> str:
+        from bolid.vision.watermark import described
+
+        return described(self.network)
