@@ -32,13 +32,13 @@ def train_watermark(photos: Path, out: Path = Path("data/tiny/watermark"), minut
     Crops of the photos, of the sample photographs of scikit-image, scikit-learn and matplotlib, and of made-up scenes
     are marked by texts, logos, strips and patterns of many sizes and opacities; every cell of 16 x 16 pixels that a
     mark changes visibly is to be found. Print that is in the scene (a page, a name plate) counts as unmarked.
-    After 2,400 steps (9.6 minutes) it is right on .84 of held-out rendered people and .69 of held-out photographs.
 
     Args:
         photos: Folder of unmarked photos without text: rendered ones of 1024 pixels, such as `bolid data render`
-            writes, and photographs of 300 pixels or more.
+            writes, and photographs of 300 pixels or more. Crops of them, half of them marked, are trained on.
         out: Where its weights go.
-        minutes: Of processor time of one core.
+        minutes: Of processor time of one core. After 9.6 (2,400 steps) the network was right on .84 of held-out
+            rendered people and .69 of held-out photographs.
         seed: Of crops, marks and weights.
 
     Returns:
