@@ -27,7 +27,7 @@ CHAINS = [
     ["adapter.yaml", "backbone/sdxl.yaml", "data/folder.yaml", "trainer/cuda.yaml"],
     ["body_vae.yaml"],
     ["body_vae.yaml", "trainer/cuda.yaml"],
-    ["body_vae.yaml", "experiment/body_nuisance.yaml"],
+    ["body_vae.yaml", "tiny/body_vae_photos.yaml"],
     ["tiny/oracle.yaml"],
     ["adapter.yaml", "table/common.yaml", "table/guidance.yaml"],
     ["bundle/vae.yaml"],

@@ -19,6 +19,7 @@ MEMBERS = {
     "tiny/unet_opposites/stable-diffusion": "stable-diffusion",
     "tiny/body_vae/body_vae": "body_vae",
     "tiny/body_vae_whole/body_vae": "body_vae",
+    "tiny/body_vae_photos/body_vae": "body_vae_photos",
     "tiny/clip_score/clip_score": "clip_score",
     "tiny/clip_loss/clip_loss": "clip_loss",
     "tiny/pose/pose": "pose",

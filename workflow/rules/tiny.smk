@@ -8,6 +8,7 @@ MEMBERS = {  # run: its configurations
     **{name: [f"tiny/{name}"] for name in ("vae", "clip_score", "clip_loss", "pose", "face", "attributes", "anthropometer")},
     **{f"{name}_loss": [f"tiny/{name}", f"tiny/{name}_loss"] for name in ("attributes", "anthropometer")},
     "body_vae_whole": [*ENCODER, "tiny/body_vae_more", "tiny/body_vae_whole"],
+    "body_vae_photos": ["body_vae", "tiny/body_vae_photos"],
 }
 NEEDS = {  # run: what it reads of other runs
     **dict.fromkeys(("clip_score", "clip_loss"), f"{TINY}/new/model_index.json"),
