@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
@@ -24,7 +26,9 @@ def jpeg(picture: Image.Image, quality: int = 92, **more: object) -> bytes:
 
 
 def two_people(picture: Image.Image, other: Image.Image, rng: np.random.Generator) -> bytes:
-    """Two photos side by side as one, cut so that the middle of each is seen."""
+    """A second person pasted beside the first, or two photos side by side as one, the middle of each seen."""
+    if rng.random() < 0.5 and (beside := pasted(picture, other, rng.uniform(0.8, 1))) is not None:
+        return jpeg(beside)
     size = picture.size
     half = (size[0] // 2, size[1])
     halves = [ImageOps.fit(p, half, Image.Resampling.BICUBIC) for p in (picture, other)]
@@ -32,6 +36,36 @@ def two_people(picture: Image.Image, other: Image.Image, rng: np.random.Generato
     whole.paste(halves[0], (0, 0))
     whole.paste(halves[1], (half[0], 0))
     return jpeg(whole)
+
+
+def pasted(picture: Image.Image, other: Image.Image, height: float) -> Image.Image | None:
+    """The photo, widened, with the other photo's person cut out along the silhouette; None where nobody is found.
+
+    Args:
+        picture: The photo; its border goes on to the right.
+        other: With the person.
+        height: The cut-out's share of the photo's height.
+    """
+    import cv2
+
+    mask = Image.fromarray(blazepose().silhouette(other))
+    box = mask.point(lambda value: 255 * (value > 127)).getbbox()
+    if box is None or box[3] - box[1] < other.height / 8:
+        return None
+    size = round((box[2] - box[0]) * height * picture.height / (box[3] - box[1])), round(height * picture.height)
+    person, outline = (p.crop(box).resize(size, Image.Resampling.BICUBIC) for p in (other, mask))
+    wide = cv2.copyMakeBorder(np.asarray(picture), 0, 0, 0, round(size[0] * 0.9), cv2.BORDER_REPLICATE)
+    whole = Image.fromarray(wide)
+    whole.paste(person, (whole.width - size[0], whole.height - size[1]), outline)
+    return whole
+
+
+@cache
+def blazepose() -> Any:
+    """The network that finds silhouettes."""
+    from bolid.vision.load import blazepose as load
+
+    return load("blazepose")
 
 
 def wrong_person(picture: Image.Image, other: Image.Image, rng: np.random.Generator) -> bytes:
@@ -111,6 +145,11 @@ def dark(picture: Image.Image, other: Image.Image, rng: np.random.Generator) -> 
     return jpeg(ImageEnhance.Brightness(picture).enhance(rng.uniform(0.02, 0.2)))
 
 
+def light(picture: Image.Image, other: Image.Image, rng: np.random.Generator) -> bytes:
+    """Nearly white."""
+    return jpeg(Image.blend(Image.new("RGB", picture.size, "white"), picture, rng.uniform(0.02, 0.2)))
+
+
 KINDS: dict[str, Callable[[Image.Image, Image.Image, np.random.Generator], bytes]] = {
     "two people": two_people,
     "wrong person": wrong_person,
@@ -121,46 +160,88 @@ KINDS: dict[str, Callable[[Image.Image, Image.Image, np.random.Generator], bytes
     "truncated": truncated,
     "damaged EXIF": damaged_exif,
     "dark": dark,
+    "light": light,
 }
 OWN = {"two people": "people", "wrong person": "identity", "watermark": "watermark", "blur": "blurry", "small": "size"}
-OWN |= {"near copy": "copies", "truncated": "decodable", "damaged EXIF": "decodable", "dark": "exposure"}
+OWN |= {"near copy": "copies", "truncated": "decodable", "damaged EXIF": "decodable"}
+OWN |= {"dark": "exposure", "light": "exposure"}
+
+
+class Planted(NamedTuple):
+    """A photo of the set.
+
+    Attributes:
+        kind: "good" or one of `KINDS`.
+        of: Of a near copy, the file name of what it is a copy of.
+    """
+
+    kind: str
+    of: str = ""
 
 
 def plant(
-    good: dict[str, Pictures], spare: dict[str, Pictures], folder: Path, each: int, least: int = 1000, seed: int = 0
-) -> dict[str, tuple[str, str]]:
-    """Writes good photos and faulty ones as FOLDER/PERSON/PHOTO.jpg.
+    kind: str,
+    good: dict[str, Pictures],
+    spare: dict[str, Pictures],
+    folder: Path,
+    each: int,
+    least: int = 1000,
+    seed: int = 0,
+    clear: Collection[Path] | None = None,
+) -> dict[str, Planted]:
+    """Writes good photos, and faulty ones of one kind, as FOLDER/PERSON/PHOTO.jpg.
+
+    No person gets two faults where there are enough people, nor is one photo twice somebody else's: that is another
+    fault, a copy.
 
     Args:
-        good: Person -> photos that are to be kept.
+        kind: One of `KINDS`, or anything else for none.
+        good: Person -> photos that are to be kept; they are written once, beside the folder in `good`, and linked.
         spare: Person -> further photos, into which faults are planted; near copies are of good ones.
         folder: Where to.
-        each: Faults of each kind.
+        each: How many faults.
         least: Pixels below which a photo is small.
         seed: Of the faults.
+        clear: Spare photos with a face that can be read, of which wrong persons are taken; by default all.
 
     Returns:
-        File name -> kind ("good" or one of `KINDS`), and, of a near copy, the file name of what it is a copy of.
+        File name -> what it is.
     """
-    planted: dict[str, tuple[str, str]] = {}
-    for person, files in good.items():
-        for path in files:
-            _write(folder, f"{person}/{path.stem}.jpg", jpeg(open_photo(path)), planted, "good")
-    rng, people = np.random.default_rng(seed), sorted(good)
-    for kind, make in KINDS.items():
-        for number in range(each):
-            person, another = rng.choice(people, 2, replace=False)
-            files = good[person] if kind == "near copy" else spare[person]
-            path, elsewhere = (some[int(rng.integers(len(some)))] for some in (files, spare[another]))
-            more = {"least": least} if kind == "small" else {}
-            data = make(open_photo(path), open_photo(elsewhere), rng, **more)
-            home = another if kind == "near copy" and number % 3 == 0 else person
-            name = f"{home}/{kind.replace(' ', '_')}_{number}.jpg"
-            _write(folder, name, data, planted, kind, f"{person}/{path.stem}.jpg" if kind == "near copy" else "")
+    planted = _good(good, folder)
+    if kind not in KINDS:
+        return planted
+    rng = np.random.default_rng([seed, list(KINDS).index(kind)])
+    strangers = [p for p in sorted(set().union(*spare.values())) if clear is None or p in clear]
+    rng.shuffle(strangers)
+    people = sorted(good if kind in ("near copy", "wrong person") else spare)
+    homes = [str(person) for _ in range(-(-each // len(people))) for person in rng.permutation(people)][:each]
+    for number, person in enumerate(homes):
+        files = good[person] if kind == "near copy" else spare.get(person, ())
+        elsewhere = next(p for p in strangers if p not in spare.get(person, ()))
+        path = files[int(rng.integers(len(files)))] if files else elsewhere
+        pictures = open_photo(path), open_photo(elsewhere)
+        data = small(*pictures, rng, least) if kind == "small" else KINDS[kind](*pictures, rng)
+        strangers.remove(elsewhere)
+        strangers += [] if kind == "wrong person" else [elsewhere]
+        home = str(rng.choice(people)) if kind == "near copy" and number % 3 == 0 else person
+        name = f"{home}/{kind.replace(' ', '_')}_{seed}_{number}.jpg"
+        (folder / home).mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+        planted[name] = Planted(kind, f"{person}/{path.stem}.jpg" if kind == "near copy" else "")
     return planted
 
 
-def _write(folder: Path, name: str, data: bytes, planted: dict, kind: str, of: str = "") -> None:
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(data)
-    planted[name] = (kind, of)
+def _good(good: dict[str, Pictures], folder: Path) -> dict[str, Planted]:
+    """Links good photos into the folder, written once for all kinds of faults."""
+    planted = {}
+    for person, files in good.items():
+        (folder / person).mkdir(parents=True, exist_ok=True)
+        for path in files:
+            name = f"{person}/{path.stem}.jpg"
+            once = folder.parent / "good" / name
+            if not once.exists():
+                once.parent.mkdir(parents=True, exist_ok=True)
+                once.write_bytes(jpeg(open_photo(path)))
+            (folder / name).hardlink_to(once)
+            planted[name] = Planted("good")
+    return planted

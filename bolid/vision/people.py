@@ -151,12 +151,12 @@ def _in_front(people: Sequence[Person], least: float = 0.5) -> list[Person]:
     for person in people:  # the surest first
         sure = person.score >= SURELY and (person.keypoints[:, 2] > 0).sum() >= POINTS_OF_OTHERS
         tall = person.box[3] - person.box[1] >= limit
-        if not kept or (sure and tall and not any(_same(person, other) for other in kept)):
+        if not kept or (sure and tall and not any(same_person(person, other) for other in kept)):
             kept.append(person)
     return [p for p in kept if p.box[3] - p.box[1] >= limit] or kept[:1]
 
 
-def _same(one: Person, other: Person) -> bool:
+def same_person(one: Person, other: Person) -> bool:
     """Whether two findings are one person: their boxes agree, or the points that both show do."""
     low, high = np.maximum(one.box[:2], other.box[:2]), np.minimum(one.box[2:], other.box[2:])
     shared = float(np.prod(np.maximum(high - low, 0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -15,6 +16,7 @@ from bolid.data.annotate.run import Run
 from bolid.data.annotate.store import Photo
 from bolid.vision.caption import Captioner
 
+log = logging.getLogger(__name__)
 BATCH = 8  # photos
 
 
@@ -61,13 +63,14 @@ def _texts(model: Captioner, shown: Sequence[tuple[Photo, Image.Image]]) -> Iter
         return
     try:
         texts = model.describe([picture for _, picture in shown])
-    except (RuntimeError, ValueError) as error:  # out of memory, or sizes that the model cannot take together
+    except Exception as error:  # out of memory, or a size that the model cannot take, alone or beside others
         if len(shown) > 1:
             for one in shown:
                 yield from _texts(model, [one])
             return
         if "out of memory" in str(error):
             raise BolidError("the caption model needs more memory than there is: give a smaller one") from error
+        log.debug("a photo could not be described", exc_info=error)
         yield shown[0][0], None
         return
     yield from zip((photo for photo, _ in shown), texts, strict=True)

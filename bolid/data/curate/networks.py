@@ -1,21 +1,26 @@
 """Networks that look for people and faces, by role and name, each behind one small function.
 
-Roles: `people` (RGB -> keypoints, boxes, scores), `faces` (RGB -> boxes, scores), `recogniser` (RGB, keypoints ->
-embedding). Weights are found, and hashed, without loading them.
+Roles: `people` (RGB -> people), `faces` (RGB -> `FacesFound`), `recogniser` (RGB, keypoints -> embedding).
+Weights are found, and hashed, without loading them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from bolid.core.errors import BolidError
+from bolid.core.keypoints import KEYPOINTS
 from bolid.core.paths import resolve
 from bolid.core.safe_io import sha256
 
+if TYPE_CHECKING:
+    from bolid.vision.people import Person
+
+LEAST_FACE = 0.3  # score of a face that is noted; which ones count, the filters say
 FETCHED = {
     "people": ("movenet",),
     "faces": ("blazeface-full", "blazeface-short"),
@@ -23,6 +28,23 @@ FETCHED = {
 }
 EMBEDDED = {"people": "data/tiny/pose", "recogniser": "data/tiny/face/face.onnx"}  # for rendered people alone
 FILES = {"people": "model.safetensors"}  # in a network's folder
+
+
+class FacesFound(NamedTuple):
+    """The faces of a photo, the surest first.
+
+    Attributes:
+        boxes: (n, 4) x0, y0, x1, y1 in pixels.
+        scores: (n,) in 0..1.
+        keypoints: (n, 17, 3) with what of COCO's keypoints a face shows; zeros where the network gives boxes alone.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    keypoints: np.ndarray
+
+
+NO_FACES = FacesFound(np.zeros((0, 4)), np.zeros(0), np.zeros((0, KEYPOINTS, 3)))
 
 
 def weights_of(role: str, name: str) -> Path:
@@ -64,53 +86,46 @@ def load(role: str, name: str | None) -> Callable[..., Any] | None:
     return makers[role](name, weights_of(role, name))
 
 
-def _people(name: str, weights: Path) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """RGB (H, W, 3) uint8 -> keypoints (n, 17, 3), boxes (n, 4) in pixels, scores (n,)."""
-    import torch
+def _people(name: str, weights: Path) -> Callable[[np.ndarray], list[Person]]:
+    """RGB (H, W, 3) uint8 -> the people, as `bolid data annotate` finds them, each once, the surest first."""
+    from PIL import Image
 
-    if name == "movenet":
-        from bolid.vision.movenet import MoveNet
+    from bolid.vision.load import pose_estimator
+    from bolid.vision.people import everybody, same_person
 
-        network: Any = MoveNet()
-    else:
-        from bolid.vision.pose import PoseEstimator
+    estimator = pose_estimator(name if name in FETCHED["people"] else weights.parent)
 
-        network = PoseEstimator(weights.parent)
-
-    def find(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        picture = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None] / 255
-        with torch.inference_mode():
-            found = network.people(picture)[0] if name == "movenet" else everybody(network.candidates(picture)[0])
-        return tuple(part.float().numpy() for part in found)  # type: ignore[return-value]
+    def find(rgb: np.ndarray) -> list[Person]:
+        kept: list[Person] = []
+        for person in everybody([Image.fromarray(rgb)], estimator)[0]:
+            if not any(same_person(person, other) for other in kept):
+                kept.append(person)
+        return kept
 
     return find
 
 
-def everybody(found: Any) -> tuple[Any, Any, Any]:
-    """The people among a YOLO pose network's candidates (56, anchors): keypoints, boxes, scores, likeliest first."""
-    from torchvision.ops import box_convert, nms
-
-    sure = found[:, found[4] >= 0.25]
-    boxes = box_convert(sure[:4].T, "cxcywh", "xyxy")
-    kept = nms(boxes, sure[4], 0.5)
-    return sure[5:].T.unflatten(1, (17, 3))[kept], boxes[kept], sure[4, kept]
-
-
-def _faces(name: str, weights: Path) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """RGB (H, W, 3) uint8 -> boxes (n, 4) in pixels, scores (n,)."""
+def _faces(name: str, weights: Path) -> Callable[[np.ndarray], FacesFound]:
+    """RGB (H, W, 3) uint8 -> the faces."""
     if name in FETCHED["faces"]:
         from bolid.vision.blazeface import BlazeFace
 
-        network = BlazeFace("full" if name.endswith("full") else "short", 0.3)
+        network = BlazeFace("full" if name.endswith("full") else "short", LEAST_FACE)
 
-        def find(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def find(rgb: np.ndarray) -> FacesFound:
             found = network.detect(rgb)
-            return found.boxes, found.scores
+            return FacesFound(found.boxes, found.scores, found.keypoints)
 
         return find
     from bolid.vision.yolo_face import YoloFace
 
-    return YoloFace(weights).detect
+    yolo = YoloFace(weights, LEAST_FACE)
+
+    def detect(rgb: np.ndarray) -> FacesFound:
+        boxes, scores = yolo.detect(rgb)
+        return FacesFound(boxes, scores, np.zeros((len(scores), KEYPOINTS, 3), np.float32))
+
+    return detect
 
 
 def _recogniser(name: str, weights: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray | None]:

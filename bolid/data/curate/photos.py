@@ -22,6 +22,10 @@ class Photos:
         folder: Of the photos.
         home: Of `.curation`.
         listing: A row a photo, see `bolid.data.curate.listing`.
+
+    Attributes:
+        keys: (n,) the first half of each content hash.
+        unfit: (n,) bool, photos that a filter rejected when the chain was gone through before.
     """
 
     def __init__(self, folder: Path, home: Path, listing: pa.Table) -> None:
@@ -31,6 +35,7 @@ class Photos:
             self.listing[name].combine_chunks() for name in ("file_name", "identity", SHA, "bytes", "changed")
         )
         self.keys = keys_of(self._contents)
+        self.unfit = np.zeros(len(listing), bool)
         self._stores: dict[str, Store] = {}
         self._positions: dict[str, np.ndarray] = {}
 

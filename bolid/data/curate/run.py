@@ -13,7 +13,7 @@ import numpy as np
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import write_text
 from bolid.data.curate.config import Filters
-from bolid.data.curate.filters import KEPT, Filter
+from bolid.data.curate.filters import KEPT, Copies, Filter
 from bolid.data.curate.listing import list_photos
 from bolid.data.curate.photos import Photos
 from bolid.data.curate.store import CURATION
@@ -22,6 +22,7 @@ from bolid.data.curate.work import measure_photos
 
 FEW = "person"  # in `rejected`: the photo serves, but there are too few of its person
 SUMMARY = "summary.json"
+TRIES = 3  # how often the chain is gone through anew for copies of photos that do not serve
 
 
 @dataclass
@@ -128,7 +129,21 @@ def curate_photos(
 
 
 def ask(photos: Photos, chain: list[Filter], every: bool = False, workers: int = 1) -> np.ndarray:
-    """(n,) int8: which filter of the chain rejects each photo first, -1 where none does."""
+    """(n,) int8: which filter of the chain rejects each photo first, -1 where none does.
+
+    Of copies one is kept before it is known whether it serves. If a later filter rejects it, another is tried.
+    """
+    copies = next((f for f in chain if isinstance(f, Copies)), None)
+    for _ in range(TRIES):
+        rejected = _ask(photos, chain, every, workers)
+        unfit = np.zeros_like(photos.unfit) if copies is None else (rejected > chain.index(copies)) & ~photos.unfit
+        photos.unfit |= unfit
+        if copies is None or not copies.chose(unfit):
+            break
+    return rejected
+
+
+def _ask(photos: Photos, chain: list[Filter], every: bool, workers: int) -> np.ndarray:
     rejected = np.full(len(photos), -1, np.int8)
     readable = np.ones(len(photos), bool)
     for number, filter in enumerate(chain):

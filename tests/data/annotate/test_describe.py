@@ -63,7 +63,7 @@ class Gossip(Captioner):
 
     def describe(self, pictures):
         if any(picture.getpixel((0, 0))[2] in self.failing for picture in pictures):
-            raise RuntimeError("shapes do not match")
+            raise TypeError("shapes do not match")
         return ["Ann MILLER and ánn in a red coat, Annapolis\n"] * len(pictures)
 
 

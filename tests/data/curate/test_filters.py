@@ -107,6 +107,19 @@ def test_of_copies_one_is_kept_in_training_and_with_most_pixels(tmp_path):
     assert found["train/b/other_person.jpg"].endswith("<= 32 bits from train/a/large.jpg")
 
 
+def test_where_the_kept_copy_does_not_serve_another_is_kept(tmp_path):
+    first, second = picture(7, (640, 480)), picture(8, (640, 480))
+    write(tmp_path, "a/enlarged.jpg", first.resize((64, 48)).resize((1280, 960)))
+    write(tmp_path, "a/first.jpg", first)
+    write(tmp_path, "a/second.jpg", second)
+    write(tmp_path, "a/small.jpg", first.resize((320, 240)))
+    found = verdicts(tmp_path, copies=Copies(within=80), blurry=Sharp())
+    assert found["a/first.jpg"] == {"copies": KEPT, "blurry": KEPT}
+    assert found["a/enlarged.jpg"]["copies"].endswith("from a/first.jpg")
+    assert found["a/small.jpg"]["copies"].endswith("from a/first.jpg")
+    assert found["a/second.jpg"]["copies"] == KEPT
+
+
 def test_a_rejected_photo_is_no_original(tmp_path):
     write(tmp_path, "a/0.jpg", picture(1, (640, 300)))
     write(tmp_path, "a/1.jpg", picture(1, (640, 300)).resize((640, 420)))

@@ -64,14 +64,18 @@ class Copies(Filter):
             return f"copy: the same file as {name}"
         return f"copy: {self._bits[k]} <= {self._limit(photos, k, other)} bits from {name}"
 
+    def chose(self, rows: np.ndarray) -> bool:
+        """Whether one of these photos, (n,) bool, is the one that was kept of several copies."""
+        return bool(rows[self._of[self._of >= 0]].any())
+
     def _limit(self, photos: Photos, first: int, second: int) -> int:
         same = photos.people[first] == photos.people[second] and photos.splits[first] == photos.splits[second]
         return self.within if same else self.across
 
     def _preference(self, photos: Photos) -> np.ndarray:
-        """(n,) float64: lower is better; training before validation and test, then more pixels."""
+        """(n,) float64: lower is better; what later filters keep, training before the others, then more pixels."""
         area = np.nan_to_num(photos.numbers("pixels", "width") * photos.numbers("pixels", "height"))
-        return photos.splits * 1e12 - area
+        return photos.unfit * 1e14 + photos.splits * 1e12 - area
 
     def _pairs(self, photos: Photos, rows: np.ndarray) -> Iterator[tuple[int, int, int]]:
         """Photos close enough, and in how many bits they differ."""

@@ -22,7 +22,7 @@ class Exposure(Filter):
     """
 
     dark: float = 0.3
-    light: float = 0.95
+    light: float = 0.8
     name = "exposure"
 
     def measure(self) -> Measure:

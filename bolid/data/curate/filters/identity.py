@@ -24,17 +24,24 @@ class Identity(Filter):
         faces: With fewer faces than this there is no majority, and nobody is rejected.
         unsure: Whether all photos of a person are rejected of whom no cluster holds half of the faces.
         unread: Whether a photo without a readable face is kept.
+        face_score: How sure the face detector must be of a face that is read; it is not sure of a head from behind.
+        pixels: How tall such a face must be; smaller ones look like anybody's.
+        turned: How far it may be turned to a side: 0 is frontal, 0.5 has the nose below one eye. Profiles mislead.
     """
 
     alike: float | None = None
     faces: int = 3
     unsure: bool = True
     unread: bool = True
+    face_score: float = 0.4
+    pixels: int = 64
+    turned: float = 0.5
     name = "identity"
 
     def survey(self, photos: Photos, alive: np.ndarray) -> None:
         """Compares everybody's faces."""
         self._asked = alive & photos.measured("people")
+        self._clear = self.legible(photos) if self._asked.any() else self._asked
         self._cosine = np.full(len(photos), np.nan, np.float32)
         self._outside = np.zeros(len(photos), bool)
         self._split = np.zeros(len(photos), bool)
@@ -58,10 +65,18 @@ class Identity(Filter):
             return f"no majority: {self._cosine[k]:.2f} of the faces are of one person"
         return f"somebody else: {self._cosine[k]:.2f} < {self._limit:.2f}" if self._outside[k] else KEPT
 
+    def legible(self, photos: Photos) -> np.ndarray:
+        """(n,) bool: whose main face is clear and large enough, as far as a detector looked for it."""
+        small = photos.numbers("people", "face_pixels") < self.pixels
+        turned = photos.numbers("people", "face_turned") > self.turned
+        scores = photos.arrow("people", "face_scores")
+        unsure = [s.is_valid and len(s) > 0 and s[0].as_py() < self.face_score for s in scores]
+        return ~small & ~turned & ~np.array(unsure, bool)
+
     def _compare(self, photos: Photos, people: list[np.ndarray]) -> None:
         faces = photos.vectors("people", "face", np.concatenate(people))
         for rows in people:
-            with_face = np.array([k for k in rows if int(k) in faces], int)
+            with_face = np.array([k for k in rows if int(k) in faces and self._clear[k]], int)
             if len(with_face):
                 self._judge_person(with_face, np.stack([faces[int(k)] for k in with_face]))
 

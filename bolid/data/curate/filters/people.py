@@ -24,6 +24,8 @@ class People(Filter):
             .onnx file, or null.
         person_score: How sure the network must be of a person, 0 to 1.
         face_score: How sure it must be of a face.
+        together: Where it is sure of neither, how much the surest person's and the surest face's score must sum up to
+            lest the photo be of nobody.
         share: Further people count from this share of the main person's height on, further faces from this share of the
             main face's.
     """
@@ -33,6 +35,7 @@ class People(Filter):
     recogniser: str | None = "dlib-face"
     person_score: float = 0.3
     face_score: float = 0.6
+    together: float = 0.6
     share: float = 0.4
     name = "people"
 
@@ -43,8 +46,9 @@ class People(Filter):
     def survey(self, photos: Photos, alive: np.ndarray) -> None:
         """Counts."""
         self._known = photos.measured("people")
-        self._people = self._count(photos, "person_scores", "person_heights", self.person_score)
-        self._faces = self._count(photos, "face_scores", "face_heights", self.face_score)
+        self._people, person = self._count(photos, "person_scores", "person_heights", self.person_score)
+        self._faces, face = self._count(photos, "face_scores", "face_heights", self.face_score)
+        self._sum = person + face
 
     def judge(self, photos: Photos, k: int) -> str:
         """Nobody, several people, or one."""
@@ -53,14 +57,20 @@ class People(Filter):
         people, faces = int(self._people[k]), int(self._faces[k])
         if people > 1 or faces > 1:
             return f"several people: {people} bodies and {faces} faces, not 1"
-        return KEPT if people or faces else "nobody: 0 bodies and 0 faces, not 1"
+        if people or faces or self._sum[k] >= self.together:
+            return KEPT
+        return f"nobody: scores of body and face sum up to {self._sum[k]:.2f} < {self.together:g}"
 
-    def _count(self, photos: Photos, scores: str, heights: str, least: float) -> np.ndarray:
-        """(n,) how many people or faces count."""
-        found = np.zeros(len(photos), np.int16)
-        columns = photos.arrow("people", scores), photos.arrow("people", heights)
-        for k, (score, height) in enumerate(zip(*columns, strict=True)):
+    def _count(self, photos: Photos, scores: str, heights: str, least: float) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) how many people or faces count, and the highest score."""
+        found, surest = np.zeros(len(photos), np.int16), np.zeros(len(photos), np.float32)
+        columns = (photos.arrow("people", column) for column in (scores, heights, "height"))
+        for k, (score, height, main) in enumerate(zip(*columns, strict=True)):
             if score.is_valid and len(score):
-                sure, tall = np.array(score.as_py()) >= least, np.array(height.as_py())
-                found[k] = (sure & (tall >= self.share * max(tall[sure], default=0.0))).sum()
-        return found
+                sure, tall = np.array(score.as_py()), np.array(height.as_py())
+                # A face that fills the photo often has a body that is found far too small.
+                least_tall = self.share * (
+                    main.as_py() if scores == "person_scores" else max(tall[sure >= least], default=0.0)
+                )
+                found[k], surest[k] = ((sure >= least) & (tall >= least_tall)).sum(), sure.max()
+        return found, surest
