@@ -21,6 +21,7 @@ TRAINING = {
 FUNCTIONS = {
     "compare": ("bolid.commands.compare:compare", "Put the numbers of several tests side by side."),
     "generate": ("bolid.commands.generate:generate", "Draw pictures of a person from a prompt."),
+    "personalize": ("bolid.commands.personalize:personalize", "From a folder of photos to a person and first images."),
     "identity create": ("bolid.commands.enroll:create_identity", "Read a person off photos, and store them by name."),
     "identity mix": ("bolid.commands.identity:mix_identities", "Store somebody between two people."),
     "identity move": ("bolid.commands.identity:move_identity", "Store somebody with more or less of a proportion."),
