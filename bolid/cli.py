@@ -21,6 +21,7 @@ TRAINING = {
 FUNCTIONS = {
     "compare": ("bolid.commands.compare:compare", "Put the numbers of several tests side by side."),
     "generate": ("bolid.commands.generate:generate", "Draw pictures of a person from a prompt."),
+    "personalize": ("bolid.commands.personalize:personalize", "From a folder of photos to a person and first images."),
     "identity create": ("bolid.commands.enroll:create_identity", "Read a person off photos, and store them by name."),
     "identity mix": ("bolid.commands.identity:mix_identities", "Store somebody between two people."),
     "identity move": ("bolid.commands.identity:move_identity", "Store somebody with more or less of a proportion."),
@@ -40,6 +41,9 @@ FUNCTIONS = {
     "networks list": ("bolid.commands.networks:list_networks", "List the networks that can be fetched."),
     "networks get": ("bolid.commands.networks:get_networks", "Fetch networks that know real people."),
     "networks import": ("bolid.commands.networks:import_network", "Convert a network of your own."),
+    "cache list": ("bolid.commands.cache:list_cache", "List what is kept on the disk to save time."),
+    "cache clear": ("bolid.commands.cache:clear_cache", "Remove what is kept of some kinds."),
+    "doctor": ("bolid.commands.doctor:doctor", "Say what works on this machine, and what to do where it does not."),
     "bundle new": ("bolid.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
     "bundle grade": ("bolid.bundle.new:grade_text_encoder", "Teach a miniature's text encoder graded words."),
     "bundle watermark": ("bolid.bundle.watermark:train_watermark", "Train the network that finds watermarks."),

@@ -1,0 +1,93 @@
+"""`bolid cache`: what BoLID keeps on the disk to save time, and how to get rid of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from bolid.core.errors import BolidError
+
+Kind = Literal["networks", "copies", "annotations", "curation", "hub"]
+COPY = "pictures.npy"  # what every folder of working copies holds
+DEPTH = 4  # folders below those given in which data sets are looked for
+
+
+class Kept(NamedTuple):
+    """A place in which something is kept."""
+
+    kind: str
+    path: Path
+    about: str
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(file.lstat().st_size for file in self.path.rglob("*") if file.is_file())
+
+
+def list_cache(folders: Sequence[Path] = (Path("."),)) -> str:
+    """Lists what is kept, how large it is, and what removing it costs.
+
+    Args:
+        folders: Where data sets are looked for, four folders deep.
+    """
+    found = list(places(folders))
+    lines = [f"{kept.kind:12} {kept.size / 1e6:9.1f} MB  {kept.path}  ({kept.about})" for kept in found]
+    total = sum(kept.size for kept in found) / 1e6
+    return "\n".join([*lines, f"{total:.1f} MB in {len(found)} places; `bolid cache clear KIND` removes one kind"])
+
+
+def clear_cache(kinds: Sequence[Kind], folders: Sequence[Path] = (Path("."),)) -> str:
+    """Removes what is kept of some kinds. All of it can be made again; what that costs, `bolid cache list` says.
+
+    Args:
+        kinds: networks, copies, annotations or curation. What lies in the hub's cache is left to `hf cache rm`.
+        folders: Where data sets are looked for, four folders deep.
+
+    Raises:
+        BolidError: If no kind is given, or the hub's.
+    """
+    if not kinds or "hub" in kinds:
+        others = ", ".join(kind for kind in get_args(Kind) if kind != "hub")
+        raise BolidError(f"give what to remove, of {others}; other programs use the hub's cache, too: `hf cache rm`")
+    lines = []
+    for kept in [kept for kept in places(folders) if kept.kind in kinds]:
+        lines.append(f"removed {kept.path}: {kept.size / 1e6:.1f} MB")
+        shutil.rmtree(kept.path)
+    return "\n".join(lines or [f"nothing of {', '.join(kinds)} is kept in {', '.join(map(str, folders))}"])
+
+
+def places(folders: Sequence[Path]) -> Iterator[Kept]:
+    """All places in which something is kept, those of data sets below `folders`."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    from bolid.data.annotate.store import FILE, FOLDER
+    from bolid.data.curate.store import CURATION
+    from bolid.vision.networks import cache_folder
+
+    if cache_folder().is_dir():
+        yield Kept("networks", cache_folder(), "`bolid networks get` fetches and converts them again")
+    for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
+        for inside in _below(folder, DEPTH):
+            if inside.parent.name == ".cache" and (inside / COPY).is_file():
+                yield Kept("copies", inside, "the next fit makes them again, in minutes")
+            elif inside.name == FOLDER and (inside / FILE).is_file():
+                yield Kept("annotations", inside, "`bolid data annotate` would run all networks again")
+            elif inside.name == CURATION and any(inside.glob("*.parquet")):
+                yield Kept("curation", inside, "`bolid data curate` would measure all photos again")
+    if Path(HF_HUB_CACHE).is_dir():
+        yield Kept("hub", Path(HF_HUB_CACHE), "models from the hub, of other programs, too")
+
+
+def _below(folder: Path, depth: int) -> Iterator[Path]:
+    """Folders in a folder, and in those; links are not followed."""
+    try:
+        inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    except OSError:  # of somebody else's: nothing of ours is in it
+        return
+    for path in inside:
+        yield path
+        if depth > 1:
+            yield from _below(path, depth - 1)
