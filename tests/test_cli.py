@@ -64,7 +64,7 @@ def test_help_lists_every_verb_quickly():
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["paint"], "unknown verb 'paint'"),
+        (["paint"], "unknown command 'paint'"),
         (["fit", "--config", ADAPTER, "--trainer.max_stepz", "3"], "max_steps"),
         (["fit", "--config", ADAPTER, "--trainer.max_step", "3"], "max_steps"),
         (["fit", "--config", "no/such.yaml"], "no/such.yaml"),
@@ -89,7 +89,7 @@ def test_help_lists_every_verb_quickly():
         (["fit", "--config", ADAPTER, "--data.dict_kwargs.depth", "3"], "RenderedPeople takes no setting 'depth'"),
         (["fit", "--config", ADAPTER, "--model.optimizer.dict_kwargs.depth", "3"], "AdamW takes no setting 'depth'"),
         (["fit", "--config", ADAPTER, "--callbacks.more", '{"class_path": "Timer", "class_path": "EMA"}'],
-         "'class_path' stands twice in one mapping"),
+         "'class_path' occurs twice in one mapping"),
         (["fit", "--conf", ADAPTER], "no such setting 'conf'; did you mean 'config'?"),
         (["fit"], "required: fit.data, fit.model; give them or a `--config FILE`"),
         (["test", "--config", ADAPTER, "--ckpt_path", "no/such.ckpt"], "no/such.ckpt"),
