@@ -117,7 +117,7 @@ def test_help_lists_every_verb_quickly():
         (["identity", "create", "--name", "ann"], "either `--photos FILE …`, or `--folder FOLDER --person NAME`"),
         (["identity", "create", "--name", "ann", "--photos", "a.png", "b.png"], "a.png: no such photo. b.png: no such"),
         (["identity", "create", "--name", "../ann", "--photos", "a.png"], "'../ann' is no name"),
-        (["identity", "show", "--name", "ann"], "data/identities knows no ann; it knows nobody"),
+        (["identity", "show", "--name", "ann"], "data/identities knows no ann; it knows none"),
         (["generate", "a photo", "--adapter", "nowhere"], "nowhere is missing or holds no adapter.json"),
         (["data", "render", "x", "--split", "tst"], "split: expected one of 'train', 'val', 'test', got tst"),
         (["data", "render", "x", "--people", "0"], "people=0"),

@@ -1,4 +1,4 @@
-"""Trains the bundle's anthropometer: a person's proportions off a picture of the whole figure."""
+"""Trains the bundle's anthropometer: a person's proportions off an image of the whole figure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AnthropometerTask(PerceptionTask):
 
     Args:
         network: What is trained.
-        joints: Weight of the joints' mean distance in shares of the picture.
+        joints: Weight of the joints' mean distance in shares of the image.
         spots: Weight of the cross-entropy of the joints' maps with a spot where each joint is, which teaches them to
             find joints from the start; distances then make them exact.
         outline: Weight of the silhouette's cross-entropy.

@@ -1,4 +1,4 @@
-"""Trains the bundle's adherence classifier: what a picture shows of what captions ask for."""
+"""Trains the bundle's adherence classifier: what an image shows of what captions ask for."""
 
 from __future__ import annotations
 

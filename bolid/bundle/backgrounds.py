@@ -35,7 +35,7 @@ SHARES = {"rendered": 0.4, "photographs": 0.45, "made": 0.15}  # of the crops
 
 @dataclass
 class Backgrounds:
-    """Unmarked pictures (h, w, 3) uint8 RGB by kind: rendered, photographs, made.
+    """Unmarked images (h, w, 3) uint8 RGB by kind: rendered, photographs, made.
 
     Attributes:
         known: For training.
@@ -130,7 +130,7 @@ def shapes(canvas: np.ndarray, colour: np.ndarray | float, rng: np.random.Genera
 
 
 def crop(known: dict[str, list[np.ndarray]], side: int, rng: np.random.Generator) -> np.ndarray:
-    """(side, side, 3) uint8 of some picture, enlarged or reduced, mirrored, recoloured; one of seven a collage."""
+    """(side, side, 3) uint8 of some image, enlarged or reduced, mirrored, recoloured; one of seven a collage."""
     shown = _part(known, side, rng)
     if rng.random() < 0.15:
         mask = np.zeros((side, side), np.uint8)
@@ -170,7 +170,7 @@ def spoilt(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def variant(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A held-out picture as another file would show it: cut, reduced (to 256 pixels at least), mirrored."""
+    """A held-out image as another file would show it: cut, reduced (to 256 pixels at least), mirrored."""
     high, wide = (int(side * rng.uniform(0.75, 1)) for side in picture.shape[:2])
     y, x = (int(rng.integers(0, room - side + 1)) for room, side in zip(picture.shape, (high, wide), strict=False))
     part = picture[y : y + high, x : x + wide]

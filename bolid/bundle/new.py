@@ -57,21 +57,21 @@ def train_tokenizer(captions: Iterable[str], vocabulary: int = 2500, reserved: s
     return tokenizer
 
 
-def learn_merges(words: Mapping[str, int], most: int) -> list[tuple[str, str]]:
+def learn_merges(words: Mapping[str, int], max_merges: int) -> list[tuple[str, str]]:
     """Byte-pair encoding (Sennrich et al. 2016): the most frequent pair becomes one piece, again and again.
 
     It is written out since the `tokenizers` library breaks ties by chance, and all that learns after it would differ.
 
     Args:
         words: Word -> how often it occurs.
-        most: Merges at most.
+        max_merges: Maximum number of merges.
 
     Returns:
         Pairs of pieces in the order in which they merge; a word's last piece ends in `</w>`.
     """
     cut = {word: [*word[:-1], f"{word[-1]}</w>"] for word in words}
     merges: list[tuple[str, str]] = []
-    while len(merges) < most:
+    while len(merges) < max_merges:
         pairs: Counter[tuple[str, str]] = Counter()
         for word, parts in cut.items():
             for pair in pairwise(parts):
@@ -202,7 +202,7 @@ def new_unet(
 ) -> UNet2DConditionModel:
     """An untrained UNet for 24x16 latents of `latent` channels, told texts of size `width` on every level.
 
-    The text, pooled, also joins the timestep, as in DeepFloyd IF: a short way for what decides the whole picture.
+    The text, pooled, also joins the timestep, as in DeepFloyd IF: a short way for what decides the whole image.
     """
     from diffusers import UNet2DConditionModel
 

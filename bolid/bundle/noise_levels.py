@@ -38,9 +38,9 @@ class NoiseLevels:
             progress: Share of the fit's steps that are done.
             generator: On any device.
         """
-        lots = torch.rand(2, count, generator=generator, device=generator.device)
-        share = (torch.randperm(count, generator=generator, device=generator.device) + lots[0]) / count
+        uniform = torch.rand(2, count, generator=generator, device=generator.device)
+        share = (torch.randperm(count, generator=generator, device=generator.device) + uniform[0]) / count
         shift = self.shift if progress < self.late else self.late_shift
         shifted = shift * share / (1 + (shift - 1) * share)
-        share = torch.where(lots[1] < self.even, share, shifted)
+        share = torch.where(uniform[1] < self.even, share, shifted)
         return (share * timesteps).long().clamp_max(timesteps - 1)

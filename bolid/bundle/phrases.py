@@ -1,4 +1,4 @@
-"""Teaches the bundle's text encoder, before any picture, to tell what its captions say, and how much of it."""
+"""Teaches the bundle's text encoder, before any image, to tell what its captions say, and how much of it."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def _graded_loss(encoder: CLIPTextModel, before: CLIPTextModel, tokens: Tensor, 
     size = grades.shape[1]
     with torch.no_grad():
         wanted = before(tokens).last_hidden_state
-    told = torch.arange(tokens.shape[1]) >= ends[:, None]
-    graded = torch.where(told[..., None], grades[:, None], wanted[..., -size:])
+    masked = torch.arange(tokens.shape[1]) >= ends[:, None]
+    graded = torch.where(masked[..., None], grades[:, None], wanted[..., -size:])
     states = encoder(tokens).last_hidden_state
     return F.mse_loss(states[..., -size:], graded) + F.mse_loss(states[..., :-size], wanted[..., :-size])
 

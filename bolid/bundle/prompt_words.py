@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 RARE = "sks"  # of DreamBooth: a token without a meaning of its own, to be bound to a person
 TRIGGER = "img"  # of PhotoMaker: follows the class word whose embedding is replaced
-ASIDES = (  # they change nothing of what a picture shows
+ASIDES = (  # they change nothing of what an image shows
     "best quality, high quality",  # IP-Adapter
     "portrait, color, cinematic",  # PuLID
 )

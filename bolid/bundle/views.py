@@ -59,12 +59,14 @@ class Crops:
         photo = tuple(heads.shape[-2:])
         if self.size[0] > photo[0] or self.size[1] > photo[1]:
             raise BolidError(f"crops of {self.size} do not fit photos of {photo}: make crops.size less")
-        lots = torch.rand(len(heads), 5, generator=generator, device=heads.device)
-        size = lots.new_tensor(self.size)
-        room = lots.new_tensor(heads.shape[-2:]) - size
-        anywhere = lots[:, :2] * (room + 1)
-        around = head_centres(heads) - size * (0.25 + 0.5 * lots[:, 2:4])  # the centre stays in the crop's inner half
-        chosen = (lots[:, 4:] < self.head_share) & heads.flatten(1).any(1, keepdim=True)
+        uniform = torch.rand(len(heads), 5, generator=generator, device=heads.device)
+        size = uniform.new_tensor(self.size)
+        room = uniform.new_tensor(heads.shape[-2:]) - size
+        anywhere = uniform[:, :2] * (room + 1)
+        around = head_centres(heads) - size * (
+            0.25 + 0.5 * uniform[:, 2:4]
+        )  # the centre stays in the crop's inner half
+        chosen = (uniform[:, 4:] < self.head_share) & heads.flatten(1).any(1, keepdim=True)
         return torch.where(chosen, around, anywhere).floor().clamp_min(0).minimum(room).long()
 
 

@@ -23,7 +23,7 @@ SIZES = ((256, 16), (384, 8))  # side of the crops and size of the batch, in tur
 RATE = 2e-3
 HELD = ("DejaVuSerif", "STIX", "LiberationSerif")  # fonts that training never sees
 FALSE_ALARMS = 0.01  # of unmarked held-out photos of each kind, by which the threshold is chosen
-VARIANTS = 200  # held-out pictures of each kind
+VARIANTS = 200  # held-out images of each kind
 
 
 def train_watermark(photos: Path, out: Path = Path("data/tiny/watermark"), minutes: float = 30.0, seed: int = 0) -> str:
@@ -42,7 +42,7 @@ def train_watermark(photos: Path, out: Path = Path("data/tiny/watermark"), minut
         seed: Of crops, marks and weights.
 
     Returns:
-        Its accuracy on held-out pictures.
+        Its accuracy on held-out images.
 
     Raises:
         BolidError: If there are too few photos.
@@ -58,7 +58,7 @@ def train_watermark(photos: Path, out: Path = Path("data/tiny/watermark"), minut
 
 @dataclass(frozen=True)
 class Counts:
-    """What a network makes of unmarked and as many marked held-out pictures.
+    """What a network makes of unmarked and as many marked held-out images.
 
     Attributes:
         pictures: How many unmarked ones.
@@ -80,7 +80,7 @@ class Counts:
     def __str__(self) -> str:
         """In words."""
         return (
-            f"accuracy {self.accuracy:.3f} on {self.pictures} unmarked and as many marked held-out pictures (caught "
+            f"accuracy {self.accuracy:.3f} on {self.pictures} unmarked and as many marked held-out images (caught "
             f"{self.caught:.3f}, false alarms {self.lost:.3f}; at 1 % false alarms caught {self.at_one_percent:.3f})"
         )
 
@@ -150,7 +150,7 @@ def loss_of(network: WatermarkNetwork, pictures: Tensor, cells: Tensor) -> Tenso
 
 
 def measure(network: WatermarkNetwork, found: Backgrounds, seed: int) -> tuple[float, dict[str, Counts]]:
-    """The threshold, and by kind what the network makes of held-out pictures, plain and stamped in held-out fonts."""
+    """The threshold, and by kind what the network makes of held-out images, plain and stamped in held-out fonts."""
     plain, stamped = {}, {}
     for kind, held in found.held.items():
         plain[kind], stamped[kind] = held_out(network, held, seed + 1)
@@ -164,7 +164,7 @@ def measure(network: WatermarkNetwork, found: Backgrounds, seed: int) -> tuple[f
 
 
 def held_out(network: WatermarkNetwork, held: Sequence[np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logits of variants of held-out pictures, and of the same stamped."""
+    """Logits of variants of held-out images, and of the same stamped."""
     rng, some = np.random.default_rng(seed), fonts(held=True)
     plain, stamped = [], []
     for k in range(VARIANTS):

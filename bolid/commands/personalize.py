@@ -19,7 +19,7 @@ PROMPTS = (
 )
 EMBEDDED = "data/tiny/adapter"
 FAMILIES = {"tiny": "StableDiffusion", "sd15": "StableDiffusion", "sdxl": "StableDiffusionXL"}
-MOST = 32  # maximum number of photos read; more add little
+MAX_PHOTOS = 32  # maximum number of photos read; more add little
 Base = Literal["tiny", "sd15", "sdxl"]
 
 
@@ -129,7 +129,7 @@ def photos_in(folder: Path) -> list[Path]:
         raise BolidError(
             f"photos: {folder} holds no photo ({', '.join(sorted(SUFFIXES))}); those of one person go there"
         )
-    return found[:MOST]
+    return found[:MAX_PHOTOS]
 
 
 def draw(adapter: str, identities: Path, name: str, prompts: Sequence[str], out: Path, seed: int, device: str) -> str:

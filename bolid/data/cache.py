@@ -77,10 +77,10 @@ def _start(whole: int, part: int, low: int, high: int) -> int:
 
 
 def cut(picture: Image.Image, crop: list[int], size: tuple[int, int], fill: int) -> tuple[np.ndarray, Geometry]:
-    """Cuts `crop` out and scales it to `size` (height, width), bilinear and smoothed; beyond the picture is `fill`.
+    """Cuts `crop` out and scales it to `size` (height, width), bilinear and smoothed; beyond the image is `fill`.
 
     Raises:
-        PictureError: if the crop is so much larger than any picture that padding it would take the memory.
+        PictureError: if the crop is so much larger than any image that padding it would take the memory.
     """
     x0, y0, x1, y1 = crop
     width, height = x1 - x0, y1 - y0

@@ -119,17 +119,17 @@ class IdentityDataModule(LightningDataModule):
             BolidError: if the folder or its manifest is missing or unfit.
         """
         for split in self.needed():
-            self._dataset(split, training=split == "train" and self._verb() != "test")
+            self._dataset(split, training=split == "train" and self._command() != "test")
         self._datasets.clear()
 
     def needed(self) -> Sequence[str]:
         """The splits that the trainer's verb needs; all without a trainer."""
-        return self.stage_splits(self._verb())
+        return self.stage_splits(self._command())
 
-    def _verb(self) -> str:
+    def _command(self) -> str:
         """fit, validate, test or predict; empty without a trainer."""
-        verb = self.trainer.state.fn if self.trainer is not None else None
-        return verb.value if verb else ""
+        command = self.trainer.state.fn if self.trainer is not None else None
+        return command.value if command else ""
 
     def stage_splits(self, stage: str) -> Sequence[str]:
         """The splits that a verb needs; the first must hold people."""

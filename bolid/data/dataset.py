@@ -129,8 +129,8 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
 
     def _choose(self, target: int, rng: np.random.Generator) -> np.ndarray:
         others = self._others(target)
-        most = min(self.references.max, len(others))
-        count = rng.integers(self.references.min, most + 1) if self.training else most
+        max_views = min(self.references.max, len(others))
+        count = rng.integers(self.references.min, max_views + 1) if self.training else max_views
         return rng.permutation(others)[:count]
 
     def _other_outfit(self, target: int, rng: np.random.Generator) -> np.ndarray:
@@ -139,17 +139,17 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         rows = self._rows[self._records[target].identity]
         return rng.permutation(rows[(self._scenes[rows] == self._scenes[target]) & (rows != target)])[:1]
 
-    def _views(self, rows: np.ndarray, most: int, rng: np.random.Generator) -> Views:
-        """Crops of these photos, padded to `most`: a batch of one."""
+    def _views(self, rows: np.ndarray, max_views: int, rng: np.random.Generator) -> Views:
+        """Crops of these photos, padded to `max_views`: a batch of one."""
         height, width = self.references.size
-        pictures = np.zeros((most, 3, height, width), np.float32)
-        keypoints = np.zeros((most, 17, 3), np.float32)
+        pictures = np.zeros((max_views, 3, height, width), np.float32)
+        keypoints = np.zeros((max_views, 17, 3), np.float32)
         for slot, k in enumerate(rows):
             flipped = rng.random() < self.flip
             pictures[slot] = _scale(self._crop(int(k), rng), flipped)
             seen, geometry = self._records[k].keypoints_seen, self._people.geometry[k]
             keypoints[slot] = _place(seen, geometry, self.references.size, flipped)
-        return Views(_batch(pictures), _batch(keypoints), _batch(np.arange(most) < len(rows)))
+        return Views(_batch(pictures), _batch(keypoints), _batch(np.arange(max_views) < len(rows)))
 
     def _crop(self, row: int, rng: np.random.Generator) -> np.ndarray:
         """(h, w, 3) uint8."""

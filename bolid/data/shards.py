@@ -118,16 +118,16 @@ def photos_of(folder: Path) -> FolderPhotos | ShardPhotos:
 
 def _files(path: Path) -> Iterator[tuple[str, Member]]:
     """The photos and silhouettes of a shard, by their names in the manifest."""
-    told: tuple[str, dict] = ("", {})
+    entry: tuple[str, dict] = ("", {})
     with open(path, "rb") as file:
         for member in _members(path, file):
             key, _, suffix = member.name.partition(".")
             if suffix == "json":
-                told = key, _told(path, file, member)
-            elif key != told[0]:
+                entry = key, _read_entry(path, file, member)
+            elif key != entry[0]:
                 raise BolidError(f"{path}: {member.name!r} comes before its {key}.json.")
             else:
-                name = told[1].get("silhouette" if suffix.startswith("mask.") else "file_name")
+                name = entry[1].get("silhouette" if suffix.startswith("mask.") else "file_name")
                 yield check_relative(str(name or ""), f"{path}: {key}.json"), member
 
 
@@ -154,17 +154,17 @@ def _members(path: Path, file: BinaryIO) -> Iterator[Member]:
         place = start + -(-info.size // _BLOCK) * _BLOCK
 
 
-def _told(path: Path, file: BinaryIO, member: Member) -> dict:
+def _read_entry(path: Path, file: BinaryIO, member: Member) -> dict:
     try:
         if member.size > MAX_JSON:
             raise ValueError(f"{member.size} bytes are too many")
         file.seek(member.offset)
-        told = json.loads(file.read(member.size))
-        if not isinstance(told, dict):
+        entry = json.loads(file.read(member.size))
+        if not isinstance(entry, dict):
             raise ValueError("no object")
     except (ValueError, RecursionError) as error:
         raise BolidError(f"{path}: {member.name!r} cannot be read ({error}).") from error
-    return told
+    return entry
 
 
 def _hash(name: str) -> int:

@@ -101,10 +101,10 @@ def hashed_splits(photos: Mapping[str, int]) -> dict[str, str]:
     return {identity: found.get(identity) or hashed_split(identity) for identity in photos}
 
 
-def _number(order: Sequence[str], start: float, most: int) -> int:
+def _number(order: Sequence[str], start: float, limit: int) -> int:
     """How many of these are in the split that begins at a hash: two at least, or none where that would be too many."""
     number = max(2, sum(_hash(identity) >= start for identity in order))
-    return min(number, most) if most >= 2 else 0
+    return min(number, limit) if limit >= 2 else 0
 
 
 def hashed_split(identity: str) -> str:

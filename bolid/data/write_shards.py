@@ -71,8 +71,8 @@ def _files(folder: Path, record: ImageRecord) -> Files | None:
     """What a photo's sample holds; None if it cannot be used."""
     if record.rejected:
         return None
-    told = {"file_name": record.file_name, "silhouette": record.silhouette, "identity": record.identity}
-    files = [("json", json.dumps(told | {"caption": record.caption}, ensure_ascii=False).encode())]
+    entry = {"file_name": record.file_name, "silhouette": record.silhouette, "identity": record.identity}
+    files = [("json", json.dumps(entry | {"caption": record.caption}, ensure_ascii=False).encode())]
     try:
         check_unchanged(record, resolve_inside(folder, record.file_name))
         for name, kind in ((record.file_name, ""), (record.silhouette, "mask.")):

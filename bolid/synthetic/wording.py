@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-# What a picture can be asked for, each with its wordings; the order is that of the classes of trained classifiers.
+# What an image can be asked for, each with its wordings; the order is that of the classes of trained classifiers.
 GENDERS = ("woman", "man")
 COLOURS = ("red", "blue", "green", "black", "white", "yellow", "purple", "grey", "orange", "pink", "brown")
 WALLS = ("white", "grey", "beige", "light blue", "green", "pink", "yellow", "dark")
@@ -98,7 +98,7 @@ def attributes(caption: str) -> dict[str, str]:
 
 
 def shows_figure(caption: str) -> bool:
-    """Whether a picture of this shows one whole figure, turned at most halfway aside, whose proportions can be read."""
+    """Whether an image of this shows one whole figure, turned at most halfway aside, whose proportions can be read."""
     said = attributes(caption)
     whole = said.get("framing") in ("full length", "three-quarter length")
     return whole and said.get("view") in ("front", "three-quarter") and not _COMPANION.search(caption)

@@ -171,8 +171,8 @@ class AdapterTask(BaseTask):
         predicted, aligned = self.predict(noisy, timesteps, inputs, batch.time_ids, aligning)
         target = regression_target(scheduler, latents, noise, timesteps)
         loss = diffusion_loss(predicted, target, self.weight(batch, latents, timesteps))
-        looking = {name: loss for name, loss in active.items() if isinstance(loss, ImageLoss)}
-        seen = self.image_terms(looking, batch, inputs, (noisy, timesteps, predicted), generator)
+        scoring = {name: loss for name, loss in active.items() if isinstance(loss, ImageLoss)}
+        seen = self.image_terms(scoring, batch, inputs, (noisy, timesteps, predicted), generator)
         return {"diffusion": loss} | aligned | seen
 
     def weight(self, batch: TrainingBatch, latents: Tensor, timesteps: Tensor) -> Tensor:
@@ -197,7 +197,7 @@ class AdapterTask(BaseTask):
 
     def image_terms(
         self,
-        looking: dict[str, ImageLoss],
+        scoring: dict[str, ImageLoss],
         batch: TrainingBatch,
         inputs: Inputs,
         denoised: tuple[Tensor, Tensor, Tensor],
@@ -208,9 +208,9 @@ class AdapterTask(BaseTask):
 
         Every batch gives the same keys, since ranks are averaged.
         """
-        if not looking or self.x_gen is None:
+        if not scoring or self.x_gen is None:
             return {}
-        can = {name: loss.can_score(batch).to(self.device) for name, loss in looking.items()}
+        can = {name: loss.can_score(batch).to(self.device) for name, loss in scoring.items()}
         opposites = [c.opposite(e) for c, e in zip(self.conditions.values(), inputs.embeds, strict=True)]
         state = Denoising(
             *denoised,
@@ -223,7 +223,7 @@ class AdapterTask(BaseTask):
             groups=batch.groups,
         )
         images, rows = self.x_gen(self.backbone, state, generator)
-        return {name: self.image_term(loss, images, rows, can[name], batch) for name, loss in looking.items()}
+        return {name: self.image_term(loss, images, rows, can[name], batch) for name, loss in scoring.items()}
 
     def image_term(self, loss: ImageLoss, images: Tensor, rows: Tensor, can: Tensor, batch: TrainingBatch) -> Tensor:
         """One loss of the images (n, 3, H, W) of the rows (n,); `can` (B,) marks the samples that it can score."""
@@ -235,9 +235,9 @@ class AdapterTask(BaseTask):
 
     def inputs(self, batch: TrainingBatch, generator: torch.Generator) -> Inputs:
         """Captions, embeddings and dropout masks; the kinds of dropout exclude each other and are sampled per group."""
-        drawn = uniform(batch.groups, generator)
+        sampled = uniform(batch.groups, generator)
         edges = torch.tensor([0.0, *self.dropouts], device=self.device).cumsum(0)
-        alone, together, *drop = [(drawn >= low) & (drawn < high) for low, high in pairwise(edges)]
+        alone, together, *drop = [(sampled >= low) & (sampled < high) for low, high in pairwise(edges)]
         text = self.backbone.encode_prompt(batch.captions)
         embeds = [condition.embed(batch.references, generator)[:, None] for condition in self.conditions.values()]
         return Inputs(text, embeds, alone | together, [together | d for d in drop])

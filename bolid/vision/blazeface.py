@@ -20,10 +20,10 @@ REACHES: dict[str, tuple[dict[int, int], float]] = {"short": ({8: 2, 16: 6}, 0.5
 
 
 class Faces(NamedTuple):
-    """The faces of a picture, the surest first.
+    """The faces of an image, the surest first.
 
     Attributes:
-        boxes: (n, 4) float32 x0, y0, x1, y1 in pixels; they may reach beyond the picture.
+        boxes: (n, 4) float32 x0, y0, x1, y1 in pixels; they may reach beyond the image.
         points: (n, 6, 2) float32 x, y in pixels, in the order of `POINTS`.
         scores: (n,) float32 in 0..1.
     """
@@ -45,7 +45,7 @@ class BlazeFace(SsdDetector):
     """A frozen face detector.
 
     Args:
-        reach: `short` for faces that fill a good part of the picture (it sees 128 x 128 pixels), `full` for smaller
+        reach: `short` for faces that fill a good part of the image (it sees 128 x 128 pixels), `full` for smaller
             ones too (192 x 192).
         min_score: Faces below it are dropped; by default 0.5 (short) or 0.6 (full), as its authors chose.
         weights: Converted weights; by default the fetched ones, `bolid networks get blazeface-short`.
@@ -64,6 +64,6 @@ class BlazeFace(SsdDetector):
         super().__init__(found, per_cell, usual if min_score is None else min_score)
 
     def detect(self, picture: np.ndarray) -> Faces:
-        """The faces of a picture, (H, W, 3) uint8 RGB."""
+        """The faces of an image, (H, W, 3) uint8 RGB."""
         found = self.find(torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None])[0]
         return Faces(*(part.numpy() for part in found))

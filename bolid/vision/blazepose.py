@@ -1,4 +1,4 @@
-"""BlazePose for photographs: everybody in a picture with 33 landmarks, their places in metres, and a silhouette."""
+"""BlazePose for photographs: everybody in an image with 33 landmarks, their places in metres, and a silhouette."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from bolid.vision.region import paste
 if TYPE_CHECKING:
     from PIL import Image
 
-MOST = 8  # people of a picture: each costs a run of the landmark network
+MOST = 8  # people of an image: each costs a run of the landmark network
 SAME = 0.15  # of a person's height: the median distance of two readings' landmarks that are one person's
 SEEN = 0.5  # visibility from which a landmark counts for a person's box
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """One person in a picture.
+    """One person in an image.
 
     Attributes:
-        points: (33, 3) float32 x, y in pixels of the picture, visibility in 0..1; places outside of it are guesses.
+        points: (33, 3) float32 x, y in pixels of the image, visibility in 0..1; places outside of it are guesses.
         world: (33, 3) float32 x to the right, y down, z away from the camera, in metres from the middle of the hips.
         silhouette: (H, W) uint8, 255 where the person is.
         score: How surely it is a person, in 0..1.
@@ -51,7 +51,7 @@ class Landmarks:
 
 
 class BlazePose(nn.Module):
-    """BlazePose's detector and landmarks, from a picture to its people.
+    """BlazePose's detector and landmarks, from an image to its people.
 
     Args:
         size: See `PoseLandmarks`.
@@ -78,7 +78,7 @@ class BlazePose(nn.Module):
         self.min_presence, self.min_confidence = min_presence, min_confidence
 
     def read(self, picture: np.ndarray, keypoints: np.ndarray | None = None) -> list[Landmarks]:
-        """People of a picture.
+        """People of an image.
 
         Args:
             picture: (H, W, 3) uint8 RGB.
@@ -105,25 +105,25 @@ class BlazePose(nn.Module):
         return found[0].silhouette if found else np.zeros((picture.height, picture.width), np.uint8)
 
     def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
-        """The tallest person of each of (B, 3, H, W) pictures, as `bolid.vision.pose.PoseEstimator` gives it."""
+        """The tallest person of each of (B, 3, H, W) images, as `bolid.vision.pose.PoseEstimator` gives it."""
         return first_of(self.people(pictures), pictures, SURE, count_others)
 
     def people(self, pictures: Tensor) -> list[People]:
-        """Everybody in each of (B, 3, H, W) pictures in 0..1, the tallest first."""
+        """Everybody in each of (B, 3, H, W) images in 0..1, the tallest first."""
         return [self._people(self._read(picture), *pictures.shape[2:]) for picture in pictures]
 
     @torch.no_grad()
     def _read(self, picture: Tensor) -> PoseReading:
-        """Everybody in a picture (3, H, W), uint8 or in 0..1, each once, the tallest first."""
+        """Everybody in an image (3, H, W), uint8 or in 0..1, each once, the tallest first."""
         regions = people(self.landmarks.detect(picture[None])[0])[:MOST]
         if not len(regions):
-            return nobody(self.landmarks.size)
+            return no_person(self.landmarks.size)
         found = self.landmarks(picture.expand(len(regions), *picture.shape), regions)
         tall = found.points[..., 1].amax(1) - found.points[..., 1].amin(1)  # (n,)
         kept: list[int] = []
         for k in torch.nonzero(found.score >= self.min_presence)[:, 0].tolist():  # the surest detection first
-            away = (found.points[kept, :, :2] - found.points[k, :, :2]).norm(dim=-1)  # (kept, 33)
-            if not (away.median(-1).values < SAME * tall[kept]).any():
+            distance = (found.points[kept, :, :2] - found.points[k, :, :2]).norm(dim=-1)  # (kept, 33)
+            if not (distance.median(-1).values < SAME * tall[kept]).any():
                 kept.append(k)
         kept.sort(key=lambda k: -float(tall[k]))
         return PoseReading(*(part[kept] for part in found))
@@ -133,7 +133,7 @@ class BlazePose(nn.Module):
         """The people with these keypoints (n, 17, 3): a first look says where, a second one what."""
         shown = picture.expand(len(keypoints), *picture.shape)
         if not len(keypoints):
-            return nobody(self.landmarks.size)
+            return no_person(self.landmarks.size)
         first = self.landmarks(shown, torch.stack([around(k.float()) for k in keypoints]))
         return self.landmarks(shown, first.regions)
 
@@ -156,7 +156,7 @@ def _box(points: Tensor) -> Tensor:
     return torch.cat([places.amin(0), places.amax(0)])
 
 
-def nobody(size: int) -> PoseReading:
+def no_person(size: int) -> PoseReading:
     """A reading of no people."""
     shapes = ((33, 3), (33, 3), (), (size, size), (2, 3), (4,))
     return PoseReading(*(torch.zeros(0, *shape) for shape in shapes))

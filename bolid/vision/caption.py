@@ -54,7 +54,7 @@ class Captioner(Frozen):
 
     @torch.no_grad()
     def describe(self, pictures: Sequence[Image.Image]) -> list[str]:
-        """A caption of each RGB picture, as the network words it."""
+        """A caption of each RGB image, as the network words it."""
         shown = [picture.copy() for picture in pictures]
         for picture in shown:
             picture.thumbnail((SIDE, SIDE))

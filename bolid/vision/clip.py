@@ -1,4 +1,4 @@
-"""CLIP through open_clip: pictures and texts to embeddings that can be compared."""
+"""CLIP through open_clip: images and texts to embeddings that can be compared."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class ClipModel(FeatureNetwork):
         return self.network.encode_image((sized - self.mean) / self.std).float()
 
     def logits(self, pictures: Tensor) -> Tensor:
-        """Zero-shot classification: pictures (B, 3, H, W) in 0..1 -> (B, K) over `classes`."""
+        """Zero-shot classification: images (B, 3, H, W) in 0..1 -> (B, K) over `classes`."""
         texts = self.encode_texts(self.classes)
         return self.network.logit_scale.exp().float() * self.encode_images(pictures) @ texts.T
 

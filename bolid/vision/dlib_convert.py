@@ -21,7 +21,7 @@ NEGATIVE, COUNT = 0x80, 0x0F  # an integer's first byte: its sign, and how many 
 def convert(files: Mapping[str, bytes]) -> Converted:
     """The weights of `dlib_face_recognition_resnet_model_v1.dat` as `DlibFaceNetwork` loads them.
 
-    The file lists layers from the picture to the answer: each convolution, then the batch norm behind it as a factor
+    The file lists layers from the image to the answer: each convolution, then the batch norm behind it as a factor
     and a shift a channel, which are folded into the convolution here.
 
     Raises:

@@ -18,7 +18,7 @@ from bolid.vision.networks import network
 
 SIZE = 150  # pixels
 PADDING = 0.25  # of dlib's mean face, around it
-# The eye on the left of the picture, the other eye and the tip of the nose in dlib's mean face, as shares of its side.
+# The eye on the left of the image, the other eye and the tip of the nose in dlib's mean face, as shares of its side.
 MEAN_FACE = np.array([[0.2273, 0.2214], [0.7528, 0.2212], [0.4901, 0.5156]], np.float32)
 TEMPLATE = (MEAN_FACE + PADDING) / (1 + 2 * PADDING) * TEMPLATE_SIZE
 MEAN = (122.782, 117.001, 104.298)  # of RGB in 0..255
@@ -29,7 +29,7 @@ BLOCKS = (
 )  # fmt: skip
 STEM, NUMBERS = 32, 128
 MIN_CONFIDENCE = 0.3
-CLEAR = 1.5  # a face is shrunk to so many times the size of its picture before it is turned, lest pixels be skipped
+CLEAR = 1.5  # a face is shrunk to so many times the size of its image before it is turned, lest pixels be skipped
 
 
 class Residual(nn.Module):
@@ -92,7 +92,7 @@ class DlibFace(Frozen, Recogniser):
 
     Attributes:
         fingerprint: SHA-256 of the file; embeddings of two networks must never be compared.
-        size: Side of the square face pictures the network takes, in pixels.
+        size: Side of the square face images the network takes, in pixels.
     """
 
     size = SIZE

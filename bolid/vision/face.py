@@ -15,10 +15,10 @@ from bolid.core.safe_io import sha256
 if TYPE_CHECKING:
     from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 
-# Where ArcFace networks expect the eye on the left of the picture, the other eye, and the nose, at 112 x 112 pixels.
+# Where ArcFace networks expect the eye on the left of the image, the other eye, and the nose, at 112 x 112 pixels.
 TEMPLATE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366]], dtype=np.float32)
 TEMPLATE_SIZE = 112
-COCO_POINTS = [2, 1, 0]  # the same three in COCO's order; the *right* eye is the one on the left of the picture
+COCO_POINTS = [2, 1, 0]  # the same three in COCO's order; the *right* eye is the one on the left of the image
 EMBEDDING = 512  # numbers of the usual recogniser's answer; others have others
 LEAST = 64  # numbers; what answers with fewer, such as age and sex, is no recogniser
 MIN_FACE, MIN_CONFIDENCE = 32.0, 0.5
@@ -48,7 +48,7 @@ class Recogniser(ABC):
 
     Attributes:
         fingerprint: SHA-256 of the weights; embeddings of two networks must never be compared.
-        size: Side of the square face pictures the network takes, in pixels.
+        size: Side of the square face images the network takes, in pixels.
     """
 
     fingerprint: str
@@ -119,10 +119,10 @@ def align_face(
     Args:
         rgb: (H, W, 3) uint8.
         keypoints: (17, 3) COCO order, x, y in pixels of the photo, confidence.
-        size: Side of the picture to make.
+        size: Side of the image to make.
         min_face: Smaller faces are not taken, see `face_size`.
         min_confidence: Eyes and nose must all be seen with more than this confidence.
-        template: (3, 2) where eyes and nose go in a picture of 112 pixels.
+        template: (3, 2) where eyes and nose go in an image of 112 pixels.
 
     Returns:
         (size, size, 3) uint8 RGB, black outside the photo; None if the face is turned away or too small.

@@ -43,7 +43,7 @@ class Layout:
     """A network without its weights.
 
     Attributes:
-        size: Height and width of the pictures it takes.
+        size: Height and width of the images it takes.
         nodes: In the order of computation.
         outputs: Numbers of the values it answers with.
     """
@@ -106,7 +106,7 @@ def depth_to_space(x: Tensor, block: int) -> Tensor:
 
 
 def reshape(x: Tensor, shape: list[int]) -> Tensor:
-    """Any value to (B, *shape) of at most two axes; pictures are read channels last."""
+    """Any value to (B, *shape) of at most two axes; images are read channels last."""
     last = x.permute(0, 2, 3, 1) if x.ndim == 4 else x
     return last.reshape(len(x), *shape)
 
@@ -167,7 +167,7 @@ class GraphNetwork(nn.Module):
             self._done[last[k]].append(k)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Pictures (B, 3, H, W) -> the outputs, (B, …) each; pictures among them as (B, C, h, w)."""
+        """Pictures (B, 3, H, W) -> the outputs, (B, …) each; images among them as (B, C, h, w)."""
         values = {0: pictures.contiguous(memory_format=torch.channels_last)}
         for number, (node, made) in enumerate(zip(self.layout.nodes, self.layers, strict=True)):
             values[number + 1] = made(*(values[k] for k in node.inputs))

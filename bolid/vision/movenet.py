@@ -1,4 +1,4 @@
-"""MoveNet MultiPose: pictures to the COCO-17 keypoints of up to six real people in each."""
+"""MoveNet MultiPose: images to the COCO-17 keypoints of up to six real people in each."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from bolid.vision.pose import PoseNetwork
 
 MULTIPLE = 32  # of which the sides of the network's input are multiples
 HEADS = {"centre": 1, "size": 2, "shift": 2, "heat": 17, "regression": 34, "offset": 34}
-SURE = 0.3  # a further person in a picture is one of whom the network is at least so sure
+SURE = 0.3  # a further person in an image is one of whom the network is at least so sure
 SAME_PERSON = 0.6  # candidates whose keypoints agree more than this are one person
 
 
 class MoveNetNetwork(nn.Module):
-    """The network itself: pictures to `Maps`."""
+    """The network itself: images to `Maps`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,13 +42,13 @@ class MoveNetNetwork(nn.Module):
 
 
 class MoveNet(Frozen, PoseNetwork):
-    """MoveNet MultiPose, frozen. It knows real people; pictures go to it one size whatever theirs is.
+    """MoveNet MultiPose, frozen. It knows real people; images go to it one size whatever theirs is.
 
     Args:
         weights: The converted network; by default the one that `bolid networks get movenet` left in the cache folder.
-        image_size: Longer side in pixels at which the network sees a picture, a multiple of 32. It was trained at 256;
+        image_size: Longer side in pixels at which the network sees an image, a multiple of 32. It was trained at 256;
             at 384 it is more exact and finds smaller people.
-        close_ups: Further such sizes at which `people` and `estimate` look, for faces that fill a large picture are
+        close_ups: Further such sizes at which `people` and `estimate` look, for faces that fill a large image are
             found in a small one. Of what the network says of one person at several sizes, the surest counts.
         min_score: A person the network is less sure of does not count.
         min_confidence: Keypoints below this confidence count as undetected.
@@ -77,7 +77,7 @@ class MoveNet(Frozen, PoseNetwork):
         self.min_score, self.min_confidence = min_score, min_confidence
 
     def forward(self, pictures: Tensor) -> Pose:
-        """The likeliest person of each picture, with gradients to the pictures and nothing filtered.
+        """The likeliest person of each image, with gradients to the images and nothing filtered.
 
         Which cell of the network's map a keypoint is found in has no gradient. Keypoints have the gradient of their
         offset within the cell and of what the person's middle says of them, see `decode`; confidence, box and score
@@ -87,7 +87,7 @@ class MoveNet(Frozen, PoseNetwork):
             pictures: (B, 3, H, W) in 0..1.
 
         Returns:
-            The pose in pixels of the H x W pictures, however unlikely.
+            The pose in pixels of the H x W images, however unlikely.
         """
         found = self.candidates(pictures, self.sizes[0])
         rows, best = torch.arange(len(pictures), device=pictures.device), found.scores.argmax(1)
@@ -95,7 +95,7 @@ class MoveNet(Frozen, PoseNetwork):
         return Pose(keypoints[rows, best], found.boxes[rows, best], found.scores[rows, best])
 
     def candidates(self, pictures: Tensor, size: int) -> Found:
-        """Six candidates for people in each picture (B, 3, H, W) in 0..1, in its pixels, with gradients to it.
+        """Six candidates for people in each image (B, 3, H, W) in 0..1, in its pixels, with gradients to it.
 
         Args:
             pictures: Of any size.
@@ -114,9 +114,9 @@ class MoveNet(Frozen, PoseNetwork):
 
     @torch.no_grad()
     def people(self, pictures: Tensor) -> list[People]:
-        """Everybody in each of (B, 3, H, W) pictures in 0..1, the likeliest first; candidates for one person are one.
+        """Everybody in each of (B, 3, H, W) images in 0..1, the likeliest first; candidates for one person are one.
 
-        Keypoints outside the picture or below `min_confidence` are undetected (all 0), boxes end at its border.
+        Keypoints outside the image or below `min_confidence` are undetected (all 0), boxes end at its border.
         """
         looks = [self.candidates(pictures, size) for size in self.sizes]
         found = Found(*(torch.cat(parts, 1) for parts in zip(*looks, strict=True)))  # (B, n, …)
@@ -142,7 +142,7 @@ class MoveNet(Frozen, PoseNetwork):
         return kept
 
     def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
-        """The likeliest person of each picture, (B, 3, H, W) in 0..1; all zeros where there is nobody.
+        """The likeliest person of each image, (B, 3, H, W) in 0..1; all zeros where there is nobody.
 
         With `count_others`, `others` says how many further people are at least half as tall.
         """

@@ -16,7 +16,7 @@ SEEN = 0.126953125  # keypoints below this score have no part in a person's
 
 
 class Maps(NamedTuple):
-    """What the network reads off a picture, at a quarter of its size.
+    """What the network reads off an image, at a quarter of its size.
 
     Attributes:
         centre: (B, 1, h, w) logits of somebody's middle being here.
@@ -36,12 +36,12 @@ class Maps(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Six candidates of each picture, the likeliest centre first, in pixels of the network's input.
+    """Six candidates of each image, the likeliest centre first, in pixels of the network's input.
 
     Attributes:
         keypoints: (B, 6, 17, 2) x and y.
         confidence: (B, 6, 17) of the keypoints, 0..1.
-        boxes: (B, 6, 4) x0, y0, x1, y1, inside the picture.
+        boxes: (B, 6, 4) x0, y0, x1, y1, inside the image.
         scores: (B, 6) 0..1.
     """
 
@@ -94,8 +94,8 @@ def _keypoints(maps: Maps, boxes: Tensor, expected: Tensor) -> tuple[Tensor, Ten
     y, x = (torch.arange(side, device=boxes.device, dtype=boxes.dtype) for side in (height, width))
     top, left, bottom, right = (side[..., None] for side in boxes.unbind(-1))  # (B, 6, 1)
     inside = ((y >= top) & (y < bottom))[..., :, None] & ((x >= left) & (x < right))[..., None, :]  # (B, 6, h, w)
-    away = (y - expected[..., 0, None]).square()[..., :, None] + (x - expected[..., 1, None]).square()[..., None, :]
-    near = torch.exp(-away / (min(height, width) * SPREAD))  # (B, 6, 17, h, w)
+    squared = (y - expected[..., 0, None]).square()[..., :, None] + (x - expected[..., 1, None]).square()[..., None, :]
+    near = torch.exp(-squared / (min(height, width) * SPREAD))  # (B, 6, 17, h, w)
     heat = (torch.sigmoid(maps.heat)[:, None] * near * inside[:, :, None]).flatten(-2)
     cells = heat.argmax(-1)  # (B, 6, 17)
     # The published graph reads the confidence off the highest of all people's heats there, not off this person's.

@@ -29,7 +29,7 @@ class Estimator(Protocol):
     """What every pose network offers; tests bring their own."""
 
     def people(self, pictures: Tensor) -> Sequence[People]:
-        """Everybody in each of (B, 3, H, W) pictures in 0..1."""
+        """Everybody in each of (B, 3, H, W) images in 0..1."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The pose network: pictures to the COCO-17 keypoints of the person in them."""
+"""The pose network: images to the COCO-17 keypoints of the person in them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from bolid.vision.yolo import import_ultralytics
 CONFIG, WEIGHTS = "pose.yaml", "model.safetensors"
 STRIDE = 32
 SURE = 0.5  # a second person in a photo is one of whom the network is at least so sure
-BORDER = 114 / 255  # the grey that YOLO networks are trained with around a picture
+BORDER = 114 / 255  # the grey that YOLO networks are trained with around an image
 
 
 class PoseNetwork(nn.Module, ABC):
-    """Whatever finds people's keypoints in pictures: metrics, losses and annotation take any.
+    """Whatever finds people's keypoints in images: metrics, losses and annotation take any.
 
     Attributes:
         min_score: A person the network is less sure of does not count.
@@ -35,11 +35,11 @@ class PoseNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, pictures: Tensor) -> Pose:
-        """The likeliest person of each of (B, 3, H, W) pictures in 0..1, however unlikely, with gradients to them."""
+        """The likeliest person of each of (B, 3, H, W) images in 0..1, however unlikely, with gradients to them."""
 
     @abstractmethod
     def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
-        """The person of each of (B, 3, H, W) pictures in 0..1; all zeros where there is nobody."""
+        """The person of each of (B, 3, H, W) images in 0..1; all zeros where there is nobody."""
 
 
 class PoseEstimator(Frozen, PoseNetwork):
@@ -47,7 +47,7 @@ class PoseEstimator(Frozen, PoseNetwork):
 
     Args:
         weights: Folder with `pose.yaml` (the architecture) and `model.safetensors`; see `save_pose_model`.
-        image_size: Longer side in pixels at which the network sees a picture, a multiple of 32; by default what the
+        image_size: Longer side in pixels at which the network sees an image, a multiple of 32; by default what the
             network was trained at, as its `pose.yaml` says.
         min_score: A person the network is less sure of does not count.
         min_confidence: Keypoints below this confidence count as undetected.
@@ -66,28 +66,28 @@ class PoseEstimator(Frozen, PoseNetwork):
             raise BolidError(f"PoseEstimator: image_size is {self.image_size}; give a positive multiple of {STRIDE}.")
         self.min_score = min_score
         self.min_confidence = min_confidence
-        # Anchors are otherwise cached per picture size, and a cache made in inference mode breaks later gradients.
+        # Anchors are otherwise cached per image size, and a cache made in inference mode breaks later gradients.
         network.model[-1].dynamic = True
 
     def forward(self, pictures: Tensor) -> Pose:
-        """The likeliest person of each picture, with gradients to the pictures and nothing filtered.
+        """The likeliest person of each image, with gradients to the images and nothing filtered.
 
         Args:
             pictures: (B, 3, H, W) in 0..1.
 
         Returns:
-            The pose in pixels of the H x W pictures, however unlikely.
+            The pose in pixels of the H x W images, however unlikely.
         """
         return likeliest(self.candidates(pictures))
 
     def candidates(self, pictures: Tensor) -> Tensor:
-        """Whom the network sees from each of its anchors, however unlikely, with gradients to the pictures.
+        """Whom the network sees from each of its anchors, however unlikely, with gradients to the images.
 
         Args:
             pictures: (B, 3, H, W) in 0..1.
 
         Returns:
-            (B, 56, anchors) float32: the box's centre, width and height in pixels of the H x W pictures, the score of a
+            (B, 56, anchors) float32: the box's centre, width and height in pixels of the H x W images, the score of a
             person, and 17 times x and y in pixels and confidence.
         """
         boxed, scale, offset = self._letterbox(pictures)
@@ -101,32 +101,32 @@ class PoseEstimator(Frozen, PoseNetwork):
 
     @torch.no_grad()
     def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
-        """The person of each picture, (B, 3, H, W) in 0..1; all zeros where there is nobody.
+        """The person of each image, (B, 3, H, W) in 0..1; all zeros where there is nobody.
 
-        Keypoints outside the picture or below `min_confidence` are undetected (all zero), boxes end at its border.
+        Keypoints outside the image or below `min_confidence` are undetected (all zero), boxes end at its border.
         """
         found = self.candidates(pictures)
         keypoints, box, score, _ = likeliest(found)
         limit = keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2]])
         places, confidence = keypoints[..., :2], keypoints[..., 2]
         seen = ((places >= 0) & (places < limit)).all(-1) & (confidence >= self.min_confidence)
-        somebody = score >= self.min_score
-        keypoints = torch.where((seen & somebody[:, None])[..., None], keypoints, 0.0)
-        box = torch.where(somebody[:, None], box.clamp_min(0).minimum(limit.repeat(2)), 0.0)
+        detected = score >= self.min_score
+        keypoints = torch.where((seen & detected[:, None])[..., None], keypoints, 0.0)
+        box = torch.where(detected[:, None], box.clamp_min(0).minimum(limit.repeat(2)), 0.0)
         further = others(found, max(self.min_score, SURE)) if count_others else None
-        return Pose(keypoints, box, torch.where(somebody, score, 0.0), further)
+        return Pose(keypoints, box, torch.where(detected, score, 0.0), further)
 
     @torch.no_grad()
     def people(self, pictures: Tensor) -> list[People]:
-        """Everybody in each of (B, 3, H, W) pictures in 0..1; a further one is somebody of whom it is at least `SURE`.
+        """Everybody in each of (B, 3, H, W) images in 0..1; a further one is somebody of whom it is at least `SURE`.
 
-        Keypoints outside the picture or below `min_confidence` are undetected (all zero), boxes end at its border.
+        Keypoints outside the image or below `min_confidence` are undetected (all zero), boxes end at its border.
         """
         limit = pictures.new_tensor([pictures.shape[-1], pictures.shape[-2]])
         return [self._distinct(candidates, limit) for candidates in self.candidates(pictures).mT]
 
     def _distinct(self, found: Tensor, limit: Tensor) -> People:
-        """People among candidates (anchors, 56), each once, in a picture of `limit` width and height."""
+        """People among candidates (anchors, 56), each once, in an image of `limit` width and height."""
         found = found[found[:, 4] >= self.min_score]
         found = found[found[:, 4].argsort(descending=True)]
         corners = box_convert(found[:, :4], "cxcywh", "xyxy")
@@ -150,7 +150,7 @@ class PoseEstimator(Frozen, PoseNetwork):
 
 
 def likeliest(found: Tensor) -> Pose:
-    """The candidate (B, 56, anchors) with the highest score, of each picture."""
+    """The candidate (B, 56, anchors) with the highest score, of each image."""
     best = found[torch.arange(len(found)), :, found[:, 4].argmax(1)]  # (B, 56)
     return Pose(best[:, 5:].unflatten(1, (17, 3)), box_convert(best[:, :4], "cxcywh", "xyxy"), best[:, 4])
 
@@ -199,7 +199,7 @@ def save_pose_model(model: Any, folder: Path, image_size: int = 640) -> None:
     Args:
         model: The `PoseModel`, e.g. `YOLO("yolo11n-pose.pt").model`; becomes float32.
         folder: Is created if absent.
-        image_size: Longer side in pixels of the pictures it was trained on.
+        image_size: Longer side in pixels of the images it was trained on.
     """
     import yaml
     from safetensors.torch import save_file

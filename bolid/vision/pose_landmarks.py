@@ -29,14 +29,14 @@ FILES = {"full": "blazepose", "heavy": "blazepose-heavy"}
 
 
 class PoseReading(NamedTuple):
-    """One person in each of n pictures.
+    """One person in each of n images.
 
     Attributes:
-        points: (n, 33, 3) x, y in pixels of the picture, visibility in 0..1.
+        points: (n, 33, 3) x, y in pixels of the image, visibility in 0..1.
         world: (n, 33, 3) x to the right, y down, z away from the camera, in metres from the middle of the hips.
         score: (n,) how surely there is a person, in 0..1.
         masks: (n, 256, 256) the silhouette in the crop, in 0..1.
-        matrices: (n, 2, 3) take pixels of the crop to pixels of the picture.
+        matrices: (n, 2, 3) take pixels of the crop to pixels of the image.
         regions: (n, 4) where the person is by the landmarks, see `bolid.vision.region`.
     """
 
@@ -78,20 +78,20 @@ class PoseLandmarks(Frozen):
         self.size = landmarks.layout.size[0]
 
     def detect(self, pictures: Tensor) -> list[Detections]:
-        """People in each of (B, 3, H, W) pictures, uint8 or in 0..1, the surest first; see `people`."""
+        """People in each of (B, 3, H, W) images, uint8 or in 0..1, the surest first; see `people`."""
         return self.detector.find(pictures)
 
     def likeliest(self, pictures: Tensor) -> Tensor:
-        """The region (B, 4) of each picture's surest person, or the whole picture where nobody is found."""
+        """The region (B, 4) of each image's surest person, or the whole image where nobody is found."""
         found = [people(d) for d in self.detect(pictures)]
         return torch.stack([f[0] if len(f) else whole(*pictures.shape[2:]) for f in found])
 
     def forward(self, pictures: Tensor, regions: Tensor | None = None) -> PoseReading:
-        """The landmarks of one person per picture, with gradients to the pictures.
+        """The landmarks of one person per image, with gradients to the images.
 
         Args:
             pictures: (n, 3, H, W), uint8 or in 0..1.
-            regions: (n, 4) where the people are; by default the surest of each picture, found without gradients.
+            regions: (n, 4) where the people are; by default the surest of each image, found without gradients.
         """
         regions = self.likeliest(pictures) if regions is None else regions
         place = matrices(regions.to(pictures.device, torch.float32), self.size)

@@ -1,7 +1,7 @@
-"""Turned squares of a picture: what a landmark network is shown, and how its answers come back into the picture.
+"""Turned squares of an image: what a landmark network is shown, and how its answers come back into the image.
 
-A region is x, y of its centre and its side in pixels of the picture, and the angle in radians by which its upright is
-turned clockwise. Coordinates are continuous: a picture spans 0..width.
+A region is x, y of its centre and its side in pixels of the image, and the angle in radians by which its upright is
+turned clockwise. Coordinates are continuous: an image spans 0..width.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from bolid.vision.ssd import to_unit
 
-SHARP = 2.0  # a picture is reduced, with antialiasing, to at most so many of its pixels per pixel of the crop
+SHARP = 2.0  # an image is reduced, with antialiasing, to at most so many of its pixels per pixel of the crop
 
 
 def region_between(centre: Tensor, top: Tensor, margin: float = 1.25) -> Tensor:
@@ -29,19 +29,19 @@ def region_between(centre: Tensor, top: Tensor, margin: float = 1.25) -> Tensor:
     Returns:
         (..., 4).
     """
-    away = top - centre
-    side = 2 * margin * away.norm(dim=-1)
-    angle = math.pi / 2 - torch.atan2(-away[..., 1], away[..., 0])
+    vector = top - centre
+    side = 2 * margin * vector.norm(dim=-1)
+    angle = math.pi / 2 - torch.atan2(-vector[..., 1], vector[..., 0])
     return torch.cat([centre, torch.stack([side, angle], -1)], -1)
 
 
 def whole(height: int, width: int) -> Tensor:
-    """The upright square around a whole picture: (4,)."""
+    """The upright square around a whole image: (4,)."""
     return torch.tensor([width / 2, height / 2, float(max(height, width)), 0.0])
 
 
 def matrices(regions: Tensor, size: int) -> Tensor:
-    """What takes pixels of a crop of size x size to pixels of the picture: (n, 4) -> (n, 2, 3)."""
+    """What takes pixels of a crop of size x size to pixels of the image: (n, 4) -> (n, 2, 3)."""
     scale = regions[:, 2] / size
     cos, sin = scale * regions[:, 3].cos(), scale * regions[:, 3].sin()
     turn = torch.stack([cos, -sin, sin, cos], -1).unflatten(-1, (2, 2))  # (n, 2, 2)
@@ -55,7 +55,7 @@ def apply(matrix: Tensor, points: Tensor) -> Tensor:
 
 
 def cut(picture: Tensor, matrix: Tensor, size: int) -> Tensor:
-    """A crop of a picture, black outside of it, with gradients to the picture.
+    """A crop of an image, black outside of it, with gradients to the image.
 
     Args:
         picture: (3, H, W), uint8 or in 0..1.
@@ -78,14 +78,14 @@ def cut(picture: Tensor, matrix: Tensor, size: int) -> Tensor:
         part = F.interpolate(part, smaller, mode="bilinear", antialias=True, align_corners=False)
     line = torch.arange(size, device=matrix.device, dtype=matrix.dtype) + 0.5
     y, x = torch.meshgrid(line, line, indexing="ij")
-    places = apply(matrix, torch.stack([x, y], -1).flatten(0, 1))  # in pixels of the picture
+    places = apply(matrix, torch.stack([x, y], -1).flatten(0, 1))  # in pixels of the image
     grid = (places - start.to(matrix)) / (end - start).to(matrix) * 2 - 1  # as shares, so that reducing changes nothing
     part = to_unit(part)
     return F.grid_sample(part, grid.view(1, size, size, 2).to(part), align_corners=False)[0]
 
 
 def paste(mask: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A crop's mask (size, size) in 0..1 in its place in the picture: (H, W) uint8, 0 outside of the crop."""
+    """A crop's mask (size, size) in 0..1 in its place in the image: (H, W) uint8, 0 outside of the crop."""
     import cv2
 
     moved = np.asarray(matrix, np.float64).copy()

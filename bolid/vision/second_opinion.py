@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bolid.vision.blazepose import BlazePose
     from bolid.vision.movenet import MoveNet
 
-SURE = 0.9  # on pictures without people BlazePose is up to .74 sure of somebody, on people mostly above .99
+SURE = 0.9  # on images without people BlazePose is up to .74 sure of somebody, on people mostly above .99
 
 
 class SecondOpinion(nn.Module):
@@ -20,7 +20,7 @@ class SecondOpinion(nn.Module):
 
     Args:
         first: Is asked first.
-        second: Is asked of pictures without anybody; of whom it is less than `SURE` does not count.
+        second: Is asked of images without anybody; of whom it is less than `SURE` does not count.
 
     Attributes:
         fingerprint: Of both.
@@ -32,7 +32,7 @@ class SecondOpinion(nn.Module):
         self.fingerprint = f"{first.fingerprint}\0blazepose {SURE}"
 
     def people(self, pictures: Tensor) -> list[People]:
-        """Everybody in each of (B, 3, H, W) pictures in 0..1."""
+        """Everybody in each of (B, 3, H, W) images in 0..1."""
         found = self.first.people(pictures)
         return [
             people if len(people.scores) else self._sure(picture)

@@ -22,10 +22,10 @@ LOGIT = 100.0  # beyond which a score's logit is cut
 
 
 class Detections(NamedTuple):
-    """What is found in one picture, the surest first.
+    """What is found in one image, the surest first.
 
     Attributes:
-        boxes: (n, 4) x0, y0, x1, y1 in pixels of the picture; they may reach beyond it.
+        boxes: (n, 4) x0, y0, x1, y1 in pixels of the image; they may reach beyond it.
         points: (n, K, 2) x, y in pixels.
         scores: (n,) in 0..1.
     """
@@ -36,10 +36,10 @@ class Detections(NamedTuple):
 
 
 def anchor_centres(side: int, per_cell: Mapping[int, int]) -> Tensor:
-    """Centres of all anchors as shares of a square picture, (A, 2) x, y, row by row.
+    """Centres of all anchors as shares of a square image, (A, 2) x, y, row by row.
 
     Args:
-        side: Of the picture, in pixels.
+        side: Of the image, in pixels.
         per_cell: Stride in pixels -> how many anchors lie in each cell of that grid, in the network's order.
     """
     found = []
@@ -51,12 +51,12 @@ def anchor_centres(side: int, per_cell: Mapping[int, int]) -> Tensor:
 
 
 def decode(raw: Tensor, anchors: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Boxes (A, 4) and points (A, K, 2) in pixels of the network's picture.
+    """Boxes (A, 4) and points (A, K, 2) in pixels of the network's image.
 
     Args:
         raw: (A, 4 + 2K) centre, width, height and points in pixels, centre and points relative to the anchor's centre.
-        anchors: (A, 2) as shares of the picture.
-        side: Of the picture, in pixels.
+        anchors: (A, 2) as shares of the image.
+        side: Of the image, in pixels.
     """
     base = anchors * side
     centre, extent = raw[:, :2] + base, raw[:, 2:4]
@@ -83,7 +83,7 @@ def suppress(found: Detections) -> Detections:
 
 
 class SsdDetector(Frozen):
-    """A detector whose network sees a square picture in -1..1 with black borders.
+    """A detector whose network sees a square image in -1..1 with black borders.
 
     Args:
         network: Answers with (B, A, 4 + 2K) boxes and points, and (B, A, 1) logits of scores.
@@ -98,7 +98,7 @@ class SsdDetector(Frozen):
 
     @torch.no_grad()
     def find(self, pictures: Tensor) -> list[Detections]:
-        """What is in each of (B, 3, H, W) pictures, uint8 or in 0..1; on the CPU, without gradients."""
+        """What is in each of (B, 3, H, W) images, uint8 or in 0..1; on the CPU, without gradients."""
         boxed, scale, offset = letterbox(pictures, self.side)
         place = next(self.network.parameters())
         raw, logits = (out.float().cpu() for out in self.network(boxed.to(place) * 2 - 1))
@@ -114,10 +114,10 @@ class SsdDetector(Frozen):
 
 
 def letterbox(pictures: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Fits (B, 3, H, W) pictures, uint8 or in 0..1, into the middle of a black square.
+    """Fits (B, 3, H, W) images, uint8 or in 0..1, into the middle of a black square.
 
     Returns:
-        (B, 3, side, side) in 0..1, and the scale (2,) and offset (2,) x, y with which a place in the picture becomes
+        (B, 3, side, side) in 0..1, and the scale (2,) and offset (2,) x, y with which a place in the image becomes
         one in the square.
     """
     height, width = pictures.shape[-2:]
@@ -130,5 +130,5 @@ def letterbox(pictures: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def to_unit(pictures: Tensor) -> Tensor:
-    """uint8 pictures to 0..1; others as they are."""
+    """uint8 images to 0..1; others as they are."""
     return pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures

@@ -1,6 +1,6 @@
 """Reads a `.tflite` file of a convolutional network into torch: its graph as a layout, its weights as float32.
 
-Constants are unpacked once: half precision to float32, sparse ones to dense ones. Pictures are channels first here and
+Constants are unpacked once: half precision to float32, sparse ones to dense ones. Images are channels first here and
 channels last there.
 """
 
@@ -205,14 +205,14 @@ def _resize(r: _Reader, o: Any) -> tuple:
 def _reshape(r: _Reader, o: Any) -> tuple:
     shape = r.shape(o.Outputs(0))[1:]
     if len(shape) > 2:
-        raise ValueError("reshaping to pictures is not known")
+        raise ValueError("reshaping to images is not known")
     return "reshape", {"shape": shape}
 
 
 def _concatenate(r: _Reader, o: Any) -> tuple:
     found = r.options(o, "ConcatenationOptions")
     if len(r.shape(o.Outputs(0))) > 3:
-        raise ValueError("joining pictures is not known")
+        raise ValueError("joining images is not known")
     return "concatenate", {"axis": found.Axis()}, found
 
 

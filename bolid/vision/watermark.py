@@ -16,7 +16,7 @@ from bolid.core.safe_io import load_safetensors
 from bolid.vision.base import Frozen
 
 WEIGHTS = "model.safetensors"
-ACCURACY = "accuracy"  # entry of the weights' metadata: of held-out pictures, as measured when it was trained
+ACCURACY = "accuracy"  # entry of the weights' metadata: of held-out images, as measured when it was trained
 SIDE = 768  # pixels of a photo's shorter side at which the embedded network looks at it
 LONGEST = 2048  # and at most so many of the longer one
 STRIDE = 16  # pixels of a cell
@@ -34,7 +34,7 @@ class WatermarkDetector(Protocol):
 
 
 class WatermarkNetwork(nn.Module):
-    """RGB pictures to a map of how much each 16 x 16 cell looks stamped; it sees about 240 pixels around a cell."""
+    """RGB images to a map of how much each 16 x 16 cell looks stamped; it sees about 240 pixels around a cell."""
 
     def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 64, 96, 96, 96)) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ def described(network: str) -> str:
     path = weights_of(network)
     if not resolve(network).is_dir():
         return path.name
-    return f"BoLID's own small network, {_accuracy(path)} right on held-out pictures"
+    return f"BoLID's own small network, {_accuracy(path)} right on held-out images"
 
 
 def _accuracy(path: Path) -> str:

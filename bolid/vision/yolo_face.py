@@ -10,7 +10,7 @@ import numpy as np
 from bolid.core.errors import BolidError
 
 SIZE = 640
-GREY = 114  # around a picture, as YOLO networks are trained
+GREY = 114  # around an image, as YOLO networks are trained
 
 
 class YoloFace:
@@ -19,7 +19,7 @@ class YoloFace:
     Export once, where ultralytics is: `yolo export model=yolo11n-face.pt format=onnx imgsz=640`.
 
     Args:
-        weights: The .onnx file: one picture (1, 3, 640, 640) in 0..1 -> (1, 5, anchors): box and score.
+        weights: The .onnx file: one image (1, 3, 640, 640) in 0..1 -> (1, 5, anchors): box and score.
         min_score: Faces below it are dropped.
 
     Raises:
@@ -57,7 +57,7 @@ class YoloFace:
 
 
 def letterbox(rgb: np.ndarray) -> tuple[np.ndarray, float]:
-    """The picture in the top left corner of a grey square, and how it was scaled."""
+    """The image in the top left corner of a grey square, and how it was scaled."""
     import cv2
 
     scale = SIZE / max(rgb.shape[:2])

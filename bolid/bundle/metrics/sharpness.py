@@ -44,7 +44,7 @@ class Sharpness(ImageMetric):
 
 
 def fine_structure(pictures: Tensor) -> Tensor:
-    """What pictures (B, C, H, W) hold above half the Nyquist frequency in any direction: the same shape."""
+    """What images (B, C, H, W) hold above half the Nyquist frequency in any direction: the same shape."""
     height, width = pictures.shape[-2:]
     rows, columns = (torch.fft.fftfreq(n, device=pictures.device) for n in (height, width))
     spectrum = torch.fft.fft2(pictures.float()) * (torch.hypot(rows[:, None], columns) > FINE)

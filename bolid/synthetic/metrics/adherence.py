@@ -40,13 +40,13 @@ class PromptAdherence(ImageMetric):
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
         """Adds images (B, 3, H, W) in 0..1, compared with `batch.asked`."""
-        wanted, found = self.reader.labels(batch.asked), self.reader.read(pictures)
-        labels = torch.stack([wanted[name] for name in self.reader.classes], 1).to(pictures.device)  # (B, A)
+        wanted, found = self.reader.labels(batch.asked), self.reader.read(images)
+        labels = torch.stack([wanted[name] for name in self.reader.classes], 1).to(images.device)  # (B, A)
         shown = (labels == torch.stack([found[name] for name in self.reader.classes], 1)).float()
         self.shown.append(shown.masked_fill(labels == UNKNOWN, torch.nan))
-        self.people.append(numbered(batch.identities).to(pictures.device))
+        self.people.append(numbered(batch.identities).to(images.device))
 
     def compute(self) -> dict[str, Tensor]:
         """`adherence/<attribute>`; not a number where no caption asked for it."""

@@ -1,4 +1,4 @@
-"""Body shape: does the person in the pictures have the proportions of the person they are of?"""
+"""Body shape: does the person in the images have the proportions of the person they are of?"""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class ReadingAccuracy(BodyReadings):
             self.add(self.anthropometer.read(pictures[rows]), batch.take(rows))
 
     def compute(self) -> dict[str, Tensor]:
-        """`r2_1` of single readings and `r2_<pictures>` of means: over `SHAPE`, and by ratio."""
+        """`r2_1` of single readings and `r2_<images>` of means: over `SHAPE`, and by ratio."""
         _, truth, readings = self.by_person()
         rows = [(t, r) for t, many in zip(truth, readings, strict=True) for r in many]
         means = [

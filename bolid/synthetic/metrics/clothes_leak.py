@@ -1,4 +1,4 @@
-"""Clothes leak: does the picture wear what the references wear, where the prompt says otherwise?"""
+"""Clothes leak: does the image wear what the references wear, where the prompt says otherwise?"""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ClothesLeak(ImageMetric):
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
         """Adds images (B, 3, H, W) in 0..1 of prompts that ask for `batch.asked`.
 
         Those of the first person do not count until a second one is seen, whose references are compared with.
@@ -58,11 +58,11 @@ class ClothesLeak(ImageMetric):
         people = batch.identities
         # A last batch may show one person alone, who is then compared with a person of the batch before.
         known = [*zip(people, batch.references.attributes, strict=True), *self.before]
-        self.before = list({who: (who, photos) for who, photos in known}.values())[:2]
+        self.before = list({person: (person, photos) for person, photos in known}.values())[:2]
         if len(self.before) < 2:
             return
-        other = [next(k for k, (who, _) in enumerate(known) if who != own) for own in people]
-        found = self.reader.read(pictures)
+        other = [next(k for k, (person, _) in enumerate(known) if person != own) for own in people]
+        found = self.reader.read(images)
         for garment, colours in self.classes.items():
             worn = [{p[garment] for p in photos if p.get(garment) in colours} for _, photos in known]
             shown = [colours[k] for k in found[garment].tolist()]
@@ -71,8 +71,8 @@ class ClothesLeak(ImageMetric):
                 for row, asked in enumerate(batch.asked)
                 if asked.get(garment) in colours and worn[row] and asked[garment] not in worn[row]
             }
-            self.excess.append(torch.tensor(list(leaks.values()), device=pictures.device))
-            self.people.append(numbered([people[row] for row in leaks]).to(pictures.device))
+            self.excess.append(torch.tensor(list(leaks.values()), device=images.device))
+            self.people.append(numbered([people[row] for row in leaks]).to(images.device))
 
     def reset(self) -> None:
         """Forgets all images, and the people of the last ones."""

@@ -1,4 +1,4 @@
-"""Graded words: the heavier the caption's word, the heavier the body in the picture?"""
+"""Graded words: the heavier the caption's word, the heavier the body in the image?"""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class GradedWords(ImageMetric):
         self.add_rows("readings")
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
         """Adds images (B, 3, H, W) in 0..1, compared with `batch.asked`, or `batch.full_asked`."""
         asked = batch.full_asked if self.full else batch.asked
         levels = torch.tensor([BUILDS.index(a["build"]) if "build" in a else UNKNOWN for a in asked])
-        shown = batch.whole_figure.to(pictures.device)
+        shown = batch.whole_figure.to(images.device)
         if shown.any():
             self.levels.append(levels.to(shown.device)[shown].float())
-            self.readings.append(self.anthropometer.read(pictures[shown])[:, RATIOS.index("build")])
+            self.readings.append(self.anthropometer.read(images[shown])[:, RATIOS.index("build")])
 
     def compute(self) -> dict[str, Tensor]:
         """`build_words_correlation`, and `build_spread` in within-gender standard deviations.

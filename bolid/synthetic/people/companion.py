@@ -1,4 +1,4 @@
-"""A second person beside the one that a photo is of, so that a diffusion model learns pictures of two."""
+"""A second person beside the one that a photo is of, so that a diffusion model learns images of two."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Companion:
 
     @property
     def side(self) -> str:
-        """Of the picture, left or right."""
+        """Of the image, left or right."""
         return "right" if self.offset[0] > 0 else "left"
 
 

@@ -1,4 +1,4 @@
-"""A body's proportions from a picture of it, for scores only: nothing that generates has seen its people."""
+"""A body's proportions from an image of it, for scores only: nothing that generates has seen its people."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Reading(NamedTuple):
 
     Attributes:
         ratios: (B, 7) as `bolid.synthetic.measures.standardise` tells the truth.
-        keypoints: (B, 17, 2) x, y as shares of the picture's width and height.
+        keypoints: (B, 17, 2) x, y as shares of the image's width and height.
         maps: (B, 17, H/2, W/2) logits of where each keypoint is.
         silhouette: (B, 1, H/2, W/2) logits.
     """
@@ -39,15 +39,15 @@ class Reading(NamedTuple):
 
 
 class AnthropometerNetwork(ModelMixin, ConfigMixin):
-    """A picture of somebody's whole figure to `RATIOS` in within-gender standard deviations; 0 is an average body.
+    """An image of somebody's whole figure to `RATIOS` in within-gender standard deviations; 0 is an average body.
 
     It finds joints and silhouette first, which it is taught too, and reads proportions off the joints' places and off
     a window that lies along the trunk, whatever the pose.
 
     Args:
-        size: Height and width of the pictures; divisible by 2 to the number of channels.
+        size: Height and width of the images; divisible by 2 to the number of channels.
         channels: After each halving.
-        fine: Channels of the maps at half the picture's size.
+        fine: Channels of the maps at half the image's size.
         width: Of the features that proportions are read from.
         near: Channels of the blocks, two at least, that look at the window; the last two halve it.
     """
@@ -74,7 +74,7 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         )  # fmt: skip
 
     def forward(self, pictures: Tensor) -> Reading:
-        """Reads pictures (B, 3, H, W) in -1..1."""
+        """Reads images (B, 3, H, W) in -1..1."""
         fine, coarse = self.pyramid(pictures)  # (B, fine, H/2, W/2), (B, C, h, w)
         maps = self.maps(fine).float()
         keypoints, silhouette = centres(maps[:, :-1]), maps[:, -1:]

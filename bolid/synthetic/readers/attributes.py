@@ -1,4 +1,4 @@
-"""What a picture shows, attribute by attribute: what prompts ask for and metrics check."""
+"""What an image shows, attribute by attribute: what prompts ask for and metrics check."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bolid.synthetic.wording import ATTRIBUTES
 
 
 class AttributeNetwork(ModelMixin, ConfigMixin):
-    """p(class | picture) of every attribute in `bolid.synthetic.wording.ATTRIBUTES`.
+    """p(class | image) of every attribute in `bolid.synthetic.wording.ATTRIBUTES`.
 
     Args:
-        size: Height and width of the pictures; divisible by 2 to the number of channels.
+        size: Height and width of the images; divisible by 2 to the number of channels.
         channels: After each halving.
         width: Of the features that all attributes are read from.
         classes: How many classes each attribute has; weights do not fit another vocabulary. None takes today's.

@@ -41,7 +41,7 @@ class EmbeddedAttributes(AttributeReader):
             raise BolidError(f"{weights}: knows {known} classes of {names}, but captions have {today}: {remedy}")
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Pictures (B, 3, H, W) in 0..1 -> attribute -> logits (B, classes), of the pictures alone, with gradients."""
+        """Pictures (B, 3, H, W) in 0..1 -> attribute -> logits (B, classes), of the images alone, with gradients."""
         return {name: logits.float() for name, logits in self.network(fitted(self.network, pictures)).items()}
 
     @torch.no_grad()
@@ -77,13 +77,13 @@ class Anthropometer(ProportionReader):
     def read(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in 0..1 -> (B, 7) `RATIOS` as `standardise` tells the truth: 0 is average.
 
-        A mean over the picture and its mirror image, whose errors differ.
+        A mean over the image and its mirror image, whose errors differ.
         """
         return mean_of_both(self.network(with_mirror(self.network, pictures))[0])
 
 
 def mean_of_both(read: Tensor) -> Tensor:
-    """What was read off pictures, then off their mirror images (2B, ...) -> the means (B, ...)."""
+    """What was read off images, then off their mirror images (2B, ...) -> the means (B, ...)."""
     return read.unflatten(0, (2, -1)).mean(0)
 
 

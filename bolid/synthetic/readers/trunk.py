@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions with batch norm beside a shortcut, both strided where the picture halves."""
+    """Two 3x3 convolutions with batch norm beside a shortcut, both strided where the image halves."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -29,7 +29,7 @@ class Trunk(nn.Module):
     """Pictures (B, 3, H, W) in -1..1 to features (B, width) that know what is where: no pooling over places.
 
     Args:
-        size: Height and width of the pictures; divisible by 2 to the number of channels.
+        size: Height and width of the images; divisible by 2 to the number of channels.
         channels: After each halving.
         width: Of the features.
         dropout: Share of the features left out in training.
@@ -53,7 +53,7 @@ class Trunk(nn.Module):
         return self.net(with_coordinates(pictures, self.places))  # (B, width)
 
     def maps(self, pictures: Tensor) -> Tensor:
-        """What the residual blocks make of pictures (B, 3, H, W) in -1..1: (B, C, h, w)."""
+        """What the residual blocks make of images (B, 3, H, W) in -1..1: (B, C, h, w)."""
         return self.net[:-6](with_coordinates(pictures, self.places))
 
 
@@ -61,7 +61,7 @@ class Pyramid(nn.Module):
     """Pictures (B, 3, H, W) to fine maps at half their size, which know what the coarsest ones saw.
 
     Args:
-        size: Height and width of the pictures; divisible by 2 to the number of channels.
+        size: Height and width of the images; divisible by 2 to the number of channels.
         channels: After each halving.
         fine: Channels of the fine maps.
     """
