@@ -425,7 +425,7 @@ def test_a_test_on_photos_of_nobody_is_refused_before_anything_is_loaded(run, tm
     ]
     status, _, err = run("test", *words)
     assert status == 1
-    assert f"{tmp_path}/photos: nobody in test has 2 or more usable photos; the folders" in err.splitlines()[-1]
+    assert f"{tmp_path}/photos: no one in test has 2 or more usable photos; the folders" in err.splitlines()[-1]
     fabricate(tmp_path / "photos", {"train": 2, "val": 1, "test": 1})
     status, _, err = run("test", *words)
     assert (status, "only 1 of test has 2 or more usable photos, and 2 people" in err.splitlines()[-1]) == (1, True)

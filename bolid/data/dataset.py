@@ -1,4 +1,4 @@
-"""Photos to samples: one photo of an identity is the target, others of the same identity are its references."""
+"""Samples: one photo of an identity is the target, others of the same identity are its references."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ from bolid.data.order import Rounds, fixed_order
 from bolid.data.sampler import Draw
 from bolid.data.specs import ReferenceSpec, SplitSpec
 
-FACE_SIZE = 512  # numbers of a face embedding where there are none
+FACE_SIZE = 512  # size of face embeddings if there are none
 
 
 class LeaveOneOutDataset(Dataset[TrainingBatch]):
-    """Samples as a pure function of (seed, epoch, index), so that workers, ranks and resumed runs agree.
+    """Leave-one-out samples, a pure function of (seed, epoch, index), so that workers, ranks and resumed runs agree.
 
-    In training an epoch goes through the identities in rounds (see `Rounds`); the number of references is uniform over
-    what is allowed and possible, and they are drawn from the person's photos of other scenes. Samples of one group take
-    neighbouring places, and lose the same phrases of their captions.
-    In evaluation every photo with enough others is a target once, in a fixed order in which neighbours are different
-    people, with as many references as there are.
+    In training an epoch iterates over the identities in rounds (see `Rounds`); the number of references is uniform over
+    the possible values, and they are sampled from the person's photos of other scenes. Samples of one group are
+    consecutive, and drop the same caption phrases. In evaluation every photo with enough references is a target once,
+    in a fixed order in which neighbours are different people, with the maximum number of references.
 
     Attributes:
         records: The photos in use.
-        skipped: Why others are not: one message each, naming the file.
-        group_size: Photos of a group; 1 where there are none, and in evaluation.
-        left_out: Photos that are no targets because another of their group cannot be used.
+        skipped: One message per unusable photo, with its file name.
+        group_size: Number of photos in a group; 1 without groups, and in evaluation.
+        left_out: Number of photos that are no targets, because another of their group is unusable.
     """
 
     def __init__(
@@ -50,18 +49,18 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         name: str = "photos",
         face_size: int = FACE_SIZE,
     ) -> None:
-        """Makes the working-size copies that are missing, and sorts the photos by identity.
+        """Makes missing resized copies, and sorts the photos by identity.
 
         Args:
             records: The photos.
             folder: Their top folder.
             size: Height and width of targets in pixels.
-            references: Size and number of the references; None: the defaults.
-            spec: How samples are made; None: the defaults, with flips in training only.
-            training: Samples drawn at random, at any index, or all photos in order.
-            seed: Of everything random.
-            name: Of the working copies on disk, see `ViewCache`.
-            face_size: F, numbers of a face embedding.
+            references: Size and number of the references; None for the defaults.
+            spec: Settings of samples; None for the defaults, with flips in training only.
+            training: Whether samples are random, or all photos in order.
+            seed: Seed of everything random.
+            name: Name of the resized copies on disk, see `ViewCache`.
+            face_size: F, size of face embeddings.
         """
         self.spec, self.references = (spec or SplitSpec()).completed(training), references or ReferenceSpec()
         self.flip = self.spec.flip or 0.0
@@ -103,7 +102,7 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         return len(self._others(target)) >= self.references.min
 
     def __len__(self) -> int:
-        """How many photos can be targets."""
+        """The number of possible targets."""
         return len(self._rounds if self.training else self._order)
 
     def __getitem__(self, draw: Draw | int) -> TrainingBatch:
@@ -116,11 +115,11 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         row = self._rounds.target(epoch, index, rng) if self.training else self._order[index]
         references = self._references(row, self._choose(row, rng), rng)
         outfit = self._views(self._other_outfit(row, rng), int(bool(self.spec.second_outfit)), rng)
-        # Chance of its own: the references of a group's samples may differ in number.
+        # A separate generator: the samples of a group may differ in their number of references.
         return self._sample(row, references, outfit, lot, np.random.default_rng([self.seed, 3, epoch, lot]))
 
     def _others(self, target: int) -> np.ndarray:
-        """The photos that may be references of a target."""
+        """The candidate references of a target."""
         others = self._rows[self._records[target].identity]
         others = others[self._scenes[others] != self._scenes[target]]
         if self.spec.new_clothes:
@@ -167,7 +166,7 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
             **vars(views),
             faces=_batch(faces),
             face_mask=_batch(face_mask),
-            pose=torch.zeros(1, 17, 3),  # is the target's, which knows how it is cropped
+            pose=torch.zeros(1, 17, 3),  # set with the target, whose crop it depends on
             proportions=_batch(self._proportions[target]),
             names=[[r.file_name for r in records]],
             captions=[[compose_caption(r.phrases) for r in records]],
@@ -210,13 +209,13 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
 
 
 def colours(record: ImageRecord) -> frozenset[str]:
-    """The colours of clothes that a photo's caption names."""
+    """The clothing colours in a photo's caption."""
     asked = asked_for(record)
     return frozenset(asked[garment] for garment in ("shirt", "trousers") if garment in asked)
 
 
 def _proportions(records: Sequence[ImageRecord]) -> np.ndarray:
-    """(N, K) of all photos, not a number where unknown; K is 0 where nobody's are known."""
+    """(N, K) of all photos, NaN if unknown; K is 0 if all are unknown."""
     size = max((len(r.proportions) for r in records if r.proportions is not None), default=0)
     unknown = np.full(size, np.nan, np.float32)
     known = [unknown if r.proportions is None else r.proportions for r in records]
@@ -241,6 +240,6 @@ def _place(points: np.ndarray, geometry: Sequence[float], size: tuple[int, int],
 
 
 def _time_ids(g: Geometry, size: tuple[int, int]) -> Tensor:
-    """(1, 6): SDXL was told the photo's size, and how far into the *scaled* photo the crop began."""
+    """(1, 6): SDXL's size and crop conditions: the photo's size, and the crop's offset in the *scaled* photo."""
     crop = max(0.0, -g.offset_y), max(0.0, -g.offset_x)
     return torch.tensor([[g.photo_height, g.photo_width, *crop, *size]], dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""CLIP through open_clip: images and texts to embeddings that can be compared."""
+"""CLIP by open_clip: embeddings of images and texts."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class ClipModel(FeatureNetwork):
         name: A folder in open_clip's layout (see `save_clip_model`), a Hub id `hf-hub:owner/name`, or the name of an
             architecture open_clip knows, such as `EVA02-L-14`.
         pretrained: With an architecture's name: the tag (`merged2b_s4b_b131k`) or file of its weights.
-        classes: Captions that stand for classes where a metric needs some (the Inception score).
+        classes: Captions that define classes for metrics (the Inception score).
 
     Raises:
-        BolidError: if the weights are not there or do not fit.
+        BolidError: If the weights are missing or do not fit.
     """
 
     mean: Tensor
@@ -70,11 +70,11 @@ class ClipModel(FeatureNetwork):
 
 
 def fit_picture(pictures: Tensor, size: int | tuple[int, int], mode: str = "shortest") -> Tensor:
-    """Resizes as open_clip's own transform does, on tensors and with gradients.
+    """Resizes like open_clip's transform, on tensors and with gradients.
 
     Args:
         pictures: (B, 3, H, W).
-        size: Height and width wanted, or the side of a square.
+        size: Height and width, or the side of a square.
         mode: `shortest` covers and crops the centre, `longest` fits and pads with black, `squash` ignores the aspect.
     """
     height, width = (size, size) if isinstance(size, int) else size
@@ -102,7 +102,7 @@ def load_clip(name: str, pretrained: str | None = None) -> tuple[Any, Any, int]:
             "pretrained merged2b_s4b_b131k; `import open_clip; open_clip.list_pretrained()` lists them."
         )
     try:
-        # Without weights open_clip goes on with random ones unless they are required.
+        # Without weights open_clip silently uses random ones unless they are required.
         model = open_clip.create_model(name, pretrained, require_pretrained=True)
         config = open_clip.get_model_config(name.replace("/", "-") if pretrained else name)
         return model, open_clip.get_tokenizer(name, **kwargs), config["embed_dim"]
@@ -122,8 +122,8 @@ def save_clip_model(model: Any, model_cfg: dict, folder: Path, bpe: Path | None 
     Args:
         model: As made by `open_clip.create_model` or `open_clip.CLIP(**model_cfg)`.
         model_cfg: open_clip's `embed_dim`, `vision_cfg` and `text_cfg`.
-        folder: Is created if absent.
-        bpe: Gzipped merges of a vocabulary of one's own for open_clip's SimpleTokenizer.
+        folder: Output folder, created if absent.
+        bpe: Gzipped merges of a custom vocabulary for open_clip's SimpleTokenizer.
     """
     from open_clip.transform import PreprocessCfg
     from safetensors.torch import save_file

@@ -109,7 +109,7 @@ def test_of_a_group_nobody_is_read_unless_it_is_said_who(run, loaded):
     assert run(*CREATE, "group.png", "--person", "face.png")[0] == 0
     assert torch.equal(HOME.load("ann")["face"].values, face_of(255))
     for more, told in (
-        ([], "group.png: 2 people; crop the photo to the one who is meant"),
+        ([], "group.png: 2 people; crop the photo to one of them"),
         (["--person", "front"], "person: 'front' is none of only, left, right, largest, and there is no photo"),
         (["--person", "group.png"], "person: group.png: 2 people"),
         (["--person", "face.png", "--face", "none"], "takes a face recogniser"),
