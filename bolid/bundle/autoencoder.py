@@ -71,8 +71,8 @@ class AutoencoderTask(MemberTask):
     """L1 + ½·L2 + edges·L1(differences) + kl·KL between photos and their round trips, and late an adversarial term.
 
     Args:
-        size: Of the autoencoder.
-        weights: Of the loss.
+        size: Sizes of the autoencoder.
+        weights: Weights of the loss.
         crops: Trains on crops of the photos; null: on whole photos.
         adversary: A patch discriminator's part, trained by the same optimizer; null: none.
         face: A recogniser that verifies faces after the round trip when the autoencoder is scored; null: none.
@@ -104,7 +104,7 @@ class AutoencoderTask(MemberTask):
         return self.global_step / self._trainer.max_steps if self._trainer else 0.0
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """Call, loss, log, return."""
+        """The losses of a batch: scalar; logs them."""
         loss, psnr = self.loss(batch, self.step_generator())
         self.log_dict({"train/loss": loss, "train/psnr": psnr}, prog_bar=True)
         return loss
@@ -152,18 +152,18 @@ class AutoencoderTask(MemberTask):
         return weight * fooled + self.discriminator.hinge(view.photos, images)
 
     def on_validation_epoch_start(self) -> None:
-        """Scores as a test does."""
+        """Prepares the scores of a test."""
         self.on_test_start()
         self.shown = []
 
     def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Round trips of held-out photos."""
+        """Scores round trips of held-out photos."""
         pictures = real_pictures(batch)
         self.score.update(pictures, batch)
         self.shown += pictures[: ACROSS * ROWS - len(self.shown)]
 
     def on_validation_epoch_end(self) -> None:
-        """Logs every number that these photos have as val/<metric>."""
+        """Logs every finite metric as val/<metric>."""
         scores = {f"val/{name}": value for name, value in self.score.compute().items() if value.isfinite()}
         self.log_dict(scores)
 

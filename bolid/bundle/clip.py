@@ -31,7 +31,7 @@ class ClipSize:
         vision_layers: Its layers over the patches.
         text_layers: Transformer layers over the tokens.
         text_width: Of the text tower and of the embeddings, a multiple of 4; null: as `width`.
-        timm: Name of a network of timm that looks at the images in place of the vision transformer.
+        timm: Name of a timm network that replaces the vision transformer.
     """
 
     image_size: tuple[int, int] = (96, 64)
@@ -85,11 +85,11 @@ class ClipTask(MemberTask):
             bpe = Path(folder) / BPE
             self.config = (size or ClipSize()).open_clip(write_bpe(tokenizer, bpe))
             self.tokenizer = open_clip.SimpleTokenizer(bpe_path=str(bpe))
-            self.merges = bpe.read_bytes()  # the vocabulary of this fit, whatever becomes of `tokenizer`'s files
+            self.merges = bpe.read_bytes()  # kept in memory: the vocabulary of this fit, even if the files change
         self.network = open_clip.CLIP(**self.config)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """Call, loss, log, return."""
+        """The loss of a batch: scalar; logs it."""
         loss, top1 = self.loss(batch)
         self.log_dict({"train/loss": loss, "train/top1": top1}, prog_bar=True)
         return loss

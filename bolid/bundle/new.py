@@ -1,4 +1,4 @@
-"""Untrained members of the bundle: a Stable Diffusion in miniature, with a vocabulary of the captions' words."""
+"""Creates a miniature Stable Diffusion with a vocabulary of the captions' words."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def train_tokenizer(captions: Iterable[str], vocabulary: int = 2500, reserved: s
 def learn_merges(words: Mapping[str, int], max_merges: int) -> list[tuple[str, str]]:
     """Byte-pair encoding (Sennrich et al. 2016): the most frequent pair becomes one piece, again and again.
 
-    It is written out since the `tokenizers` library breaks ties by chance, and all that learns after it would differ.
+    Implemented here since the `tokenizers` library breaks ties at random, which makes later training irreproducible.
 
     Args:
         words: Word -> how often it occurs.
@@ -116,8 +116,8 @@ def new_stable_diffusion(
         heads: Of the attention, per level.
         width: Of the text encoder and the cross-attention.
         layers: Residual blocks a level.
-        phrase_steps: How long the text encoder learns to tell the captions' phrases; see `teach_phrases`.
-        grade_steps: And then, how much of a body they tell of; see `teach_grades`.
+        phrase_steps: Training steps of the text encoder on the captions' phrases; see `teach_phrases`.
+        grade_steps: Further training steps on body grades; see `teach_grades`.
         seed: Of the weights.
     """
     from diffusers import StableDiffusionPipeline
@@ -200,9 +200,10 @@ def new_text_encoder(tokenizer: CLIPTokenizer, width: int) -> CLIPTextModel:
 def new_unet(
     channels: Sequence[int], heads: Sequence[int], latent: int, width: int, layers: int
 ) -> UNet2DConditionModel:
-    """An untrained UNet for 24x16 latents of `latent` channels, told texts of size `width` on every level.
+    """An untrained UNet for 24x16 latents of `latent` channels, with cross-attention to texts of size `width` on every
+    level.
 
-    The text, pooled, also joins the timestep, as in DeepFloyd IF: a short way for what decides the whole image.
+    The pooled text is also added to the timestep embedding, as in DeepFloyd IF, for global attributes.
     """
     from diffusers import UNet2DConditionModel
 

@@ -1,4 +1,4 @@
-"""Which noise levels a UNet trains on."""
+"""Distribution of training timesteps."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NoiseLevels:
-    """Timesteps, mostly towards pure noise, where nothing but the caption says what the image shows.
+    """Timesteps shifted towards pure noise, where the caption alone determines the image.
 
-    A shift alone starves low noise, and images keep grain on flat walls: a share of each batch is spread evenly.
+    A shift alone undertrains low noise, which leaves grain in flat areas: a share of each batch is uniform.
 
     Attributes:
         shift: s above 1 moves a share u of the timesteps to s·u / (1 + (s - 1)·u) (Esser et al. 2024, equation 23).

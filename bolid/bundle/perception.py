@@ -1,4 +1,4 @@
-"""What the tasks of the bundle's judges share: they learn from photos as the latent space shows them."""
+"""Base class of tasks of the bundle's metric networks, trained on photos after a VAE round trip."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from bolid.vision.base import Frozen
 
 @dataclass
 class Degradation:
-    """How training photos are made worse, as generated images may be.
+    """Degradation of training photos, to resemble generated images.
 
     Attributes:
-        raw: Share of the photos that are shown as they are, not after a round trip through the autoencoder.
+        raw: Share of photos without a round trip through the autoencoder.
         shift: Largest move, as a share of the size.
         light: Largest change of brightness and contrast, as a share.
         blur: Share of the photos that are blurred, by up to a 3x3 box.
@@ -41,10 +41,10 @@ class Degradation:
 
 
 class PerceptionTask(MemberTask):
-    """Trains a network that will read generated images, which all come out of an autoencoder.
+    """Trains a network for generated images, which are outputs of an autoencoder.
 
     Args:
-        network: What is trained; diffusers saves and loads it.
+        network: Network to train, a diffusers `ModelMixin`.
         vae: Folder of that autoencoder.
         degradation: Of the training photos; null: as by default.
         kwargs: See `MemberTask`.
@@ -72,7 +72,7 @@ class PerceptionTask(MemberTask):
         return trips.float() / 127.5 - 1
 
     def augment(self, batch: TrainingBatch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Training photos, some of them raw, degraded as drawn images may be, mirrored and moved.
+        """Training photos, some of them raw, degraded like generated images, mirrored and moved.
 
         Returns:
             (B, 3, H, W) in -1..1, which are mirrored (B,) bool, and by how much each was moved right and down (B, 2),

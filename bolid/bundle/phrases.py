@@ -1,4 +1,4 @@
-"""Teaches the bundle's text encoder, before any image, to tell what its captions say, and how much of it."""
+"""Pretrains the bundle's text encoder to encode the phrases of captions, and their grades."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def pieces(caption: str) -> list[str]:
-    """What a caption is made of: its phrases, and each garment by itself."""
+    """The pieces of a caption: its phrases, and each garment by itself."""
     return [piece for phrase in caption.split(", ") for piece in phrase.split(" and ")]
 
 
@@ -33,10 +33,10 @@ def teach_phrases(
     learning_rate: float = 2e-3,
     seed: int = 0,
 ) -> None:
-    """Trains the encoder so that the state at a caption's end tells linearly which pieces it has.
+    """Trains the encoder so that the state at a caption's end encodes linearly which pieces it has.
 
-    Stable Diffusion's text encoder comes out of CLIP. One that starts at random hands on a pose as three words of
-    seventy; here all pieces weigh the same.
+    Stable Diffusion's text encoder is pretrained by CLIP. A randomly initialised one underweights short phrases such as
+    the pose; here all pieces weigh the same.
 
     Args:
         encoder: Is trained in place.
@@ -72,12 +72,11 @@ def teach_grades(
     scale: float = 1.5,
     seed: int = 0,
 ) -> None:
-    """Trains the encoder so that the last six numbers of the states from a caption's end on grade the body it tells of.
+    """Trains the encoder so that the last six channels from a caption's end on hold the grades of the body in it.
 
-    To an encoder that knows phrases apart, "slim" and "thin" are as strange to each other as to "stout", and a UNet
-    has to learn the ten words for build one by one. Now they lie on one line, with height, shoulders, waist, hips and
-    legs beside it. All other numbers, and those of the states before the end, stay about what they were, so that a
-    trained UNet goes on from here.
+    An encoder of phrases alone does not relate "slim" to "thin" or "stout", so that a UNet has to learn the ten words
+    for build one by one. Here they lie on one axis; height, shoulders, waist, hips and legs have axes of their own. All
+    other channels, and the states before the end, stay nearly unchanged, so that a trained UNet can continue from here.
 
     Args:
         encoder: Is trained in place.
@@ -116,7 +115,7 @@ def _descend(loss: Tensor, optimizer: Optimizer, schedule: LRScheduler) -> None:
 
 
 def _graded_loss(encoder: CLIPTextModel, before: CLIPTextModel, tokens: Tensor, ends: Tensor, grades: Tensor) -> Tensor:
-    """How far the last numbers are from the grades (B, 6) after the ends (B,), and all others from what they were."""
+    """Error of the last channels to the grades (B, 6) after the ends (B,), and of others to their former values."""
     size = grades.shape[1]
     with torch.no_grad():
         wanted = before(tokens).last_hidden_state
@@ -132,7 +131,7 @@ def tokenize(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
 
 
 def has_pieces(captions: Sequence[str], number: Mapping[str, int]) -> Tensor:
-    """Which pieces captions have: (B, pieces) bool, `number` telling each piece's column."""
+    """Which pieces captions have: (B, pieces) bool; `number` maps a piece to its column."""
     said = torch.zeros(len(captions), len(number), dtype=torch.bool)
     for row, caption in enumerate(captions):
         said[row, [number[piece] for piece in pieces(caption)]] = True

@@ -1,4 +1,4 @@
-"""Representation alignment: a UNet's inner states learn early what a frozen network sees in the clean photo."""
+"""Representation alignment (REPA): aligns a UNet's hidden states with a frozen network's features of the photo."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bolid.synthetic.readers.readers import EmbeddedAttributes
 
 class RepresentationAlignment(nn.Module):
     """weight · (1 - cosine) between projected states of the UNet's middle and features of the photo (REPA, Yu et al.
-    2025), while the UNet is young: later it takes away from fine structure (Wang et al. 2025).
+    2025), early in training: later it harms fine structure (Wang et al. 2025).
 
     Args:
-        reader: Folder of a trained `AttributeNetwork`, which stays frozen and is no judge.
+        reader: Folder of a trained `AttributeNetwork`, frozen, which must not be used by metrics.
         weight: Of the term.
         until: Share of the fit's steps after which it ends.
         width: Of the projection's hidden layer.
@@ -29,7 +29,7 @@ class RepresentationAlignment(nn.Module):
         self.projection: nn.Module = nn.Identity()
 
     def watch(self, unet: Any) -> None:
-        """Looks at this UNet's middle block from now on."""
+        """Hooks this UNet's middle block."""
         states, features = unet.config.block_out_channels[-1], self.reader.network.config.channels[-1]
         self.projection = nn.Sequential(nn.Conv2d(states, self.width, 1), nn.SiLU(), nn.Conv2d(self.width, features, 1))
         unet.mid_block.register_forward_hook(self._keep)

@@ -1,4 +1,4 @@
-"""Watermarks of many kinds on whole photos: what the watermark network is measured on, and never trained on."""
+"""Watermarks of many kinds on whole photos, to evaluate the watermark network, not to train it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fit's checkpoint as one small file, so that a later machine goes on where this one stopped."""
+"""Packs a fit's checkpoint into one small file, to resume on another machine."""
 
 from __future__ import annotations
 

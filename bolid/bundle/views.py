@@ -1,4 +1,4 @@
-"""What an autoencoder's training step sees of its photos: where the person and the head are, and crops of them."""
+"""Photos or crops of an autoencoder's training step, with masks of the person and the head."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class PhotoView(NamedTuple):
 
 @dataclass(frozen=True)
 class Crops:
-    """Training on crops: a step costs less, and sees more people.
+    """Training on crops: cheaper steps with more people.
 
     Attributes:
         size: Height and width in pixels.
-        until: Share of the fit's steps after which photos are shown whole, as they will be in use.
+        until: Share of the fit's steps after which whole photos are used, as in inference.
         head_share: Share of the crops that lie around a head, which may be small; the others lie anywhere.
     """
 

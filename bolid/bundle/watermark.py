@@ -74,7 +74,7 @@ class Counts:
 
     @property
     def accuracy(self) -> float:
-        """Share of both that is judged rightly."""
+        """Share of both that is classified correctly."""
         return (self.caught + 1 - self.lost) / 2
 
     def __str__(self) -> str:

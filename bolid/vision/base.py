@@ -52,8 +52,8 @@ class FeatureNetwork(Frozen, ABC):
 
     @abstractmethod
     def features(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> features (B, F) float32."""
+        """Images (B, 3, H, W) in 0..1 -> features (B, F) float32."""
 
     @abstractmethod
     def logits(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> unnormalised log-probabilities of K classes, (B, K) float32."""
+        """Images (B, 3, H, W) in 0..1 -> unnormalised log-probabilities of K classes, (B, K) float32."""

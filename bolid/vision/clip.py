@@ -49,7 +49,7 @@ class ClipModel(FeatureNetwork):
         self.register_buffer("std", torch.tensor(self.preprocess["std"])[:, None, None], persistent=False)
 
     def encode_images(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> (B, D) float32 of length 1, with gradients."""
+        """Images (B, 3, H, W) in 0..1 -> (B, D) float32 of length 1, with gradients."""
         return F.normalize(self.features(pictures), dim=-1)
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
@@ -59,7 +59,7 @@ class ClipModel(FeatureNetwork):
             return F.normalize(self.network.encode_text(tokens).float(), dim=-1)
 
     def features(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> embeddings (B, D) float32 of any length, with gradients."""
+        """Images (B, 3, H, W) in 0..1 -> embeddings (B, D) float32 of any length, with gradients."""
         sized = fit_picture(pictures.to(self.mean.dtype), self.preprocess["size"], self.preprocess["resize_mode"])
         return self.network.encode_image((sized - self.mean) / self.std).float()
 

@@ -23,8 +23,8 @@ EMBEDDING = 512  # embedding size of ArcFace recognisers
 LEAST = 64  # minimum output size of a recogniser; networks of age and sex have fewer outputs
 MIN_FACE, MIN_CONFIDENCE = 32.0, 0.5
 # Minimum cosine of two faces of one person by embedding size, since recognisers differ in their
-# distributions. dlib's is measured on 25 photographs of six people by `benchmarks/curate_alike.py`; its authors' distance of
-# 0.6 is a cosine of about 0.91, since its embeddings have length about 1.4.
+# distributions. dlib's is measured on 25 photographs of six people by `benchmarks/curate_alike.py`; its authors'
+# distance of 0.6 is a cosine of about 0.91, since its embeddings have length about 1.4.
 _ALIKE = {128: 0.92, 512: 0.35}
 
 

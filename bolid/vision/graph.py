@@ -167,7 +167,7 @@ class GraphNetwork(nn.Module):
             self._done[last[k]].append(k)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Pictures (B, 3, H, W) -> the outputs, (B, …) each; images among them as (B, C, h, w)."""
+        """Images (B, 3, H, W) -> the outputs, (B, …) each; images among them as (B, C, h, w)."""
         values = {0: pictures.contiguous(memory_format=torch.channels_last)}
         for number, (node, made) in enumerate(zip(self.layout.nodes, self.layers, strict=True)):
             values[number + 1] = made(*(values[k] for k in node.inputs))

@@ -33,11 +33,11 @@ class InceptionV3(FeatureNetwork):
         super().__init__(_load_inception(resolve(weights)))
 
     def features(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> (B, 2048)."""
+        """Images (B, 3, H, W) in 0..1 -> (B, 2048)."""
         return self._run(pictures)[0]
 
     def logits(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> (B, 1008), without the last layer's bias, as in the published IS."""
+        """Images (B, 3, H, W) in 0..1 -> (B, 1008), without the last layer's bias, as in the published IS."""
         return self._run(pictures)[1]
 
     def _run(self, pictures: Tensor) -> tuple[Tensor, Tensor]:

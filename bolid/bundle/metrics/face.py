@@ -1,4 +1,4 @@
-"""Face verification: are two photos of the same person?"""
+"""Face verification: whether two photos show the same person."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bolid.vision.face import EMBEDDING, FaceEmbedder
 class FaceVerification(ImageMetric):
     """Area under the ROC curve of the cosines of photos of one person against those of two people, over all pairs.
 
-    Photos whose face is turned away or too small to embed do not count; the share of the others is told.
+    Photos whose face is turned away or too small do not count; `faces_found` is the share of the others.
 
     Args:
-        embedder: Is scored.
+        embedder: Recogniser to evaluate.
     """
 
     describes = {

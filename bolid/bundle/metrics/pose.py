@@ -27,7 +27,7 @@ class PoseMAP50(ImageMetric):
     Photos whose silhouette, and with it the true box, is unknown do not count.
 
     Args:
-        pose: Is scored.
+        pose: Pose network to evaluate.
     """
 
     describes = {"map50": Description("0 to 1", "higher")}

@@ -1,4 +1,4 @@
-"""PSNR: how much of a person images keep."""
+"""PSNR of reconstructions on the person's pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Re-noising: what a UNet brings back of photos at each noise level."""
+"""Re-noising: quality of a UNet's denoising at each noise level."""
 
 from __future__ import annotations
 

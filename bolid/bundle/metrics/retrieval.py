@@ -1,4 +1,4 @@
-"""Caption retrieval: does a CLIP tell images apart by their captions?"""
+"""Caption retrieval accuracy of a CLIP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CaptionRetrieval(ImageMetric):
     Images are dealt to groups of `size` that have different captions; the groups' shares are averaged.
 
     Args:
-        clip: Is scored.
+        clip: CLIP to evaluate.
         size: Images, and captions, in a group; by chance one in `size` is found.
     """
 

@@ -1,4 +1,4 @@
-"""Sharpness: how much of the photos' fine structure images have."""
+"""Sharpness: fine structure of images relative to the photos."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ FIELD = np.radians(30.0)  # vertical field of view
 VIEWS = {"front": (0, 14), "three-quarter": (28, 58), "side": (78, 102), "behind": (152, 180)}
 VIEW_ODDS = {"full length": (0.40, 0.34, 0.13, 0.13), "three-quarter length": (0.45, 0.37, 0.08, 0.10)}
 VIEW_ODDS |= {"head and shoulders": (0.55, 0.42, 0.03, 0.0), "upright": (0.54, 0.46, 0.0, 0.0)}
-# Metres of the world that the image's height shows at the person.
+# Height of the image in metres at the person's distance.
 SHOWN = {"full length": 2.24, "three-quarter length": 1.32, "head and shoulders": 0.60}
 # Framings that take turns over a person's photos.
 CYCLES = {
