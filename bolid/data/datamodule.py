@@ -258,7 +258,7 @@ class IdentityDataModule(LightningDataModule):
         who = f"only {people} of {split} has" if people else f"no one in {split} has"
         need = f"{self.folder}: {who} {self.references.min + 1} or more usable photos"
         if people:
-            need += f", and {needed} people are needed to show one of them in the place of another"
+            need += f", and {needed} people are needed to shuffle identities"
         if in_folders([r for records in self.splits.values() for r in records]):
             rule = "the folders train, val and test define the splits"
             return BolidError(f"{need}; {rule}: add people to {self.folder / split} and annotate anew.")
