@@ -1,4 +1,4 @@
-"""What annotating a folder came to: everything it saw is counted, and what is left out is named."""
+"""The summary of an annotation: counts of all files, and reasons for those left out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEFT_OUT = "left_out.jsonl"
 
 @dataclass
 class Summary:
-    """What annotating a folder came to.
+    """Summary of an annotation.
 
     Attributes:
         kept: Photos of each person in the manifest.

@@ -53,7 +53,7 @@ class Fetcher:
         return response if declared or not self.encoding else response.replace(encoding=self.encoding)
 
     async def photo(self, address: str) -> Photo:
-        """A whole picture.
+        """A whole image.
 
         Raises:
             NotHad: If it cannot be had.

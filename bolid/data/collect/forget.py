@@ -1,4 +1,4 @@
-"""Somebody who is to be forgotten leaves the journal, and is not collected again."""
+"""Removes a person from the journal, and excludes them from later collection."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bolid.data.collect.journal import JOURNAL, PEOPLE, Lines, digest
 
 
 def forget(folder: Path, identity: str, really: bool = True) -> int:
-    """Removes somebody's lines, and has later runs leave the person out; photos are not touched.
+    """Removes a person's lines, and excludes the person from later runs; photos are not touched.
 
     What stays is a hash of the gallery's address (or the name in a list), by which the person is known again. Lines
-    that cannot be read are nobody's, and stay.
+    that cannot be read are kept.
 
     Args:
         folder: Where photos were collected; one without a journal is left as it is.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ALLOWED = "BOLID_ALLOW_PRIVATE"  # the setting
 ALL = "all"
 SCHEMES = ("http", "https")
-# Clouds tell a machine's secrets here, though the first looks public; the others look so to some versions of Python.
+# Metadata services of clouds, with secrets; the first looks public, the others do to some versions of Python.
 SECRET = ("168.63.129.16/32", "100.64.0.0/10", "192.0.0.0/24", "64:ff9b:1::/48", "fd00:ec2::254/128")
 METADATA = [ipaddress.ip_network(network) for network in SECRET]
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -47,7 +47,7 @@ def networks(allowed: Sequence[str]) -> list[Network]:
 
 
 def embedded(address: Address) -> Address:
-    """The IPv4 address that a translating IPv6 address stands for; others as they are."""
+    """The IPv4 address of a translating IPv6 address; others unchanged."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in NAT64:
@@ -156,7 +156,7 @@ class AddressGuard:
             raise Refused(f"only http and https addresses are asked, not {request.url[:60]}")
         try:
             public = is_public(host, self.allowed)
-        except ValueError:  # a name, which the resolver judges by its address
+        except ValueError:  # a name, whose address the resolver checks
             return
         if not public:
             raise Refused(f"{host} is a private address (see --allow_private)")

@@ -30,16 +30,16 @@ class Row:
 
     Attributes:
         identity: Name of the person's folder.
-        address: Of the full picture.
-        page: On which it stands.
+        address: Address of the full image.
+        page: Page of the image.
         status: `kept`, or why not and by what value, as in `small: 640x480 < 1000`; the word before the colon is one of
-            duplicate, small, noai (the site's own tag), wrong (no usable picture), large, and of refused (robots.txt,
+            duplicate, small, noai (the site's own tag), wrong (no usable image), large, and of refused (robots.txt,
             private address) and failed, which a later run tries again.
         time: When it was decided, in UTC, as ISO 8601.
         file_name: Of the photo in the folder; empty if not kept.
         sha256: Of its bytes, in hexadecimal; empty if none were read.
         bytes: How many there are.
-        size: Width and height in pixels as told by its page or its header.
+        size: Width and height in pixels by its page or its header.
         licence: Note on its licence.
     """
 
@@ -201,7 +201,7 @@ class Journal:
 
         Args:
             name: A clean name.
-            person: What tells people of one name apart: the gallery's address.
+            person: The gallery's address, which distinguishes people of one name.
         """
         mark = digest(person)[:6]
         for choice in (name, f"{name}-{mark}"):
@@ -214,7 +214,7 @@ class Journal:
         raise BolidError(f"{self.folder}: two people would share the folder {name}-{mark}; rename one in the list")
 
     def is_forgotten(self, person: str) -> bool:
-        """Whether `forget` removed somebody: a gallery's address, or a name in a list."""
+        """Whether `forget` removed a person: a gallery's address, or a name in a list."""
         return digest(person) in self.forgotten
 
     def kept_rows(self) -> Iterator[Row]:

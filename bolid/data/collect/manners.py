@@ -171,8 +171,8 @@ class Rest:
 
 def rest_after(request: Request, response: Response) -> float:
     """The seconds for which a host that is busy is left alone: what it says, else 2, 4, 8, ... as it says so again."""
-    told = retry_after(response)
-    return 2.0 ** (1 + request.meta.get("retry_times", 0)) if told is None else told
+    wait = retry_after(response)
+    return 2.0 ** (1 + request.meta.get("retry_times", 0)) if wait is None else wait
 
 
 def retry_after(response: Response) -> float | None:

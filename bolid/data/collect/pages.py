@@ -1,4 +1,4 @@
-"""Reads people, photos and full pictures off a site's pages, as its description says."""
+"""Extracts people, photos and full images from a site's pages by its description."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from parsel import Selector, SelectorList
     from scrapy.http import TextResponse
 
-ATTRIBUTES = ("href", "src", "data-src", "data-original")  # where an element holds an address; lazy pictures' last
+ATTRIBUTES = ("href", "src", "data-src", "data-original")  # attributes with an address; lazy-loading ones last
 SIZE = re.compile(r"(\d{2,6})\s*[x×хХX*]\s*(\d{2,6})")  # the Cyrillic letter, too
 MAX_ADDRESS = 2000  # characters
 MAX_PAGES = 1000  # of one gallery
@@ -39,10 +39,10 @@ class Candidate:
     """A photo that may be collected.
 
     Attributes:
-        address: Of the full picture; empty where only its page tells it.
+        address: Address of the full image; empty if only its page has it.
         page: The photo's own page, or the page on which it is shown.
         thumbnail: Address that its thumbnail gives.
-        size: Width and height in pixels, where they are told.
+        size: Width and height in pixels, if given.
         licence: Note on its licence.
     """
 
@@ -147,24 +147,24 @@ class Reader:
         found: dict[str, Candidate] = {}
         where = self.site.gallery
         for card in select(page, where.card) if where.card else [page]:
-            told = size(text_of(card, where.size)) if where.size else None
+            size_given = size(text_of(card, where.size)) if where.size else None
             for link in select(card, where.photo):
-                candidate = self._candidate(link, page, told)
+                candidate = self._candidate(link, page, size_given)
                 if candidate is not None:
                     found.setdefault(candidate.key, candidate)
         return list(found.values())
 
-    def _candidate(self, link: Selector, page: TextResponse, told: tuple[int, int] | None) -> Candidate | None:
+    def _candidate(self, link: Selector, page: TextResponse, size_given: tuple[int, int] | None) -> Candidate | None:
         target, rewrites = address_of(link, page), self.site.picture.thumbnail
         images = [] if isinstance(link.root, str) else addresses(link, "img", page)
         thumbnail = next(filter(None, (self.rewritten(address) for address in images or [target])), "")
         if self.site.picture.full:
-            return Candidate("", target, thumbnail, told) if target and self.belongs(target) else None
+            return Candidate("", target, thumbnail, size_given) if target and self.belongs(target) else None
         address = thumbnail if rewrites else target
-        return Candidate(address, page.url, "", told, self.site.licence) if address else None
+        return Candidate(address, page.url, "", size_given, self.site.licence) if address else None
 
     def rewritten(self, thumbnail: str) -> str:
-        """The full picture's address made of a thumbnail's; empty if no pattern is found in it."""
+        """The full image's address from a thumbnail's; empty if no pattern matches."""
         address = thumbnail
         for rule in self.site.picture.thumbnail:
             address = re.sub(rule.pattern, rule.replacement, address)
@@ -189,12 +189,12 @@ class Reader:
         return number(text_of(page, self.site.gallery.count)) if self.site.gallery.count else None
 
     def full(self, candidate: Candidate, page: TextResponse) -> Candidate:
-        """The candidate with what its own page tells: full picture, size, licence."""
+        """The candidate with the content of its own page: full image, size, licence."""
         found = (address for query in self.site.picture.full for address in addresses(page, query, page))
-        told = size(text_of(page, self.site.picture.size)) if self.site.picture.size else None
+        size_given = size(text_of(page, self.site.picture.size)) if self.site.picture.size else None
         licence = page.xpath('//*[@rel="license" or @rel="licence"]/@href').get("")[:MAX_ADDRESS]
         return Candidate(
-            next(found, candidate.thumbnail), candidate.page, candidate.thumbnail, told or candidate.size,
+            next(found, candidate.thumbnail), candidate.page, candidate.thumbnail, size_given or candidate.size,
             licence or self.site.licence,
         )  # fmt: skip
 
@@ -204,7 +204,7 @@ def _bare(host: str) -> str:
 
 
 def _name(link: Selector) -> str:
-    """A link's text, else its title, else the description of its picture."""
+    """A link's text, else its title, else the alt text of its image."""
     if isinstance(link.root, str):
         return ""
     texts = (link.xpath("string()").get(""), link.attrib.get("title", ""), link.xpath(".//img/@alt").get(""))

@@ -25,12 +25,12 @@ NAME_LENGTH = 60  # characters of a folder's name: 240 bytes at most, of the 255
 
 
 class WrongPhoto(Exception):
-    """Bytes that are no usable picture; the message says why."""
+    """Bytes that are no usable image; the message says why."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A whole picture.
+    """A whole image.
 
     Attributes:
         content: Its bytes, as they came.
@@ -46,10 +46,10 @@ class Photo:
 
 
 def examine(content: bytes) -> Photo:
-    """Reads a picture's header, refuses what is too large by it, and decodes the rest to see that it is whole.
+    """Reads an image's header, refuses too large images by it, and decodes the rest as a check.
 
     Raises:
-        WrongPhoto: If it is no picture, a broken one, or one of more pixels than can be trusted.
+        WrongPhoto: If it is no image, a broken one, or one with too many pixels.
     """
     try:
         with Image.open(BytesIO(content), formats=tuple(set(SUFFIXES) - {"MPO"})) as picture:

@@ -50,7 +50,7 @@ def collect(
         people: Stop after this many people with at least `at_least` photos; null for all.
         names: Collect these people alone.
         photos: Most photos of a person.
-        at_least: Leave out people of whom the site says it has fewer photos.
+        at_least: Leaves out people with fewer photos by the site's own count.
         min_size: Least length of a photo's shortest side in pixels.
         delay: Least seconds between two requests to a host; slow hosts get more.
         timeout: Seconds within which an answer must be complete.

@@ -20,7 +20,7 @@ class Manners:
     """How sites are asked.
 
     Attributes:
-        contact: Mail or web address of who collects, for the user agent.
+        contact: Mail or web address of the user, for the user agent.
         delay: Least seconds between two requests to a host.
         timeout: Seconds within which an answer must be complete.
         allow_private: Private networks that may be asked.
@@ -35,7 +35,7 @@ class Manners:
         """Raises `BolidError` if a value cannot be used."""
         plain = self.contact.isascii() and self.contact.isprintable() and " " not in self.contact
         if not plain or not ("@" in self.contact or "://" in self.contact) or len(self.contact) > 200:
-            raise BolidError("--contact: give your mail or web address: sites must be able to reach who collects")
+            raise BolidError("--contact: give your mail or web address: sites must be able to reach you")
         if not 0 <= self.delay <= 60 or not 0 < self.timeout <= 3600:
             raise BolidError("--delay takes 0 to 60 seconds, --timeout up to 3600")
         networks(self.allow_private)
@@ -74,7 +74,7 @@ def settings(manners: Manners) -> dict[str, Any]:
         "REDIRECT_MAX_TIMES": 5,
         "METAREFRESH_ENABLED": False,
         "COOKIES_ENABLED": False,
-        "HTTPPROXY_ENABLED": False,  # behind a proxy, nobody could tell which address is connected to
+        "HTTPPROXY_ENABLED": False,  # behind a proxy, the connected address cannot be checked
         "TWISTED_DNS_RESOLVER": f"{ROOM}.guard.GuardedResolver",
         ALLOWED: list(manners.allow_private),
         "DOWNLOADER_MIDDLEWARES": {

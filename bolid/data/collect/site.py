@@ -1,4 +1,4 @@
-"""What a gallery site looks like: selectors for people, pages, photos and full pictures, read from YAML."""
+"""Description of a gallery site: selectors of people, pages, photos and full images, from YAML."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Rewrite:
 
     Attributes:
         pattern: What is replaced, wherever it is found.
-        replacement: What stands there then; `\\1` is the pattern's first group.
+        replacement: The replacement; `\\1` is the pattern's first group.
     """
 
     pattern: str
@@ -35,7 +35,7 @@ class People:
     """Selectors on the pages that list people.
 
     Attributes:
-        person: Links to people's galleries; a link's text, title or picture's alt is the name.
+        person: Links to people's galleries; a link's text, title or its image's alt is the name.
         card: Blocks of one person each, in which `person` and `count` are looked for; empty: the whole page is one.
         count: Tells in a card how many photos there are.
         more: Links to further list pages.
@@ -52,9 +52,9 @@ class Gallery:
     """Selectors on the pages of one person's gallery.
 
     Attributes:
-        photo: Links to photos' pages, or to the full pictures if `picture` names neither selectors nor rewrites.
+        photo: Links to photos' pages, or to the full images if `picture` names neither selectors nor rewrites.
         card: Blocks of one photo each, in which `photo` and `size` are looked for; empty: the whole page is one.
-        size: Tells in a card how large the full picture is, such as 1200x1600.
+        size: Selector of the full image's size in a card, such as 1200x1600.
         pages: Links to the gallery's further pages.
         page_number: Regular expression whose group is the page number in the address of such a link. With it, all pages
             up to the largest number are read, linked or not; without it, the links are followed.
@@ -71,12 +71,12 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Picture:
-    """Where the full picture is.
+    """Location of the full image.
 
     Attributes:
-        full: Selectors of the full picture on the photo's page, tried in this order. None: that page is not read.
-        size: Tells on that page how large the full picture is.
-        thumbnail: What makes the full picture's address of the thumbnail's; used where `full` finds nothing. One that
+        full: Selectors of the full image on the photo's page, tried in this order. None: that page is not read.
+        size: Selector of the full image's size on that page.
+        thumbnail: Rewrites from the thumbnail's address to the full image's, used if `full` finds nothing. One that
             changes nothing gives no address: a thumbnail is never collected.
     """
 
@@ -93,9 +93,9 @@ class Site:
         start: Addresses of its list pages.
         people: Selectors on them.
         gallery: Selectors on a person's pages.
-        picture: Where full pictures are.
+        picture: Location of full images.
         hosts: Further hosts whose pages belong to the site; those of `start` and hosts below them do. Pages of others
-            are not read; full pictures may lie anywhere.
+            are not read; full images may be anywhere.
         encoding: Of pages that do not declare theirs.
         licence: Note that goes into every photo's row, unless its page links to a licence (`rel="license"`).
     """

@@ -26,7 +26,7 @@ class Source(Protocol):
         ...
 
     async def full(self, candidate: Candidate, fetch: Fetch) -> Candidate:
-        """The candidate with the full picture's address, which its page may have to be read for."""
+        """The candidate with the full image's address, for which its page may have to be read."""
         ...
 
 
@@ -60,13 +60,13 @@ class SiteSource:
     async def photos(self, person: Person, fetch: Fetch, least: int) -> AsyncIterator[Candidate]:
         """The photos of all pages of a gallery."""
         waiting, seen = [person.address], {person.address}
-        told = person.count
-        while waiting and (told is None or told >= least):
+        total = person.count
+        while waiting and (total is None or total >= least):
             page = await fetch(waiting.pop(0))
             if page is None:
                 continue
-            told = self.reader.count(page) or told
-            if told is not None and told < least:
+            total = self.reader.count(page) or total
+            if total is not None and total < least:
                 return
             new = [address for address in self.reader.pages(page) if address not in seen]
             seen.update(new)

@@ -28,9 +28,10 @@ class Wanted:
 
     Attributes:
         people: How many people with at least `at_least` photos; None for all.
-        names: Of whom, the first of each name; empty for all.
+        names: Names of people, the first of each name; empty for all.
         photos: Most photos of a person.
-        at_least: People of whom the site says it has fewer are left out, and those who end with fewer do not count.
+        at_least: People with fewer photos by the site's count are left out, and those with fewer in the end do not
+            count.
         min_size: Least length of a photo's shortest side in pixels.
     """
 
@@ -58,8 +59,8 @@ class Job:
         encoding: Of pages that do not declare theirs.
         seen: Called with the person and the number of photos after each.
         plan: For a dry run, a line on each person; None where photos are loaded.
-        people: Folder name -> photos kept, of those who were looked at.
-        trouble: Pages that could not be read, with why, and names that nobody has.
+        people: Folder name -> number of photos kept, of visited people.
+        trouble: Unreadable pages with reasons, and unknown names.
         error: What ended the run early.
         ended: Scrapy's reason for the end.
     """
@@ -119,7 +120,7 @@ class PeopleSpider(scrapy.Spider):
             if (names and not missing) or (self.wanted.people is not None and enough >= self.wanted.people):
                 return
         absent = [name for name in self.wanted.names if folder_name(name).casefold() in missing]
-        self.job.trouble += [f"nobody is called {name}" for name in absent]
+        self.job.trouble += [f"no person is called {name}" for name in absent]
 
     async def page(self, address: str) -> Any:
         """A page of the site; None if it cannot be had, which is noted."""

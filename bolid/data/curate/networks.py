@@ -1,4 +1,4 @@
-"""Networks that look for people and faces, by role and name, each behind one small function.
+"""Loads networks that detect people and faces, by role and name.
 
 Roles: `people` (RGB -> people), `faces` (RGB -> `FacesFound`), `recogniser` (RGB, keypoints -> embedding).
 Weights are found, and hashed, without loading them.

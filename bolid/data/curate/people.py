@@ -16,7 +16,7 @@ from bolid.data.curate.measure import Measure
 from bolid.data.curate.networks import NO_FACES, FacesFound
 
 VERSION = "people 2"  # raise the number when the same photo and networks would give other values
-LIKELY = 0.3  # score of a person, or face, who may be whom the photo is of
+LIKELY = 0.3  # minimum score of a candidate person or face
 
 
 class PeopleMeasure(Measure):

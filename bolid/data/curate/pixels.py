@@ -77,7 +77,7 @@ def damage(path: Path) -> str | None:
 
 
 def look(picture: Image.Image) -> dict[str, Any]:
-    """Brightness, sharpness and hashes of an RGB picture of any size."""
+    """Brightness, sharpness and hashes of an RGB image of any size."""
     picture = shrunk(picture)
     grey = picture.convert("L")
     small = grey.resize((4 * HASH, 4 * HASH), Image.Resampling.BILINEAR)
@@ -92,7 +92,7 @@ def look(picture: Image.Image) -> dict[str, Any]:
 
 
 def shrunk(picture: Image.Image) -> Image.Image:
-    """The picture with a shorter side of at most `SIDE` pixels."""
+    """The image with a shorter side of at most `SIDE` pixels."""
     scale = SIDE / min(picture.size)
     if scale >= 1:
         return picture
@@ -112,7 +112,7 @@ def sharpness(grey: np.ndarray) -> float:
     """How many times stronger edges of (h, w) uint8 are than after a blur of `RADIUS`, in the least sharp direction.
 
     Edges are compared in four directions apart, since a camera that moved leaves those along its way sharp. In each it
-    is the 90th percentile over the strongest. A picture of one colour has none, and 1.
+    is the 90th percentile over the strongest. An image of one colour has none, and 1.
     """
     import cv2
 

@@ -82,7 +82,7 @@ def measured_by_ray(
 
 def connect(address: str, workers: int) -> Any:
     """Ray, connected to a cluster or started on this machine; the connection stays until the process ends."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told what is run here
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics are sent
     try:
         import ray
         import ray.data

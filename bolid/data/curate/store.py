@@ -15,7 +15,7 @@ from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_path, open_parquet
 from bolid.data.curate.measure import Measure
 
-CURATION = ".curation"  # the folder, in which nobody looks for photos
+CURATION = ".curation"  # the folder, which is not scanned for photos
 SHA = "sha256"
 ROWS = 4096  # that are held at a time
 
@@ -93,7 +93,7 @@ def keys_of(hashes: pa.ChunkedArray | pa.Array) -> np.ndarray:
 
 
 def positions(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where each wanted key stands among keys; -1 where it does not."""
+    """The index of each wanted key among keys, or -1."""
     if not len(keys):
         return np.full(len(wanted), -1)
     order = np.argsort(keys, kind="stable")

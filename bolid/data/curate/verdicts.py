@@ -27,7 +27,7 @@ SCHEMA = pa.schema(
         SHA: pa.binary(32),
     }
 )
-FOREIGN = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of a data set by somebody else
+FOREIGN = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of other programs' data sets
 Verdict = tuple[str, dict[str, str]]  # the first filter that rejects, "" if none does; filter -> what it says
 
 
@@ -95,13 +95,13 @@ def manifest_is_ours(folder: Path) -> bool:
     """Whether a folder has a manifest that this program wrote, into which verdicts go.
 
     Raises:
-        BolidError: If it has metadata of somebody else, which stay as they are.
+        BolidError: If it has metadata of another program, which are not changed.
     """
     found = [folder / s / name for s in ("", *SPLITS) for name in FOREIGN if (folder / s / name).is_file()]
     foreign = [path for path in found if not is_ours(path)]
     if foreign:
         raise BolidError(
-            f"{foreign[0]} is somebody else's and is left as it is: give `--out FOLDER` for what curation writes"
+            f"{foreign[0]} belongs to another program and is not changed: give `--out FOLDER` for what curation writes"
         )
     return bool(found)
 
@@ -117,7 +117,7 @@ def is_ours(path: Path) -> bool:
 
 
 def into_manifest(folder: Path, home: Path) -> int:
-    """Writes the verdicts into the folder's manifest, rows as they stand there; returns how many photos have one."""
+    """Writes the verdicts into the folder's manifest, in row order; returns the number of photos with one."""
     from bolid.data.manifest import ManifestWriter, stream_manifest
 
     found, rows = 0, _in_step(home)

@@ -1,4 +1,4 @@
-"""How much a photo looks stamped, by a network that is loaded where photos are read."""
+"""Watermark scores of photos, by a network loaded in the reading processes."""
 
 from __future__ import annotations
 

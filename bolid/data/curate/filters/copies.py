@@ -19,7 +19,7 @@ CROWD = 64  # photos with an equal part that each is compared with; where there 
 
 @dataclass
 class Copies(Filter):
-    """Of photos that look alike, keeps the one with the most pixels, those of training first.
+    """Keeps of near-duplicate photos the one with the most pixels, training photos first.
 
     They are compared by a perceptual hash of 256 bits, mirrored too. Cropping changes it most: 2 % off the sides is
     about 20 to 45 bits. Different photos of a person are 70 bits apart and more.

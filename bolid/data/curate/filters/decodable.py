@@ -1,4 +1,4 @@
-"""Whether the file is a whole picture."""
+"""Whether the file is a whole image."""
 
 from __future__ import annotations
 

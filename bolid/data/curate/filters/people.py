@@ -14,7 +14,7 @@ from bolid.data.curate.photos import Photos
 
 @dataclass
 class People(Filter):
-    """Rejects photos of nobody and of several people, counted by bodies and by faces.
+    """Rejects photos without a person or with several, counted by bodies and by faces.
 
     Attributes:
         people: Network that finds people: movenet (for photographs), embedded (for rendered people), or the folder of a
@@ -25,7 +25,7 @@ class People(Filter):
         person_score: How sure the network must be of a person, 0 to 1.
         face_score: How sure it must be of a face.
         together: Where it is sure of neither, how much the surest person's and the surest face's score must sum up to
-            lest the photo be of nobody.
+            for photos without a person.
         share: Further people count from this share of the main person's height on, further faces from this share of the
             main face's.
     """
