@@ -82,6 +82,7 @@ def merge_by_name(parser: Any) -> None:
     """Turns settings of type `dict[str, SomeClass | None]` into `ByName`; jsonargparse has no hook for it."""
     for action in parser._actions:
         if type(action) is ActionTypeHint and is_keyed_by_name(action._typehint):
+            # The action already exists: changing its class keeps its options, help and default.
             action.__class__ = ByName
 
 

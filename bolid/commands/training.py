@@ -95,6 +95,7 @@ class Command(LightningCLI):
         check_weights(command, config.ckpt_path, task)
         check_schedule(command, config.trainer, task)
         check_methods(task)
+        # Data modules are cheap to construct and need no model, so that the manifest is checked first.
         only_data = Namespace({command: Namespace(data=config.data), "subcommand": command})
         self.parser.instantiate_classes(only_data)[command].data.require(command, least_people(command, task))
 

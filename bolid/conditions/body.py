@@ -67,13 +67,16 @@ class BodyCondition(Condition):
 
     def train(self, mode: bool = True) -> BodyCondition:
         """Keeps the frozen Γ_body in eval mode."""
+        # Lightning calls `train()` on the whole task; batch statistics and dropout of the encoder must not change.
         return super().train(False)
 
     @torch.no_grad()
     def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
         """(B, d); zero for a sample without references."""
         posterior = self.encoder.encode(references.pictures, references.keypoints, references.mask)
+        # Sampling in training makes the adapter robust to the uncertainty of c_body.
         code = posterior.mean if generator is None else posterior.sample(generator)
+        # The posterior of an empty set is not zero, but no references must mean no condition.
         return code * references.mask.any(1, keepdim=True)
 
     def opposite(self, embeds: Tensor) -> Tensor:

@@ -64,6 +64,7 @@ class ImageCondition(Condition):
 
     def _encode(self, crops: Tensor) -> Tensor:
         """(N, 3, h, w) in -1..1 to (N, D) of norm √D, the scale of standard normal values."""
+        # CLIP embeddings have norm 1, far below the scale that the projector's initialisation expects.
         return self.clip.encode_images(crops * 0.5 + 0.5) * self.embed_dim**0.5
 
 
@@ -71,5 +72,6 @@ def _fingerprint(network: torch.nn.Module) -> str:
     """SHA-256 of the weights; models may come from a hub, a folder or a file."""
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
+        # Hash the tensors instead of a file: open_clip loads the same weights from several formats.
         digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

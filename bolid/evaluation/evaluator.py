@@ -78,12 +78,14 @@ class Evaluator(nn.Module):
         """Generates images by every method and updates the metrics; the first images go to the sheet."""
         self._report = None
         subjects = {name: method.subjects(batch) for name, method in self.methods.items()}
+        # Reversed, so that the images that remain for the sheet are number 0.
         for number in reversed(range(self.sampling.images_per_prompt)):
             images = {name: self._generate(name, batch, subjects[name], number) for name in self.methods}
             for name, made in images.items():
                 for metric in self.scores[name].values():
                     metric.update(made, batch)
             self.images += len(batch)
+        # One row per person, so that the sheet shows many people.
         for identity, row in zip(batch.identities, sheet_rows(batch, images), strict=True):
             if len(self.sheet) < SHEET_PEOPLE:
                 self.sheet.setdefault(identity, row)
@@ -128,6 +130,7 @@ class Evaluator(nn.Module):
         people: dict[str, dict[str, PersonScores]] = {}
         other: dict[str, float] = {}
         for name, metrics in self.scores.items():
+            # Several metrics may report a value of the same name, such as CLIP scores of two networks.
             called = keys(metrics)
             values |= {f"{key}/{name}": value for key, value in numbers(metrics, called).items()}
             people[name] = {}

@@ -105,6 +105,7 @@ class BodyVAELoss:
             count: Number of samples decoded whole, from the start of the batch; None for all.
             generator: Generator for the codes of the held-out photos.
         """
+        # The held-out photo is a set of one view, encoded with detected keypoints like the references.
         there = torch.ones_like(batch.references.mask[:, :1])
         held_out = model.encode(batch.pictures[:, None], batch.keypoints_found[:, None], there)
         few, part = given.first(count), batch[:count]
@@ -157,6 +158,7 @@ class BodyVAELoss:
 
     def total(self, terms: dict[str, Tensor], step: float) -> Tensor:
         """The loss at a step: scalar; at infinity with the final β."""
+        # Both terms pull codes together, and would collapse them before the decoder uses them.
         warm = min(1.0, (step + 1) / max(1, self.beta_warmup))
         same = self.beta * terms["kl"] + self.consistency * terms["consistency"]  # minimal if all codes are equal
         decoded = terms["picture"] + terms["silhouette"] + terms["trunk"] + terms["limbs"]

@@ -77,6 +77,7 @@ class Estimator(ABC):
         Raises:
             BolidError: If `max_samples` is less than a group.
         """
+        # Images that no loss can score would cost a decoding without giving gradients.
         order = rows[state.scorable[rows].argsort(descending=True, stable=True)]
         kept, left = order[: self.max_samples], order[len(order) if self.max_samples is None else self.max_samples :]
         parted = state.groups[left[state.scorable[left] > 0]]  # differences within a group need all of its samples
@@ -91,6 +92,7 @@ class Estimator(ABC):
         if not len(rows):  # attention fails on empty batches
             size = (side * backbone.latent_scale for side in latents.shape[2:])
             return Generated(latents.new_zeros(0, 3, *size), rows)
+        # The decoder's activations at full resolution take most of the memory.
         if self.recompute and latents.requires_grad:
             decoded = checkpoint(backbone.decode_latents, latents, use_reentrant=False)
         else:
@@ -115,6 +117,7 @@ class OneStep(Estimator):
 
     def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """See `Estimator.latents`."""
+        # A sample with dropped inputs is not an image of its caption and identity.
         clear = torch.nonzero((state.timesteps < self.max_timestep) & state.complete)[:, 0]
         rows = self.chosen(clear, state)
         part = (values[rows] for values in (state.noisy, state.timesteps, state.predicted))
@@ -159,6 +162,7 @@ class FewStep(Estimator):
         text, time_ids = state.text.take(rows), state.time_ids[rows]
         embeds = [e[rows] for e in state.embeds]
         negatives = [e[rows] if self.negative_body else torch.zeros_like(e[rows]) for e in state.opposites]
+        # Zero embeddings give exact no-ops, so that the unconditional pass has no gradient to the conditions.
         guided, learns = self.guidance_scale > 1, any(bool(e.any()) for e in negatives)
         if guided:
             nothing = text.where(

@@ -112,6 +112,7 @@ class ShuffledIdentity(Method):
         Raises:
             BolidError: If there is no other person.
         """
+        # Look up earlier people before this batch replaces them.
         before = [references for identity, references in self.seen.items() if identity not in batch.identities]
         self._remember(batch)
         if len(set(batch.identities)) > 1:
@@ -120,6 +121,7 @@ class ShuffledIdentity(Method):
             found = joined([before[-1]] * len(batch))
         else:
             raise BolidError(f"a shuffled identity needs another person than {batch.identities[0]}, and there is none")
+        # The pose belongs to the image, not to the identity, and must not be shuffled.
         return replace(found, pose=batch.references.pose)
 
     def generate(

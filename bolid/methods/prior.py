@@ -39,6 +39,7 @@ class Prior(Method):
 
     def begin(self, samples: Sequence[TrainingBatch]) -> None:
         """Refuses a prior of another encoder or backbone; see `BoLIDPipeline.imagine`."""
+        # Sampling once loads the prior and runs all its checks before minutes of generation.
         self.pipeline.imagine(ANYBODY, str(self.folder), [0], self.temperature)
 
     def enroll(self, references: References) -> list[Subject]:

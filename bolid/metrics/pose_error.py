@@ -54,9 +54,9 @@ class PoseError(ImageMetric):
         size = extent(batch.keypoints)  # (B, 2)
         away = (ours[..., :2] - truth[..., :2]).norm(dim=-1) / size[:, 1:]  # (B, 12)
         distance = (away * seen).sum(1) / seen.sum(1).clamp_min(1)
-        nobody = found.score < self.pose.min_score
-        self.distances.append(distance.masked_fill(nobody, torch.nan)[visible])
-        self.similarities.append(keypoint_similarity(ours, truth, size.prod(1)).masked_fill(nobody, 0.0)[visible])
+        undetected = found.score < self.pose.min_score
+        self.distances.append(distance.masked_fill(undetected, torch.nan)[visible])
+        self.similarities.append(keypoint_similarity(ours, truth, size.prod(1)).masked_fill(undetected, 0.0)[visible])
         self.people.append(numbered(batch.identities).to(distance.device)[visible])
 
     def compute(self) -> dict[str, Tensor]:

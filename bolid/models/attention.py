@@ -38,6 +38,7 @@ def install_conditions(unet: UNet2DConditionModel, projectors: Sequence[nn.Modul
         attention = unet.get_submodule(name.removesuffix(".processor"))
         processors[name] = cross_processor(attention, projectors) if name.endswith("attn2.processor") else old
     unet.set_attn_processor(processors)
+    # Registers the projectors as diffusers does for IP-Adapters, so that stock pipelines apply them.
     unet.encoder_hid_proj = MultiIPAdapterImageProjection(list(projectors))
     unet.register_to_config(encoder_hid_dim_type="ip_image_proj")
 
@@ -48,6 +49,7 @@ def cross_processor(attention: Attention, projectors: Sequence[nn.Module]) -> IP
     processor = IPAdapterAttnProcessor2_0(inner, cross, num_tokens=[p.num_tokens for p in projectors], scale=1.0)
     for new, old in ((processor.to_k_ip, attention.to_k), (processor.to_v_ip, attention.to_v)):
         for linear in new:
+            # The text's K and V are a better start than random weights; IP-Adapter does the same.
             linear.weight.data.copy_(old.weight.data)
     return processor
 
@@ -66,11 +68,13 @@ def adapter_weights(unet: UNet2DConditionModel, number: int) -> dict[str, Tensor
         `image_proj.proj.{0,2}.*`, `image_proj.norm.*`, `ip_adapter.{1,3,5,…}.to_{k,v}_ip.weight`.
     """
     projector = unet.encoder_hid_proj.image_projection_layers[number].state_dict()
+    # Names of diffusers' module -> names in published FaceID checkpoints.
     names = {"ff.net.0.proj": "proj.0", "ff.net.2": "proj.2", "norm": "norm"}
     weights = {f"image_proj.{names[k.rpartition('.')[0]]}.{k.rpartition('.')[2]}": v for k, v in projector.items()}
     cross = [p for p in unet.attn_processors.values() if isinstance(p, IPAdapterAttnProcessor2_0)]
     for layer, processor in enumerate(cross):
         for kind in ("to_k_ip", "to_v_ip"):
+            # Published files number all attention layers, of which every second one is cross-attention.
             weights[f"ip_adapter.{2 * layer + 1}.{kind}.weight"] = getattr(processor, kind)[number].weight
     return {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
 

@@ -83,6 +83,7 @@ def save(
     for number, (name, condition) in enumerate(conditions.items()):
         with atomic_path(folder / f"{name}.safetensors") as part:
             save_file(adapter_weights(backbone.unet, number), part, metadata={"format": "pt"})
+        # Networks inside the adapter's folder replace arguments that are paths on this machine.
         inside = condition.save_networks(folder, name)
         outside = {key: value for key, value in condition.arguments.items() if key not in inside}
         parts[name] = Part(condition.kind, outside, inside)

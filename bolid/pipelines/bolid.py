@@ -150,6 +150,7 @@ class BoLIDPipeline(PretrainedPipeline):
         images = self.generate(
             [prompts[i] for i in rows],
             self.embeds([people[i] for i in rows], pose),
+            # Without any embedding all λ are 0, which skips the conditions' attention.
             {} if identity is None and pose is None else scales,
             seeds,
             guidance_scale=guidance_scale,
@@ -216,12 +217,14 @@ class BoLIDPipeline(PretrainedPipeline):
         check_known({*embeds, *scales}, self.conditions, "generate", "condition")
         unet = self.backbone.unet
         device = self.device  # the UNet may be offloaded to the CPU
+        # Diffusers needs an embedding for every installed condition, also for inactive ones.
         complete = {n: embeds.get(n, torch.zeros(len(prompts), c.embed_dim)) for n, c in self.conditions.items()}
         rows = [e.to(device, unet.dtype)[:, None] for e in complete.values()]  # (B, 1, E)
         if guidance_scale > 1 and unet.config.time_cond_proj_dim is None:  # stock diffusers expects the negatives first
             opposites = [c.opposite(row) for c, row in zip(self.conditions.values(), rows, strict=True)]
             nothing = opposites if negative_body else [torch.zeros_like(row) for row in rows]
             rows = [torch.cat(pair) for pair in zip(nothing, rows, strict=True)]
+        # λ is state of the shared UNet, so that it is restored after the call.
         set_scales(unet, [scales.get(name, 0.0) for name in self.conditions])
         try:
             with self.backbone.mixed():

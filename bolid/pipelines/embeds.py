@@ -63,6 +63,7 @@ def embedding_of(name: str, condition: Condition, person: Identity | None) -> Te
     if person is None or name not in person:
         return torch.zeros(condition.embed_dim)
     values, model = person[name]
+    # Embeddings of another network of the same size would pass unnoticed.
     if condition.fingerprint and not model:
         raise BolidError(
             f"the identity does not say which network embedded its {name}, and this adapter takes embeddings of "

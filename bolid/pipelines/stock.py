@@ -74,6 +74,7 @@ class StockPipeline:
         self.stock.to(*where, **named)
         if self.vae.dtype == torch.float16 and self.vae.config.force_upcast:
             keep_in_float32(self.vae)
+        # Projectors, K and V are part of the UNet; this moves the encoders.
         for condition in self.conditions.values():
             condition.to(self.device)
         return self

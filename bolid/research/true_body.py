@@ -44,4 +44,5 @@ class TrueBodyCondition(Condition):
 
     def opposite(self, embeds: Tensor) -> Tensor:
         """The opposite deviations, as in `BodyCondition.opposite`."""
+        # The constant 1 keeps its sign.
         return torch.cat([-embeds[..., :-1], embeds[..., -1:]], -1)

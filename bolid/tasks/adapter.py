@@ -191,6 +191,7 @@ class AdapterTask(BaseTask):
             return self.backbone.predict(noisy, timesteps, text, embeds, time_ids), {}
         with attended(self.backbone.unet) as conditioned:
             predicted = self.backbone.predict(noisy, timesteps, text, embeds, time_ids)
+        # The unconditioned pass is the target, which gets no gradient.
         with torch.no_grad(), attended(self.backbone.unet) as plain:
             self.backbone.predict(noisy, timesteps, text, [torch.zeros_like(e) for e in embeds], time_ids)
         return predicted, {name: loss(conditioned, plain) for name, loss in aligning.items()}
@@ -229,12 +230,14 @@ class AdapterTask(BaseTask):
         """One loss of the images (n, 3, H, W) of the rows (n,); `can` (B,) marks the samples that it can score."""
         scored = can[rows]
         if not scored.any():  # vision networks need at least one image
+            # Zero times the images keeps the graph: DDP expects gradients of all parameters on every rank.
             return 0.0 * images.sum()
         part = batch.take(rows[scored])
         return loss(images[scored], part, part.groups).sum() / len(rows)
 
     def inputs(self, batch: TrainingBatch, generator: torch.Generator) -> Inputs:
         """Captions, embeddings and dropout masks; the kinds of dropout exclude each other and are sampled per group."""
+        # One uniform number per group selects at most one kind of dropout.
         sampled = uniform(batch.groups, generator)
         edges = torch.tensor([0.0, *self.dropouts], device=self.device).cumsum(0)
         alone, together, *drop = [(sampled >= low) & (sampled < high) for low, high in pairwise(edges)]

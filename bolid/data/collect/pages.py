@@ -21,7 +21,7 @@ MAX_PAGES = 1000  # of one gallery
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody on a list.
+    """A person on a list.
 
     Attributes:
         name: As the list has it.

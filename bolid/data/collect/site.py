@@ -37,7 +37,7 @@ class People:
     Attributes:
         person: Links to people's galleries; a link's text, title or its image's alt is the name.
         card: Blocks of one person each, in which `person` and `count` are looked for; empty: the whole page is one.
-        count: Tells in a card how many photos there are.
+        count: Selector of the number of photos in a card.
         more: Links to further list pages.
     """
 
@@ -58,7 +58,7 @@ class Gallery:
         pages: Links to the gallery's further pages.
         page_number: Regular expression whose group is the page number in the address of such a link. With it, all pages
             up to the largest number are read, linked or not; without it, the links are followed.
-        count: Tells how many photos there are.
+        count: Selector of the number of photos.
     """
 
     photo: str

@@ -51,7 +51,7 @@ class People(Filter):
         self._sum = person + face
 
     def judge(self, photos: Photos, k: int) -> str:
-        """Nobody, several people, or one."""
+        """The verdict by the number of people."""
         if not self._known[k]:
             return UNKNOWN
         people, faces = int(self._people[k]), int(self._faces[k])
