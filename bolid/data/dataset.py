@@ -78,6 +78,7 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         target, size = self.spec.target or "frame", self.references.size
         self._targets = ViewCache(self._records, folder, target, self.size, name)
         alone = not (self.references.max or self.spec.second_outfit)
+        # Targets and references with equal crops share one set of copies on disk.
         same = alone or (target == "person" and self.size == size)
         self._people = self._targets if same else ViewCache(self._records, folder, "person", size, name)
         self.skipped = list(dict.fromkeys(self._targets.skipped + self._people.skipped))
@@ -110,17 +111,20 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         epoch, index = draw if isinstance(draw, tuple) else (0, draw)
         if not len(self) or index < 0 or (index >= len(self) and not self.training):
             raise IndexError(index)
-        lot = index // self.group_size
-        rng = np.random.default_rng([self.seed, 1, epoch, lot])
+        group_index = index // self.group_size
+        rng = np.random.default_rng([self.seed, 1, epoch, group_index])
         row = self._rounds.target(epoch, index, rng) if self.training else self._order[index]
         references = self._references(row, self._choose(row, rng), rng)
         outfit = self._views(self._other_outfit(row, rng), int(bool(self.spec.second_outfit)), rng)
         # A separate generator: the samples of a group may differ in their number of references.
-        return self._sample(row, references, outfit, lot, np.random.default_rng([self.seed, 3, epoch, lot]))
+        return self._sample(
+            row, references, outfit, group_index, np.random.default_rng([self.seed, 3, epoch, group_index])
+        )
 
     def _others(self, target: int) -> np.ndarray:
         """The candidate references of a target."""
         others = self._rows[self._records[target].identity]
+        # A photo of the same scene in another outfit shares pose and background with the target.
         others = others[self._scenes[others] != self._scenes[target]]
         if self.spec.new_clothes:
             others = others[[self._colours[k].isdisjoint(self._colours[target]) for k in others]]
@@ -183,6 +187,7 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         silhouette = self._targets.silhouettes[row][:, ::-1] if flipped else self._targets.silhouettes[row]
         canonical = record.keypoints_canonical
         if canonical is None:
+            # Photographs have no rendering of the average body; random bone lengths hide the identity instead.
             canonical = kp.retarget(record.keypoints, rng)
         canonical = _place(canonical, geometry, self.size, flipped)
         references.pose = _batch(canonical / np.array([self.size[1], self.size[0], 1], np.float32))

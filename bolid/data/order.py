@@ -29,6 +29,7 @@ class Rounds:
             rows: Indices of possible targets.
             seed: Seed of the order.
         """
+        # The largest group is complete, and smaller ones lack a photo.
         self.size = max(Counter(r.group for r in records if r.group).values(), default=1)
         self.seed = seed
         members: dict[object, list[int]] = defaultdict(list)
@@ -39,7 +40,7 @@ class Rounds:
         teams: dict[tuple[str, ...], list[list[int]]] = defaultdict(list)
         for group in whole:
             teams[tuple(records[k].identity for k in group)].append(group)
-        self._teams = [np.array(teams[who]) for who in sorted(teams)]  # each (groups, size)
+        self._teams = [np.array(teams[team_key]) for team_key in sorted(teams)]  # each (groups, size)
         families: dict[object, list[int]] = defaultdict(list)
         for number, team in enumerate(self._teams):
             families[records[team[0, 0]].family or (number,)].append(number)
@@ -52,8 +53,8 @@ class Rounds:
 
     def target(self, epoch: int, place: int, rng: np.random.Generator) -> int:
         """The photo of a place; photos of one group need generators in the same state."""
-        lot, member = divmod(place, self.size)
-        rounds, turn = divmod(lot, len(self._teams))
+        group_index, member = divmod(place, self.size)
+        rounds, turn = divmod(group_index, len(self._teams))
         groups = self._teams[self._round(epoch, rounds)[turn]]
         return int(groups[rng.integers(len(groups)), member])
 
@@ -71,7 +72,7 @@ def _key(record: ImageRecord) -> tuple[str, str]:
 
 
 def fixed_order(
-    rows: Mapping[str, np.ndarray], seed: int, can_be_target: Callable[[int], bool], most: int | None = None
+    rows: Mapping[str, np.ndarray], seed: int, can_be_target: Callable[[int], bool], max_targets: int | None = None
 ) -> list[int]:
     """Order of evaluation: every photo once, with neighbours of different people as far as possible.
 
@@ -79,10 +80,11 @@ def fixed_order(
         rows: Indices of each person's photos.
         seed: Seed of the order.
         can_be_target: Filter of targets, by index.
-        most: Maximum number per person.
+        max_targets: Maximum number per person.
     """
     rng = np.random.default_rng([seed, 0])
     shuffled = [rng.permutation(rows[identity]) for identity in rng.permutation(list(rows))]
-    targets = [[int(k) for k in photos if can_be_target(k)][:most] for photos in shuffled]
+    targets = [[int(k) for k in photos if can_be_target(k)][:max_targets] for photos in shuffled]
+    # The k-th photo of every person comes before anyone's next one.
     rounds = max(map(len, targets), default=0)
     return [photos[k] for k in range(rounds) for photos in targets if k < len(photos)]

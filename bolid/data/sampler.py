@@ -42,6 +42,7 @@ class EpochSampler(DistributedSampler):
         """
         super().__init__(range(length), num_replicas, rank, shuffle=False)  # type: ignore[arg-type]
         self.training, self.together = training, together
+        # `fewest` is the smallest number of samples of any rank, `mine` that of this one.
         fewest, mine = length // (num_replicas * together) * together, len(range(rank, length, num_replicas))
         full = fewest // batch_size * batch_size
         self.num_samples = full if training else min(mine, -(-fewest // batch_size) * batch_size)
@@ -53,8 +54,8 @@ class EpochSampler(DistributedSampler):
     def __iter__(self) -> Iterator[Draw]:
         epoch = self.epoch if self.training else 0
         for position in range(self.start, self.num_samples):
-            lot, place = divmod(position, self.together)
-            yield Draw(epoch, (lot * self.num_replicas + self.rank) * self.together + place)
+            chunk, place = divmod(position, self.together)
+            yield Draw(epoch, (chunk * self.num_replicas + self.rank) * self.together + place)
 
 
 class ResumableLoader(DataLoader):

@@ -146,6 +146,7 @@ def identify(
             continue
         seen = with_tensors(references(shown, condition.crop_size), lambda tensor: tensor.to(device))
         if condition.personal and condition.known(seen).item():
+            # A face condition embeds nothing itself: the fingerprint is that of the recogniser.
             model = face_model if condition.reads_faces else condition.fingerprint
             values = condition.embed(seen)[0].float().cpu()
             check_values(values, f"what was read of the person's {name} (are its network's weights broken?)")
@@ -212,6 +213,7 @@ def pose_in(photo: str | Path, size: Size, pose: Estimator, refused: Sequence[st
     """
     if refused and not is_rendered(Path(photo)):
         raise PictureError(refusal(str(photo), refused))
+    # Keypoints are shares of the image's size, and keep their aspect only after this crop.
     picture = ImageOps.fit(open_picture(Path(photo)), size[::-1])
     keypoints = find_person(picture, pose, str(photo)).keypoints
     return torch.from_numpy(keypoints / np.array([*picture.size, 1.0])).float()
