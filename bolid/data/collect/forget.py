@@ -14,7 +14,7 @@ from bolid.data.collect.journal import JOURNAL, PEOPLE, Lines, digest
 def forget(folder: Path, identity: str, really: bool = True) -> int:
     """Removes a person's lines, and excludes the person from later runs; photos are not touched.
 
-    What stays is a hash of the gallery's address (or the name in a list), by which the person is known again. Lines
+    Only a hash of the gallery's address (or of the name in a list) is kept, to recognise the person. Lines
     that cannot be read are kept.
 
     Args:
@@ -23,7 +23,7 @@ def forget(folder: Path, identity: str, really: bool = True) -> int:
         really: Whether to remove the lines, and not only to count them.
 
     Returns:
-        How many lines of the journal are the person's.
+        The number of the person's lines in the journal.
 
     Raises:
         BolidError: If a run is collecting there.
@@ -53,7 +53,7 @@ def _is_of(found: dict[str, Any], identity: str) -> bool:
 
 
 def _parsed(line: str) -> dict[str, Any]:
-    """A line's object; empty where there is none."""
+    """A line's object; empty if it holds none."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Which addresses may be asked: none on private networks, whatever a name resolves to."""
+"""Blocks requests to private networks, whatever a name resolves to."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Refused(IgnoreRequest):
-    """An address that is not asked; the message says why."""
+    """A refused address; the message says why."""
 
 
 def networks(allowed: Sequence[str]) -> list[Network]:
-    """What `--allow_private` names; `all` is every address.
+    """Parses `--allow_private`; `all` is every address.
 
     Raises:
         BolidError: If one is neither an address nor a network.
@@ -72,10 +72,9 @@ def is_public(text: str, allowed: Sequence[Network] = ()) -> bool:
 
 @implementer(IHostnameResolver)
 class GuardedResolver:
-    """Resolves names for the reactor, and hands on public addresses alone.
+    """Resolves names for the reactor, and passes on public addresses only.
 
-    Connections are made to the addresses that come out here, without resolving the name again: a name that changes
-    its address between the check and the connection gains nothing.
+    Connections use the addresses returned here, without resolving the name again, which prevents DNS rebinding.
 
     Args:
         reactor: Twisted's.
@@ -88,21 +87,21 @@ class GuardedResolver:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, reactor: Any) -> GuardedResolver:
-        """As Scrapy makes it; `crawler` may be its process, which has settings, too."""
+        """Factory for Scrapy; `crawler` may be its process, which has settings, too."""
         return cls(reactor, networks(crawler.settings.getlist(ALLOWED)))
 
     def install_on_reactor(self) -> None:
-        """Every later connection to a name comes through here."""
+        """Installs the resolver for all later connections to names."""
         self.reactor.installNameResolver(self)
 
     def resolveHostName(self, receiver: Any, hostName: str, *words: Any, **more: Any) -> Any:
-        """As `IHostnameResolver` has it."""
+        """See `IHostnameResolver`."""
         return self.inner.resolveHostName(Filter(receiver, self, hostName), hostName, *words, **more)
 
 
 @implementer(IResolutionReceiver)
 class Filter:
-    """Stands between a resolver and who asked it.
+    """Filters the addresses of a resolver for its receiver.
 
     Args:
         receiver: Who asked.
@@ -114,23 +113,23 @@ class Filter:
         self.receiver, self.resolver, self.host = receiver, resolver, host
 
     def resolutionBegan(self, resolution: IHostResolution) -> None:
-        """Hands it on."""
+        """Passes it on."""
         self.receiver.resolutionBegan(resolution)
 
     def addressResolved(self, address: Any) -> None:
-        """Hands on what is public."""
+        """Passes on public addresses."""
         if is_public(address.host, self.resolver.allowed):
             self.receiver.addressResolved(address)
         else:
             self.resolver.refused[self.host.lower()] = address.host
 
     def resolutionComplete(self) -> None:
-        """Hands it on."""
+        """Passes it on."""
         self.receiver.resolutionComplete()
 
 
 class AddressGuard:
-    """Refuses other schemes and private addresses before anything is asked; every redirect comes through here, too.
+    """Refuses other schemes and private addresses before any request, redirects included.
 
     Args:
         allowed: Private networks that are allowed.
@@ -141,11 +140,11 @@ class AddressGuard:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> AddressGuard:
-        """As Scrapy makes it."""
+        """Factory for Scrapy."""
         return cls(networks(crawler.settings.getlist(ALLOWED)))
 
     def process_request(self, request: Request) -> None:
-        """Judges the address by its text.
+        """Checks the text of the address.
 
         Raises:
             Refused: If it is no http address, or names a private IP address.
@@ -163,13 +162,13 @@ class AddressGuard:
 
 
 class ResolvedGuard:
-    """Says that a name was refused, where Twisted says that it has no address."""
+    """Reports a refused name, for which Twisted reports a missing address."""
 
     def process_exception(self, request: Request, exception: Exception) -> None:
-        """Comes before retries.
+        """Runs before retries.
 
         Raises:
-            Refused: If the resolver held the name's addresses back.
+            Refused: If the resolver blocked the name's addresses.
         """
         from twisted.internet import reactor
 

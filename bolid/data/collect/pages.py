@@ -36,7 +36,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A photo that may be collected.
+    """A candidate photo.
 
     Attributes:
         address: Address of the full image; empty if only its page has it.
@@ -54,19 +54,19 @@ class Candidate:
 
     @property
     def key(self) -> str:
-        """By what a photo is known before it is loaded: its address, or the page that will tell it."""
+        """The key of a photo before it is loaded: its address, or its page."""
         return self.address or self.page
 
 
 def select(node: Selector | TextResponse, query: str) -> SelectorList:
-    """What a CSS or XPath selector finds; nothing for an empty one."""
+    """The matches of a CSS or XPath selector; none for an empty one."""
     if query.startswith(XPATH):
         return node.xpath(query.removeprefix("xpath:"))
     return node.css(query or ":not(*)")
 
 
 def text_of(node: Selector | TextResponse, query: str) -> str:
-    """The text of what a selector finds, in one line."""
+    """The text of a selector's matches, in one line."""
     found = select(node, query)
     return " ".join(
         " ".join(part.root if isinstance(part.root, str) else part.xpath("string()").get("") for part in found).split()
@@ -74,7 +74,7 @@ def text_of(node: Selector | TextResponse, query: str) -> str:
 
 
 def address_of(part: Selector, page: TextResponse) -> str:
-    """The absolute address that an element, attribute or text holds; empty if it holds none."""
+    """The absolute address in an element, attribute or text; empty if there is none."""
     if isinstance(part.root, str):
         values = [part.root]
     else:
@@ -92,7 +92,7 @@ def address_of(part: Selector, page: TextResponse) -> str:
 
 
 def addresses(node: Selector | TextResponse, query: str, page: TextResponse) -> list[str]:
-    """The absolute addresses of what a selector finds, each once, in their order."""
+    """The absolute addresses of a selector's matches, unique, in order."""
     return list(dict.fromkeys(filter(None, (address_of(part, page) for part in select(node, query)))))
 
 
@@ -109,7 +109,7 @@ def size(text: str) -> tuple[int, int] | None:
 
 
 class Reader:
-    """Reads the pages of one site.
+    """Parses the pages of one site.
 
     Args:
         site: Its description.
@@ -127,7 +127,7 @@ class Reader:
         return any(host == own or host.endswith("." + own) for own in self.hosts)
 
     def people(self, page: TextResponse) -> list[Person]:
-        """The people that a list page names, in its order."""
+        """The people on a list page, in order."""
         found: dict[str, Person] = {}
         where = self.site.people
         for card in select(page, where.card) if where.card else [page]:
@@ -143,7 +143,7 @@ class Reader:
         return [address for address in addresses(page, self.site.people.more, page) if self.belongs(address)]
 
     def photos(self, page: TextResponse) -> list[Candidate]:
-        """The photos that a gallery's page shows, in its order."""
+        """The photos on a gallery's page, in order."""
         found: dict[str, Candidate] = {}
         where = self.site.gallery
         for card in select(page, where.card) if where.card else [page]:
@@ -185,7 +185,7 @@ class Reader:
         return [f"{head}{number}{tail}" for number in range(2, min(int(last[1]), MAX_PAGES) + 1)]
 
     def count(self, page: TextResponse) -> int | None:
-        """How many photos a gallery's page says there are."""
+        """The number of photos given on a gallery's page."""
         return number(text_of(page, self.site.gallery.count)) if self.site.gallery.count else None
 
     def full(self, candidate: Candidate, page: TextResponse) -> Candidate:

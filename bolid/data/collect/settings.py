@@ -12,12 +12,12 @@ from bolid.data.collect.guard import ALLOWED, networks
 ROOM = "bolid.data.collect"
 MAX_PHOTO = 50_000_000  # bytes
 MAX_PAGE = 10_000_000
-AT_ONCE = 8  # photos under way
+AT_ONCE = 8  # concurrent photos
 
 
 @dataclass(frozen=True)
 class Manners:
-    """How sites are asked.
+    """Settings of the requests.
 
     Attributes:
         contact: Mail or web address of the user, for the user agent.
@@ -32,7 +32,7 @@ class Manners:
     allow_private: list[str] = field(default_factory=list)
 
     def check(self) -> None:
-        """Raises `BolidError` if a value cannot be used."""
+        """Raises `BolidError` if a value is invalid."""
         plain = self.contact.isascii() and self.contact.isprintable() and " " not in self.contact
         if not plain or not ("@" in self.contact or "://" in self.contact) or len(self.contact) > 200:
             raise BolidError("--contact: give your mail or web address: sites must be able to reach you")
@@ -42,7 +42,7 @@ class Manners:
 
 
 def release() -> str:
-    """The installed version's number; that of a checkout on the path alone is not known."""
+    """The installed version; unknown for a checkout that is only on the path."""
     try:
         return version("bolid")
     except PackageNotFoundError:
@@ -50,10 +50,10 @@ def release() -> str:
 
 
 def settings(manners: Manners) -> dict[str, Any]:
-    """Scrapy's settings: identified, throttled, direct connections by http and https alone.
+    """Scrapy's settings: identified, throttled, direct connections by http and https only.
 
-    There is no `JOBDIR`: its queues are pickles, and lose what is under way when the process is killed. A run goes on
-    from `collected.jsonl` instead, which is complete at any moment.
+    There is no `JOBDIR`: its queues are pickles, and lose requests in progress when the process is killed. A run
+    resumes from `collected.jsonl` instead.
     """
     return {
         "USER_AGENT": f"bolid/{release()} (+{manners.contact})",

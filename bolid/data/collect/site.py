@@ -175,7 +175,7 @@ def check(site: Site, path: Path) -> None:
 
 
 def queries(site: Site) -> dict[str, str]:
-    """The selectors that are given, by the setting's name."""
+    """The given selectors by setting."""
     found = {f"people.{name}": getattr(site.people, name) for name in ("person", "card", "count", "more")}
     found |= {f"gallery.{name}": getattr(site.gallery, name) for name in ("photo", "card", "size", "pages", "count")}
     found |= {f"picture.full.{number}": query for number, query in enumerate(site.picture.full)}
@@ -186,7 +186,7 @@ def queries(site: Site) -> dict[str, str]:
 
 
 def compile_query(query: str) -> None:
-    """Raises what is wrong with a selector."""
+    """Checks a selector or pattern, and names it in the error."""
     from lxml import etree
     from parsel.csstranslator import HTMLTranslator
 

@@ -1,4 +1,4 @@
-"""Where people and their photos are read from: a site's pages, or a list of addresses."""
+"""Sources of people and photos: a site's pages, or a list of addresses."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Fetch = Callable[[str], Awaitable[Any]]  # gives a page as Scrapy's TextResponse
 
 
 class Source(Protocol):
-    """What photos are collected from."""
+    """A source of photos."""
 
     def people(self, fetch: Fetch) -> AsyncIterator[Person]:
-        """People, in an order that is the same in every run."""
+        """People in a stable order."""
         ...
 
     def photos(self, person: Person, fetch: Fetch, least: int) -> AsyncIterator[Candidate]:
-        """A person's photos in the site's order; none if the site says that there are fewer than `least`."""
+        """A person's photos in the site's order; none if the site's count is below `least`."""
         ...
 
     async def full(self, candidate: Candidate, fetch: Fetch) -> Candidate:
@@ -41,7 +41,7 @@ class SiteSource:
         self.site, self.reader = site, Reader(site)
 
     async def people(self, fetch: Fetch) -> AsyncIterator[Person]:
-        """The people of all list pages, each once; the first page decides about a person's name."""
+        """The people of all list pages, without duplicates; names are those of the first page."""
         waiting, seen = list(self.site.start), set(self.site.start)
         named: set[str] = set()
         while waiting:
@@ -75,7 +75,7 @@ class SiteSource:
                 yield candidate
 
     async def full(self, candidate: Candidate, fetch: Fetch) -> Candidate:
-        """Reads the photo's page where the description names what is on it."""
+        """Reads the photo's page if the description has selectors for it."""
         if candidate.address:
             return candidate
         return self.reader.full(candidate, await fetch(candidate.page))
@@ -103,5 +103,5 @@ class ListSource:
                 yield candidate
 
     async def full(self, candidate: Candidate, fetch: Fetch) -> Candidate:
-        """Nothing is missing."""
+        """The candidate itself, which is complete."""
         return candidate

@@ -1,4 +1,4 @@
-"""Verdicts as a table beside the measures, and in the manifest."""
+"""Stores verdicts in a table next to the measures, and in the manifest."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ SCHEMA = pa.schema(
     }
 )
 FOREIGN = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of other programs' data sets
-Verdict = tuple[str, dict[str, str]]  # the first filter that rejects, "" if none does; filter -> what it says
+Verdict = tuple[str, dict[str, str]]  # the first filter that rejects, "" if none does; filter -> verdict
 
 
 class Row(NamedTuple):
-    """What curation says of a photo.
+    """Curation's result of a photo.
 
     Attributes:
         file_name: Relative to the folder.
-        identity: Whose photo it is.
+        identity: The person's key.
         rejected: The first filter that rejects it, "" if none does.
-        verdicts: Filter -> what it says.
+        verdicts: Filter -> verdict.
         size: Bytes of the file, and `changed`, its time in nanoseconds, when it was judged.
-        sha256: Of the file.
+        sha256: SHA-256 of the file.
     """
 
     file_name: str
@@ -53,7 +53,7 @@ class Row(NamedTuple):
 
 
 def write_verdicts(home: Path, rows: Iterator[Row]) -> None:
-    """Writes the table. The old one stays until the new one is whole."""
+    """Writes the table atomically."""
     with atomic_path(home / CURATION / TABLE) as part, pq.ParquetWriter(part, SCHEMA) as writer:
         waiting: list[Row] = []
         for row in rows:
@@ -69,7 +69,7 @@ def _table(rows: list[Row]) -> pa.Table:
 
 
 def stream_verdicts(home: Path) -> Iterator[Row]:
-    """The rows that `write_verdicts` wrote, some thousand at a time; nothing where curation has not run.
+    """Yields the rows of `write_verdicts` in chunks; nothing if curation has not run.
 
     Raises:
         BolidError: If the table cannot be read.
@@ -87,12 +87,12 @@ def stream_verdicts(home: Path) -> Iterator[Row]:
 
 
 def read_verdicts(home: Path) -> Mapping[str, Verdict]:
-    """File name -> verdict of a set that fits into memory, for whoever makes a manifest after curation."""
+    """File name -> verdict, for a set that fits into memory."""
     return {row.file_name: (row.rejected, row.verdicts) for row in stream_verdicts(home)}
 
 
 def manifest_is_ours(folder: Path) -> bool:
-    """Whether a folder has a manifest that this program wrote, into which verdicts go.
+    """Whether a folder has a manifest of this program, which gets the verdicts.
 
     Raises:
         BolidError: If it has metadata of another program, which are not changed.
@@ -131,7 +131,7 @@ def into_manifest(folder: Path, home: Path) -> int:
 
 
 def _in_step(home: Path) -> Callable[[set[str]], dict[str, Verdict]]:
-    """Finds the verdicts of some photos; asked for in about the table's order, few are held at a time."""
+    """Looks up verdicts; requests in about the table's order keep few in memory."""
     stream = stream_verdicts(home)
     ahead: dict[str, Verdict] = {}
 

@@ -45,5 +45,5 @@ class WatermarkMeasure(Measure):
         return {k: v for k, v in self.__dict__.items() if k != "_loaded"}
 
     def read(self, path: Path) -> dict[str, Any]:
-        """Looks at one photo."""
+        """The score of one photo."""
         return {"score": self._loaded.score(np.asarray(open_photo(path, reduce_to=8_000_000)))}

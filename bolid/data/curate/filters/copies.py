@@ -1,4 +1,4 @@
-"""Whether the same photo, or nearly the same, is in the set already: of this person, another, or in another split."""
+"""Filter of near-duplicate photos of one person, of several people, or in several splits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Copies(Filter):
     about 20 to 45 bits. Different photos of a person are 70 bits apart and more.
 
     Attributes:
-        within: Bits in which two photos of one person in one split may differ and still are copies.
+        within: Maximum number of different bits of copies, for one person in one split.
         across: The same for photos of two people, or in two splits.
     """
 
@@ -50,7 +50,7 @@ class Copies(Filter):
         for first, second, bits in self._pairs(photos, rows):
             better, worse = (first, second) if rank[first] < rank[second] else (second, first)
             close[worse].append((better, bits))
-        for row in sorted(close, key=lambda row: rank[row]):  # the best first, so that who is kept is settled
+        for row in sorted(close, key=lambda row: rank[row]):  # the best first, so that it is already decided
             kept = [(bits, other) for other, bits in close[row] if self._of[other] < 0]
             if kept:
                 self._bits[row], self._of[row] = min(kept)
