@@ -119,7 +119,7 @@ class Robots(RobotsTxtMiddleware):
         """Scrapy's check, and ours if the rules are unknown.
 
         Raises:
-            Refused: Always, since the rules are unknown.
+            Refused: If the robots.txt is unreachable, or forbids the request.
         """
         if isinstance(rules, Unknown):
             raise Refused(rules.why)
