@@ -47,6 +47,7 @@ FUNCTIONS = {
     "cache list": ("bolid.commands.cache:list_cache", "List the caches on the disk, with their sizes."),
     "cache clear": ("bolid.commands.cache:clear_cache", "Remove caches of the given kinds."),
     "doctor": ("bolid.commands.doctor:doctor", "Say what works on this machine, and what to do where it does not."),
+    "completion": ("bolid.commands.completion:completion", "Print a script by which a shell completes commands."),
     "bundle new": ("bolid.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
     "bundle grade": ("bolid.bundle.new:grade_text_encoder", "Train the miniature's text encoder on graded words."),
     "bundle watermark": ("bolid.bundle.watermark:train_watermark", "Train the network that finds watermarks."),
