@@ -56,6 +56,6 @@ class PatchDiscriminator(nn.Sequential):
 
 
 def gradient_ratio(loss: Tensor, other: Tensor, weight: Tensor) -> Tensor:
-    """How much larger the gradient of `loss` at `weight` is than that of `other`: a scalar, at most 1e4."""
+    """Ratio of the gradient norms of `loss` and `other` at `weight`: a scalar, at most 1e4."""
     ours, theirs = (torch.autograd.grad(each, weight, retain_graph=True)[0].norm() for each in (loss, other))
     return (ours / theirs.clamp_min(1e-8)).clamp_max(1e4).detach()

@@ -36,7 +36,7 @@ class AutoencoderSize:
 
     Attributes:
         channels: Per level; each but the last halves the image.
-        latent_channels: Of the latents.
+        latent_channels: Channels of the latents.
         layers: Residual blocks a level; the decoder has one more.
         attention: Whether places of the coarsest level attend to each other.
     """
@@ -52,12 +52,12 @@ class AutoencoderWeights:
     """Weights of an autoencoder's loss.
 
     Attributes:
-        kl: Of the KL term of a photo.
+        kl: Weight of the KL term.
         person: Extra weight of the person's pixels, beside 1 for all pixels.
         head: Extra weight of the head's pixels, beside the person's.
-        edges: Of the L1 between differences of neighbouring pixels, which are where eyes and mouths are.
-        half: Of the loss at half the size: latents of half the size have to decode to the photo at half its size, so
-            that they are as smooth as photos and diffusion learns them sooner (EQ-VAE, Kouzelis et al. 2025).
+        edges: Weight of the L1 between differences of neighbouring pixels, which are large at eyes and mouths.
+        half: Weight of the loss at half size: downsampled latents should decode to the downsampled photo, which smooths
+            the latent space and speeds up diffusion training (EQ-VAE, Kouzelis et al. 2025).
     """
 
     kl: float = 1e-6
@@ -122,7 +122,7 @@ class AutoencoderTask(MemberTask):
         return loss + self.weights.kl * posterior.kl().mean(), person_psnr(images, view)
 
     def view(self, batch: TrainingBatch, generator: torch.Generator | None) -> PhotoView:
-        """The photos, cropped where the fit stands at crops."""
+        """The photos, cropped during the first part of the fit."""
         view = whole_view(batch)
         if self.crops is not None and generator is not None and self.progress < self.crops.until:
             return self.crops.cut(view, generator)

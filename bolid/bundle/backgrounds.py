@@ -39,7 +39,7 @@ class Backgrounds:
 
     Attributes:
         known: For training.
-        held: Of other people and photographs, for the threshold and the numbers.
+        held: Those of other people and photographs, for the threshold and the evaluation.
     """
 
     known: dict[str, list[np.ndarray]]

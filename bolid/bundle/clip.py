@@ -27,10 +27,10 @@ class ClipSize:
     Attributes:
         image_size: Height and width of the images.
         patch_size: Side of a patch.
-        width: Of the vision transformer.
+        width: Width of the vision transformer.
         vision_layers: Its layers over the patches.
         text_layers: Transformer layers over the tokens.
-        text_width: Of the text tower and of the embeddings, a multiple of 4; null: as `width`.
+        text_width: Width of the text tower and of the embeddings, a multiple of 4; null for `width`.
         timm: Name of a timm network that replaces the vision transformer.
     """
 
@@ -73,7 +73,7 @@ class ClipTask(MemberTask):
 
     Args:
         tokenizer: Folder of the CLIP tokenizer whose vocabulary is used.
-        size: Of the towers.
+        size: Sizes of the towers.
         kwargs: See `MemberTask`.
     """
 

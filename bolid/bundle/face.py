@@ -56,7 +56,7 @@ class FaceTask(MemberTask):
     Args:
         people: Number of classes; identities are mapped to them by their number, so that no list is needed.
         margin: Angular margin in radians.
-        scale: Of the cosines.
+        scale: Scale of the cosines.
         jitter: Largest change of brightness and contrast, as a share.
         wobble: Standard deviation of the landmarks' jitter, as a share of the distance between the eyes.
         kwargs: See `MemberTask`.

@@ -20,8 +20,8 @@ class LatentStore:
     changed photos and other autoencoders never get outdated latents.
 
     Args:
-        folder: Of all autoencoders' latents.
-        autoencoder: Whose they are.
+        folder: Folder of all autoencoders' latents.
+        autoencoder: Autoencoder of the latents.
         encode: Photos (B, 3, H, W) in -1..1 to latents (B, C, h, w).
     """
 

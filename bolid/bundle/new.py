@@ -28,7 +28,7 @@ def train_tokenizer(captions: Iterable[str], vocabulary: int = 2500, reserved: s
     """A CLIP tokenizer (byte-level BPE, 77 tokens) whose merges come from `captions`: their words become one token.
 
     Args:
-        captions: What to learn from; the same captions give the same vocabulary.
+        captions: Training captions; the same captions give the same vocabulary.
         vocabulary: Tokens at most; 514 of them are the bytes and the two marks.
         reserved: Words that become a token, too.
 
@@ -109,16 +109,16 @@ def new_stable_diffusion(
     """Writes a miniature Stable Diffusion around a trained autoencoder, untrained but for its captions' words.
 
     Args:
-        folder: Where to write it.
+        folder: Output folder.
         vae: Folder of the autoencoder.
         captions_from: Folder with a manifest; its training captions make the vocabulary.
-        channels: Of the UNet, per level; every level has cross-attention.
-        heads: Of the attention, per level.
-        width: Of the text encoder and the cross-attention.
+        channels: Channels of the UNet per level; every level has cross-attention.
+        heads: Attention heads per level.
+        width: Width of the text encoder and the cross-attention.
         layers: Residual blocks a level.
         phrase_steps: Training steps of the text encoder on the captions' phrases; see `teach_phrases`.
         grade_steps: Further training steps on body grades; see `teach_grades`.
-        seed: Of the weights.
+        seed: Seed of the weights.
     """
     from diffusers import StableDiffusionPipeline
 
@@ -149,11 +149,11 @@ def grade_text_encoder(folder: Path, source: Path, captions_from: Path, steps: i
     """Writes a copy of a Stable Diffusion whose text encoder grades bodies, its other states as they were.
 
     Args:
-        folder: Where to write it.
+        folder: Output folder.
         source: Folder of a Stable Diffusion.
         captions_from: Folder with a manifest, whose training captions are learned from.
         steps: See `teach_grades`.
-        seed: Of which phrases captions leave out, and of their order.
+        seed: Seed of the dropped phrases and of the order of captions.
     """
     from bolid.bundle.phrases import teach_grades
     from bolid.models.backbones import StableDiffusion

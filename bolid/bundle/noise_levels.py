@@ -33,8 +33,8 @@ class NoiseLevels:
         appendix I.1).
 
         Args:
-            count: How many.
-            timesteps: Of the noise schedule.
+            count: Number of samples.
+            timesteps: Number of timesteps of the noise schedule.
             progress: Share of the fit's steps that are done.
             generator: On any device.
         """

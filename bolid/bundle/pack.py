@@ -40,7 +40,7 @@ def pack_bundle(runs: Path = Path("runs"), folder: Path = Path("data/tiny")) -> 
     They replace earlier ones; networks without a run here are unchanged, and so are their scores.
 
     Args:
-        runs: Where fits wrote, those of `configs/tiny` to `tiny`.
+        runs: Folder of the runs; those of `configs/tiny` are in `tiny`.
         folder: The bundle.
 
     Returns:

@@ -46,7 +46,7 @@ class PerceptionTask(MemberTask):
     Args:
         network: Network to train, a diffusers `ModelMixin`.
         vae: Folder of that autoencoder.
-        degradation: Of the training photos; null: as by default.
+        degradation: Degradation of the training photos; null for the default.
         kwargs: See `MemberTask`.
     """
 

@@ -43,13 +43,13 @@ def teach_phrases(
     the pose; here all pieces weigh the same.
 
     Args:
-        encoder: Is trained in place.
-        tokenizer: Of the captions.
-        captions: What to learn from.
-        steps: Of AdamW, its learning rate falling from `learning_rate` to zero.
+        encoder: Encoder to train in place.
+        tokenizer: Tokenizer of the captions.
+        captions: Training captions.
+        steps: Steps of AdamW, with the learning rate falling from `learning_rate` to zero.
         batch_size: Captions a step.
         learning_rate: At first.
-        seed: Of the order of captions and of the linear map.
+        seed: Seed of the order of captions and of the linear map.
     """
     number = {piece: row for row, piece in enumerate(sorted({p for caption in captions for p in pieces(caption)}))}
     tokens, said = tokenize(tokenizer, captions), has_pieces(captions, number)
@@ -85,13 +85,13 @@ def teach_grades(
     other channels, and the states before the end, stay nearly unchanged, so that a trained UNet can continue from here.
 
     Args:
-        encoder: Is trained in place.
-        tokenizer: Of the captions.
-        captions: What to learn from, body phrases left out of some.
-        steps: Of AdamW, its learning rate rising to `learning_rate` and falling to zero.
+        encoder: Encoder to train in place.
+        tokenizer: Tokenizer of the captions.
+        captions: Training captions, some without body phrases.
+        steps: Steps of AdamW, with the learning rate rising to `learning_rate` and falling to zero.
         batch_size: Captions a step.
         learning_rate: At most.
-        scale: What a grade of 1 is written as; see `body_grades`.
+        scale: Value of a grade of 1; see `body_grades`.
         seed: Of the order of captions.
     """
     before = copy.deepcopy(encoder).eval()
@@ -107,7 +107,7 @@ def teach_grades(
 
 
 def _batches(count: int, batch_size: int, steps: int, seed: int, doing: str) -> Iterator[Tensor]:
-    """Which of `count` captions each step learns from, drawn at random: (batch_size,)."""
+    """Yields random rows of `count` captions for each step: (batch_size,)."""
     generator = torch.Generator().manual_seed(seed)
     for _ in trange(steps, desc=doing, unit="step", mininterval=1):
         yield torch.randint(count, (batch_size,), generator=generator)

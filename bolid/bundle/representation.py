@@ -17,9 +17,9 @@ class RepresentationAlignment(nn.Module):
 
     Args:
         reader: Folder of a trained `AttributeNetwork`, frozen, which must not be used by metrics.
-        weight: Of the term.
+        weight: Weight of the term.
         until: Share of the fit's steps after which it ends.
-        width: Of the projection's hidden layer.
+        width: Width of the projection's hidden layer.
     """
 
     def __init__(self, reader: Path, weight: float = 0.5, until: float = 0.33, width: int = 256):
@@ -38,7 +38,7 @@ class RepresentationAlignment(nn.Module):
         self.states = states
 
     def loss(self, photos: Tensor) -> Tensor:
-        """Of the UNet's last forward, for the photos (B, 3, H, W) in -1..1 that were noised: scalar."""
+        """The loss of the UNet's last forward for the noised photos (B, 3, H, W) in -1..1: scalar."""
         features = self.reader.maps(photos * 0.5 + 0.5)  # (B, D, h', w')
         projected = F.interpolate(self.projection(self.states).float(), features.shape[-2:], mode="bilinear")
         return self.weight * (1 - F.cosine_similarity(projected, features, dim=1)).mean()

@@ -30,16 +30,16 @@ def train_watermark(photos: Path, out: Path = Path("data/tiny/watermark"), minut
     """Trains the watermark network and measures it on people, photographs, fonts and marks that it has not seen.
 
     Crops of the photos, of the sample photographs of scikit-image, scikit-learn and matplotlib, and of made-up scenes
-    are marked by texts, logos, strips and patterns of many sizes and opacities; every cell of 16 x 16 pixels that a
-    mark changes visibly is to be found. Print that is in the scene (a page, a name plate) counts as unmarked.
+    are marked by texts, logos, strips and patterns of many sizes and opacities; the network should detect every cell of
+    16 x 16 pixels that a mark changes visibly. Print in the scene (a page, a name plate) counts as unmarked.
 
     Args:
         photos: Folder of unmarked photos without text: rendered ones of 1024 pixels, such as `bolid data render`
             writes, and photographs of 300 pixels or more. Crops of them, half of them marked, are trained on.
-        out: Where its weights go.
-        minutes: Of processor time of one core. After 9.6 (2,400 steps) the network was right on .84 of held-out
+        out: Output folder of the weights.
+        minutes: Processor time of one core. After 9.6 (2,400 steps) the network was right on .84 of held-out
             rendered people and .69 of held-out photographs.
-        seed: Of crops, marks and weights.
+        seed: Seed of crops, marks and weights.
 
     Returns:
         Its accuracy on held-out images.
@@ -58,10 +58,10 @@ def train_watermark(photos: Path, out: Path = Path("data/tiny/watermark"), minut
 
 @dataclass(frozen=True)
 class Counts:
-    """What a network makes of unmarked and as many marked held-out images.
+    """Results on unmarked and equally many marked held-out images.
 
     Attributes:
-        pictures: How many unmarked ones.
+        pictures: Number of unmarked ones.
         caught: Share of marked ones at or above the threshold.
         lost: Share of unmarked ones there.
         at_one_percent: Share of marked ones that are caught where 1 % of the unmarked ones of their kind are lost.

@@ -56,7 +56,7 @@ def generate(
         identity: Name of the identity; null for none.
         prior: Instead of an identity: folder of the text prior p(c_body | caption), which samples a body for every
             image.
-        temperature: Of these samples: 1 for the prior's distribution, 0 for its mean.
+        temperature: Spread of these samples: 1 for the prior's distribution, 0 for its mean.
         adapter: Folder that `bolid fit` wrote.
         encoder: Folder of a body encoder that replaces the adapter's own.
         backbone: Folder or hub id of a base model that replaces the one that the adapter was trained on.

@@ -47,7 +47,7 @@ class Decoding:
 
 
 class Decoded(NamedTuple):
-    """What the decoder receives of B samples: code (B, d), pose (B, 17, 3) and caption features (B, text_dim)."""
+    """Inputs of the decoder for B samples: code (B, d), pose (B, 17, 3) and caption features (B, text_dim)."""
 
     code: Tensor
     pose: Tensor

@@ -21,7 +21,8 @@ def with_known(
 
     Args:
         records: Records of rendered photos.
-        bodies: By identity, see `bolid.synthetic.measures.read_bodies`; proportions of absent people are unknown.
+        bodies: Bodies by identity, see `bolid.synthetic.measures.read_bodies`; proportions of absent people are
+            unknown.
         pairs: Whether an even number and the next one are counterfactual pairs, photo by photo.
         families: Number of consecutive people who share head, skin and hair; 0 or 1 for none.
     """

@@ -47,7 +47,7 @@ class AdapterTask(BaseTask):
         diffusion: Dropout, timestep and weighting of L_diff.
         losses: Further terms by name, such as L_id and L_CLIP on x_gen.
         x_gen: Estimates the images x_gen that image losses score.
-        evaluation: What a test generates and measures.
+        evaluation: Methods and metrics of tests.
         optimizer: See `BaseTask`, as the rest.
 
     Raises:

@@ -36,7 +36,7 @@ def check_starts(losses: Mapping[str, Loss], max_steps: int) -> None:
 
     Args:
         losses: Losses by name.
-        max_steps: Of the trainer; -1 if epochs limit the fit.
+        max_steps: The trainer's `max_steps`; -1 if epochs limit the fit.
 
     Raises:
         BolidError: If one does not.

@@ -72,7 +72,7 @@ class PoseMAP50(ImageMetric):
 
 
 def hits(found: Tensor, box: Tensor, keypoints: Tensor) -> Tensor:
-    """Which detections are the person: of several that are, only the first.
+    """Detections that hit the person; of several only the first.
 
     Args:
         found: (n, 57) corners, confidence, class and keypoints in pixels, in order of falling confidence.

@@ -40,7 +40,7 @@ class PersonPSNR(ImageMetric):
             self.values[k] += 3 * mask[rows].double().sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """`psnr`, `psnr/<framing>`, `psnr/head`, `psnr/whole`; not a number where no photo shows it."""
+        """`psnr`, `psnr/<framing>`, `psnr/head`, `psnr/whole`; NaN if no photo shows it."""
         psnr = -10 * (self.error / self.values).log10()
         names = ["psnr", *(f"psnr/{framing.replace(' ', '_')}" for framing in FRAMING), "psnr/head", "psnr/whole"]
         return {name: value.float() for name, value in zip(names, psnr, strict=True)}

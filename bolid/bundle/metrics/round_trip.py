@@ -18,7 +18,7 @@ class RoundTripScores(ImageMetric):
 
     Args:
         autoencoder: A diffusers `AutoencoderKL`.
-        metrics: Of images for the samples of batches, which hold the photos.
+        metrics: Metrics of images against the batch's photos.
     """
 
     metrics: Any  # a ModuleList, whose members mypy would take for mere Modules

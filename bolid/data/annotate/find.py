@@ -53,7 +53,7 @@ class Rules:
         out: Folder that gets the silhouettes.
         person: Selection in photos of several people: a word, or the folder of face photos, see `Run.look`.
         rejected: Whether photos that curation rejected are annotated too.
-        curation: Where `.curation` is, if not in `out`.
+        curation: Folder of `.curation`, if not in `out`.
     """
 
     out: Path
@@ -135,9 +135,9 @@ def find_all(
     """Findings of batches, as they become ready.
 
     Args:
-        batches: Of photos.
+        batches: Batches of photos.
         load: Makes the networks for a device; can be pickled if there are several processes.
-        rules: How to look.
+        rules: Settings of the annotation.
         devices: One per process; a single one uses this process.
     """
     if len(devices) > 1:
@@ -230,7 +230,7 @@ def _start(load: Load, places, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Of a killed parent, workers would wait for more to do for ever."""
+    """Ends workers with their parent, else they would wait for ever if it is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -47,7 +47,7 @@ def find_keypoints(
         records: The photos, all of one size.
         folder: Their top folder.
         load: Makes the network; not called if there is nothing to do.
-        fingerprint: Of the network, by which its table is named.
+        fingerprint: Fingerprint of the network, the name of its table.
 
     Returns:
         File name -> (17, 3) float32 in pixels of the photo, zeros if no person was found or the photo is unreadable.

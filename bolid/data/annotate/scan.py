@@ -86,7 +86,7 @@ def scan_tables(folder: Path, store: Store, curation: Path | None = None) -> lis
     Args:
         folder: The folder of people's folders.
         store: Gets it.
-        curation: Where `.curation` is, if not in the folder.
+        curation: Folder of `.curation`, if not the data set's.
 
     Returns:
         What was wrong with them.

@@ -166,7 +166,7 @@ class Store:
             yield sha, [Photo(*row) for row in rows]
 
     def people(self) -> int:
-        """How many people this run has photos of."""
+        """The number of people in this run."""
         return self.base.execute("SELECT count(DISTINCT person) FROM files WHERE run = ?", (self.run,)).fetchone()[0]
 
     def moved(self) -> list[str]:

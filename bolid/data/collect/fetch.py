@@ -28,7 +28,7 @@ class Fetcher:
 
     Args:
         crawler: Scrapy's, running.
-        encoding: Of pages that do not declare theirs.
+        encoding: Encoding of pages that do not declare theirs.
     """
 
     def __init__(self, crawler: Crawler, encoding: str = ""):
@@ -38,7 +38,7 @@ class Fetcher:
         """A page of HTML.
 
         Args:
-            address: Of it.
+            address: Its address.
             photo: Whether it is a photo's own: then `noindex` forbids to collect the photo, too.
 
         Raises:

@@ -18,7 +18,7 @@ def forget(folder: Path, identity: str, really: bool = True) -> int:
     that cannot be read are kept.
 
     Args:
-        folder: Where photos were collected; one without a journal is left as it is.
+        folder: Folder of collected photos; unchanged if it has no journal.
         identity: Name of the person's folder.
         really: Whether to remove the lines, and not only to count them.
 

@@ -104,7 +104,7 @@ class Filter:
     """Filters the addresses of a resolver for its receiver.
 
     Args:
-        receiver: Who asked.
+        receiver: Receiver of the resolution.
         resolver: Knows what is allowed, and notes what was refused.
         host: The name.
     """

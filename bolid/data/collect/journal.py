@@ -36,9 +36,9 @@ class Row:
             duplicate, small, noai (the site's own tag), wrong (no usable image), large, and of refused (robots.txt,
             private address) and failed, which a later run tries again.
         time: When it was decided, in UTC, as ISO 8601.
-        file_name: Of the photo in the folder; empty if not kept.
+        file_name: Name of the photo in the folder; empty if not kept.
         sha256: SHA-256 of its bytes, in hexadecimal; empty if none were read.
-        bytes: How many there are.
+        bytes: Size in bytes.
         size: Width and height in pixels by its page or its header.
         licence: Note on its licence.
     """
@@ -128,7 +128,7 @@ class Journal:
     """The rows by address and page; the last one of a photo is valid.
 
     Args:
-        folder: Where photos go.
+        folder: Folder of the photos.
         write: Whether rows are written; else they are read alone, for a dry run.
         min_size: Least length of the shortest side in pixels: photos that were smaller than an earlier, larger one are
             tried again.

@@ -25,7 +25,7 @@ class Person:
 
     Attributes:
         name: As the list has it.
-        address: Of the gallery's first page; empty in a list of addresses.
+        address: Address of the gallery's first page; empty in a list of addresses.
         count: Photos that the site says there are.
     """
 

@@ -35,7 +35,7 @@ class Photo:
     Attributes:
         content: Its bytes, as they came.
         sha256: SHA-256 of these, in hexadecimal.
-        suffix: Of the file, by the format that was found, whatever the address or the server says.
+        suffix: Suffix of the detected format, whatever the address or the server says.
         size: Width and height in pixels.
     """
 

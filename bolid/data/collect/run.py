@@ -36,14 +36,14 @@ def collect(
     allow_private: list[str] | None = None,
     dry_run: bool = False,
 ) -> str:
-    """Collects photos of people from a gallery site or a list of addresses; run it again to go on.
+    """Collects photos of people from a gallery site or a list of addresses; run it again to resume.
 
     Photos go to FOLDER/PERSON, a line on each to FOLDER/collected.jsonl. What robots.txt, `X-Robots-Tag` or a robots
     meta tag forbids is skipped. You are responsible for the rights to the photos, the consent of the people in them,
     and the terms of the site: see docs/photos/collect.md.
 
     Args:
-        folder: Where photos go; a stopped or killed run goes on there.
+        folder: Output folder; an interrupted run resumes there.
         site: A site description (YAML), a list of addresses (.csv, .txt or .jsonl with lines PERSON,ADDRESS), or the
             name of a shipped description.
         contact: Your mail or web address; it is sent with every request.

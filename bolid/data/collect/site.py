@@ -22,7 +22,7 @@ class Rewrite:
     """A regular expression to replace in a thumbnail's address.
 
     Attributes:
-        pattern: What is replaced, wherever it is found.
+        pattern: Pattern to replace.
         replacement: The replacement; `\\1` is the pattern's first group.
     """
 
@@ -96,7 +96,7 @@ class Site:
         picture: Location of full images.
         hosts: Further hosts whose pages belong to the site; those of `start` and hosts below them do. Pages of others
             are not read; full images may be anywhere.
-        encoding: Of pages that do not declare theirs.
+        encoding: Encoding of pages that do not declare theirs.
         licence: Note that goes into every photo's row, unless its page links to a licence (`rel="license"`).
     """
 

@@ -27,7 +27,7 @@ class Wanted:
     """Settings of what to collect.
 
     Attributes:
-        people: How many people with at least `at_least` photos; None for all.
+        people: Number of people with at least `at_least` photos; None for all.
         names: Names of people, the first of each name; empty for all.
         photos: Most photos of a person.
         at_least: People with fewer photos by the site's count are left out, and those with fewer in the end do not
@@ -53,15 +53,15 @@ class Job:
     """The state of a run.
 
     Attributes:
-        source: Where people and photos are read from.
-        wanted: How many.
-        journal: What was collected.
-        encoding: Of pages that do not declare theirs.
+        source: Source of people and photos.
+        wanted: Settings of what to collect.
+        journal: Journal of the folder.
+        encoding: Encoding of pages that do not declare theirs.
         seen: Called with the person and the number of photos after each.
         plan: For a dry run, a line on each person; None where photos are loaded.
         people: Folder name -> number of photos kept, of visited people.
         trouble: Unreadable pages with reasons, and unknown names.
-        error: What ended the run early.
+        error: Error that ended the run, if any.
         ended: Scrapy's reason for the end.
     """
 
@@ -81,7 +81,7 @@ class PeopleSpider(scrapy.Spider):
     """Collects photos in a fixed order, whatever arrives first, so that an interrupted run gives the same files.
 
     Args:
-        job: What to do; the results go there.
+        job: State of the run.
     """
 
     name = "people"
@@ -202,9 +202,9 @@ async def in_order(
     """Yields the results of concurrent work in the order of the items.
 
     Args:
-        items: What there is to do; asked for more only where there is room.
+        items: Items, requested only while there is room.
         work: Done to each.
-        room: How many may be under way now; 0 once enough is done.
+        room: Function to the number of concurrent items; 0 once there are enough.
     """
     waiting: deque[asyncio.Future[R]] = deque()
     more = True

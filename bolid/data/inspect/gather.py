@@ -36,7 +36,7 @@ class Gathered:
 
     Attributes:
         photos: Number of photos, of which `kept` are kept.
-        rejected: By the filter that rejects them first.
+        rejected: Number of rejected photos by the first filter that rejects them.
         people: Photos that are kept, by person; `people_all` all of them.
         counts: Title -> category -> number of kept photos.
         kept_examples: A few kept photos of each person.
@@ -57,7 +57,7 @@ def gather(folder: Path, home: Path, each: int, people: int) -> Gathered:
     """Reads the manifest, the results of curation, or both.
 
     Args:
-        folder: Of the photos.
+        folder: Folder of the photos.
         home: Folder of `.curation`.
         each: Number of example photos per person and filter.
         people: Number of people with examples.

@@ -35,7 +35,7 @@ def write_page(found: Gathered, folder: Path, file: io.TextIOBase, most_people: 
 
     Args:
         found: Content of the page.
-        folder: Of the photos.
+        folder: Folder of the photos.
         file: Open for text.
         most_people: Rows of the table of people.
     """
@@ -68,7 +68,7 @@ def safe(text: str) -> str:
 
 
 def funnel(found: Gathered) -> Iterator[str]:
-    """How many photos are left after each filter."""
+    """The number of photos left after each filter."""
     left = found.photos
     yield bars({"all": left}, found.photos)
     for name, count in found.rejected.items():

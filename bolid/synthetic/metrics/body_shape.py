@@ -162,7 +162,7 @@ class ReadingAccuracy(BodyReadings):
 
 
 def _r2(key: str, pairs: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-    """R² of (truth (7,), reading (7,)) pairs; not a number for fewer than two."""
+    """R² of (truth (7,), reading (7,)) pairs; NaN for fewer than two."""
     if len(pairs) < 2:
         score = torch.full((len(RATIOS),), torch.nan)
     else:

@@ -40,7 +40,7 @@ class Companion:
 
     @property
     def side(self) -> str:
-        """Of the image, left or right."""
+        """The side of the image, left or right."""
         return "right" if self.offset[0] > 0 else "left"
 
 

@@ -67,8 +67,8 @@ def render_people(
     folder, if its photos were rendered by this version with the same options.
 
     Args:
-        folder: Where `<split>/p000123_0.png`, `masks/`, `metadata.parquet` and `people.parquet` go.
-        people: Person seeds; the number stands in the file name.
+        folder: Output folder of `<split>/p000123_0.png`, `masks/`, `metadata.parquet` and `people.parquet`.
+        people: Person seeds, which are part of the file names.
         photos: Photos of each person.
         height, width: Pixels.
         split: "train", "val" or "test".

@@ -39,7 +39,7 @@ def write_tables(folder: Path) -> None:
 
 
 def _labels(folder: Path) -> dict[tuple[str, str], dict]:
-    """What other tools added to the manifest's rows."""
+    """Manifest fields added by other tools."""
     from bolid.data.manifest import read_manifest
 
     if not any((folder / split / "metadata.parquet").exists() for split in SPLITS):

@@ -51,7 +51,7 @@ class EmbeddedAttributes(AttributeReader):
 
     @torch.no_grad()
     def read(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Images (B, 3, H, W) in 0..1 -> attribute -> (B,) index of the likeliest class in `ATTRIBUTES`."""
+        """Images (B, 3, H, W) in 0..1 -> attribute -> (B,) index of the most likely class in `ATTRIBUTES`."""
         both = self.network(with_mirror(self.network, pictures))
         return {name: mean_of_both(logits.float().log_softmax(1)).argmax(1) for name, logits in both.items()}
 

@@ -56,7 +56,7 @@ class Copies(Filter):
                 self._bits[row], self._of[row] = min(kept)
 
     def judge(self, photos: Photos, k: int) -> str:
-        """Of which photo it is a copy."""
+        """Names the photo that it is a copy of."""
         if self._of[k] < 0:
             return KEPT if self._alive[k] else UNKNOWN
         other, name = int(self._of[k]), photos.name(self._of[k])
