@@ -127,7 +127,7 @@ def test_faces_that_disagree_with_the_majority_are_named(run, loaded, caplog):
     for number, red in enumerate((200, 201, 202, 255)):
         photo(Path(f"{number}.png"), colour=(red, 0, 0))
     assert run(*CREATE, *(f"{k}.png" for k in range(4)))[0] == 0
-    assert "faces that disagree with the majority, perhaps somebody else's: 3.png" in caplog.text
+    assert "faces that disagree with the majority, perhaps of another person: 3.png" in caplog.text
     caplog.clear()
     assert run(*CREATE, *(f"{k}.png" for k in range(3)))[0] == 0
     assert "disagree" not in caplog.text
@@ -143,7 +143,7 @@ def test_faces_that_disagree_with_the_majority_are_named(run, loaded, caplog):
         ),
         (
             "embedded",
-            "data/tiny/face/face.onnx, which knows rendered people alone; of photographs take an adapter",
+            "data/tiny/face/face.onnx, which is for rendered people only; for photographs take an adapter",
         ),
     ],
 )

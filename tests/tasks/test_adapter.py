@@ -260,7 +260,7 @@ def test_the_person_and_the_signal_to_noise_weigh_the_diffusion_loss(folders, mo
     [
         ({"losses": {"red": Red(1.0)}}, r"losses\.red scores images: set x_gen"),
         ({"losses": {"pixel": PixelLoss()}, "x_gen": FewStep()}, r"losses\.pixel compares .* FewStep generates other"),
-        ({"losses": {"diffusion": AlignmentLoss()}}, "'diffusion' is the name of another number"),
+        ({"losses": {"diffusion": AlignmentLoss()}}, "the name 'diffusion' is reserved"),
         ({"losses": {"a.b": AlignmentLoss()}}, "losses: 'a.b' cannot be a name"),
     ],
 )
