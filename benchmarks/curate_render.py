@@ -11,14 +11,15 @@ import numpy as np
 
 from bolid.data.curate.people import turned
 
-PEOPLE = ["--people", "55", "--first", "900300", "--size", "[1024,1024]", "--split", "test"]
-# Folder -> how many photos of a person, how many of these faults are planted into, and further options.
-SHOOTS: dict[str, tuple[int, int, list[str]]] = {
-    "mixed": (12, 2, []),
-    "faces": (3, 1, ["--framing", "head and shoulders", "--seed", "1"]),
+ALIKE = ["--first", "900300", "--size", "[1024,1024]", "--split", "test"]
+# Folder -> people, photos of each, how many of these are for faults, and further options. Of those in "mixed" half show
+# the whole figure; "faces" are there so that there are enough wrong persons whose face can be read.
+SHOOTS: dict[str, tuple[int, int, int, list[str]]] = {
+    "mixed": (55, 12, 2, []),
+    "faces": (8, 3, 3, ["--framing", "head and shoulders", "--seed", "1"]),
 }
 EYES = 60  # pixels between the eyes of a face that can be read
-SIDEWAYS = 0.5  # how far it may look to a side: its nose is between the eyes
+SIDEWAYS = 0.35  # how far it may look to a side: seen from the front or half turned
 
 
 class Rendered(NamedTuple):
@@ -45,15 +46,16 @@ def render(folder: Path) -> Rendered:
     from bolid.data.manifest import read_manifest
 
     found = Rendered({}, {}, set())
-    for where, (photos, faulty, options) in SHOOTS.items():
+    for where, (people, photos, faulty, options) in SHOOTS.items():
         if not (folder / where / "test").is_dir():
-            words = ["data", "render", str(folder / where), *PEOPLE, "--photos", str(photos), *options]
+            count = ["--people", str(people), "--photos", str(photos)]
+            words = ["data", "render", str(folder / where), *count, *ALIKE, *options]
             subprocess.run([sys.executable, "-m", "bolid.cli", *words], check=True)
         records = sorted(read_manifest(folder / where), key=lambda r: (r.identity, r.file_name))
         for number, record in enumerate(records):
             path = folder / where / record.file_name
-            people = found.good if number % photos < photos - faulty else found.spare
-            people.setdefault(record.identity, []).append(path)
+            kept = number % photos < photos - faulty
+            (found.good if kept else found.spare).setdefault(record.identity, []).append(path)
             if readable(record.keypoints):
                 found.clear.add(path)
     return found
