@@ -22,7 +22,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from benchmarks.curate_render import Rendered, render
 from benchmarks.curate_table import Judged, Photos, show
@@ -38,8 +38,8 @@ EACH = 40
 FEW = 2  # real photos of a person of whom none is held out
 LEAST = 250  # pixels of the shorter side of real photos, of which many are small
 ROUNDS = 6  # of the real photos, each with one fault of a kind a person and other photos held out
-# The embedded recogniser, which knows rendered faces, and its threshold: see `benchmarks/curate_alike.py`.
-RENDERED = {"alike": 0.54, "pixels": 150, "turned": 0.8}
+# Of the embedded recogniser, which knows rendered faces: by `benchmarks/curate_alike.py` on 20 other people's photos.
+RENDERED: dict[str, Any] = {"alike": 0.54, "pixels": 150, "turned": 0.8}
 Networks = Literal["photographs", "none"]
 
 
