@@ -19,6 +19,7 @@ WEIGHTS = "model.safetensors"
 ACCURACY = "accuracy"  # metadata key of the accuracy on held-out images after training
 SIDE = 768  # shorter side of the embedded network's input in pixels
 LONGEST = 2048  # maximum longer side in pixels
+LEAST = 512  # smaller photos are enlarged to it, since their marks are small, too
 STRIDE = 16  # pixels per cell
 TOP = 4  # number of cells with the highest logits, which are averaged
 PUBLIC_SIZE = 256
@@ -108,9 +109,10 @@ def prepared(rgb: np.ndarray) -> Tensor:
     import cv2
 
     height, width = rgb.shape[:2]
-    scale = min(1.0, SIDE / min(height, width), LONGEST / max(height, width))
+    scale = min(max(1.0, LEAST / min(height, width)), SIDE / min(height, width), LONGEST / max(height, width))
     size = [max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in (width, height)]
-    shown = cv2.resize(np.ascontiguousarray(rgb), size, interpolation=cv2.INTER_AREA)
+    way = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    shown = cv2.resize(np.ascontiguousarray(rgb), size, interpolation=way)
     return torch.from_numpy(shown).permute(2, 0, 1)[None].float() / 255
 
 
