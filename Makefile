@@ -13,7 +13,7 @@ help:  ## List the targets
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[people,bundle,collect,workflow,docs,test,dev]'
+	$(RUN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[people,bundle,photos,research,docs,test,dev]'
 	@touch $@
 
 setup: $(STAMP)  ## Make the virtual environment with pinned dependencies

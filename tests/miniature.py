@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
@@ -154,6 +155,7 @@ def save_bundle(folder: Path) -> Path:
     BodyVAE(latent_dim=8, size=(144, 96), text_dim=16, channels=(8, 8), width=16, heads=2).save_pretrained(
         folder / "body_vae"
     )
+    shutil.copytree(folder / "body_vae", folder / "body_vae_photos")
     save_pose_model(new_pose_model(0.33, 0.0625), folder / "pose", 96)
     config = ClipSize(patch_size=16, width=32, vision_layers=1, text_layers=1).open_clip(49408)
     for name in ("clip_score", "clip_loss"):

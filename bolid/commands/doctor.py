@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 EXTRAS = {  # module -> the extra that brings it, and what for
     "anny": ("people", "rendering people"),
-    "scrapy": ("collect", "`bolid data collect`"),
-    "pillow_heif": ("heif", "reading HEIC photos"),
+    "scrapy": ("photos", "`bolid data collect`"),
+    "pillow_heif": ("photos", "reading HEIC photos"),
+    "ray": ("ray", "curation on many machines"),
+    "snakemake": ("research", "chains of experiments (`workflow/`)"),
     "onnx": ("bundle", "making the bundle's face recogniser anew"),
 }
 LEAST_DISK = 10e9  # bytes; a run of SDXL's weights, photos and checkpoints

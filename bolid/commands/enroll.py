@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from bolid.commands.identity import HOME, describe
 from bolid.core.errors import BolidError
 from bolid.core.identity_file import IdentityFolder
-from bolid.vision.choice import Kind, choose_for
+from bolid.core.photos import is_rendered
+from bolid.vision.choice import ENCODERS, Kind, choose_for
 
 if TYPE_CHECKING:
     from bolid.conditions import Condition
+    from bolid.core.schema import ImageRecord
     from bolid.pipelines.identify import Size, View
 
 
@@ -22,7 +24,7 @@ def create_identity(
     folder: Path | None = None,
     person: str | None = None,
     adapter: Path | None = None,
-    encoder: str = "data/tiny/body_vae",
+    encoder: str | None = None,
     networks: Kind = "auto",
     pose: str | None = None,
     face: str | None = None,
@@ -41,7 +43,8 @@ def create_identity(
             person's face: who looks like it.
         adapter: Folder of the adapter that is to know the person: its own conditions read the photos. Without it,
             `encoder` and `clip` say what does.
-        encoder: Folder of the body encoder that the adapter was trained with.
+        encoder: Folder of the body encoder that the adapter was trained with; by default data/tiny/body_vae for
+            rendered photos and with `--networks embedded`, else data/tiny/body_vae_photos.
         networks: What finds people and faces in photos; a manifest has both. photographs: MoveNet, BlazePose and dlib's
             face recogniser, which `bolid networks get movenet blazepose dlib-face` fetches; embedded: those of
             data/tiny, which know rendered people alone; auto: embedded where all photos are marked as rendered, else
@@ -65,6 +68,11 @@ def create_identity(
     home.check_free(name, replace)  # before anything is read
     if (folder is None) == (not photos) or (folder is not None and person is None):
         raise BolidError("give either `--photos FILE …`, or `--folder FOLDER --person NAME` of an annotated folder")
+    if folder is None:
+        rendered = networks == "embedded" or all(is_rendered(Path(photo)) for photo in photos)
+    else:
+        rendered = all(record.renderer for record in rows(folder, str(person)))
+    encoder = encoder or ENCODERS[rendered]
     conditions = conditions_for(encoder, clip) if adapter is None else conditions_in(adapter)
     if folder is not None and person is not None:
         views, face_model = view_folder(folder, person, crop_sizes(conditions))
@@ -110,16 +118,10 @@ def face_condition(views: Sequence[View]) -> dict[str, Condition]:
 def view_folder(folder: Path, person: str, sizes: Collection[Size]) -> tuple[list[View], str]:
     """What a person's photos show by their manifest, and the SHA-256 of the recogniser that embedded the faces."""
     from bolid.core.safe_io import open_picture, resolve_inside
-    from bolid.core.schema import ImageRecord
     from bolid.data.cache import check_unchanged
-    from bolid.data.manifest import read_kept
     from bolid.pipelines.identify import usable, view
 
-    records = read_kept(folder)
-    shown = [r for r in records if r.identity == person]
-    if not shown:
-        some = ", ".join(sorted({r.identity for r in records})[:3])
-        raise BolidError(f"{folder}: the manifest knows no {person!r}; it knows {some}, …")
+    shown = rows(folder, person)
 
     def read(record: ImageRecord) -> View:
         path = resolve_inside(folder, record.file_name)
@@ -128,3 +130,19 @@ def view_folder(folder: Path, person: str, sizes: Collection[Size]) -> tuple[lis
         return view(record.file_name, picture, (record.keypoints, record.box), record.face_embedding, sizes)
 
     return usable(shown, read), next((r.face_model for r in shown if r.face_embedding is not None), "")
+
+
+def rows(folder: Path, person: str) -> list[ImageRecord]:
+    """A person's rows of a manifest.
+
+    Raises:
+        BolidError: If there is none.
+    """
+    from bolid.data.manifest import read_kept
+
+    records = read_kept(folder)
+    shown = [record for record in records if record.identity == person]
+    if not shown:
+        some = ", ".join(sorted({record.identity for record in records})[:3])
+        raise BolidError(f"{folder}: the manifest knows no {person!r}; it knows {some}, …")
+    return shown

@@ -123,7 +123,7 @@ def _open(file: IO[bytes], path: Path) -> Image.Image:
         return JpegImagePlugin.jpeg_factory(file, str(path))
     known = _formats()
     if start[4:8] == b"ftyp" and start[8:12] in _HEIC and "HEIF" not in known:
-        raise ValueError("HEIC needs the extra heif: pip install bolid[heif]")
+        raise ValueError("HEIC needs the extra photos: pip install 'bolid[photos]'")
     if path.suffix.lower() != ".tga":  # a format without a signature, which nearly anything passes for
         known = tuple(name for name in known if name != "TGA")
     return Image.open(file, formats=known)

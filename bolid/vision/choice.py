@@ -14,6 +14,7 @@ from bolid.core.safe_io import sha256
 
 EMBEDDED = {"pose": "data/tiny/pose", "face": "data/tiny/face/face.onnx", "segmenter": None}
 PHOTOGRAPHS = {"pose": "movenet+blazepose", "face": "dlib-face", "segmenter": "blazepose"}
+ENCODERS = {True: "data/tiny/body_vae", False: "data/tiny/body_vae_photos"}  # of bodies, by whether photos are rendered
 Kind = Literal["auto", "photographs", "embedded"]
 
 

@@ -30,6 +30,6 @@ def test_what_is_missing_comes_with_its_remedy(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("BOLID_TINY", str(tmp_path / "tiny"))
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    for remedy in ("apt-get install libegl1", "pip install 'bolid[collect]'", "bolid networks get", "set BOLID_TINY"):
+    for remedy in ("apt-get install libegl1", "pip install 'bolid[photos]'", "bolid networks get", "set BOLID_TINY"):
         assert remedy in printed
     assert "!!  disk" in printed

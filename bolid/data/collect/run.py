@@ -67,7 +67,7 @@ def collect(
     try:
         import scrapy  # noqa: F401
     except ImportError as error:
-        raise BolidError("collecting needs Scrapy: pip install 'bolid[collect]'") from error
+        raise BolidError("collecting needs Scrapy: pip install 'bolid[photos]'") from error
     from bolid.data.collect.journal import Journal
     from bolid.data.collect.settings import Manners
     from bolid.data.collect.spider import Job, Wanted
