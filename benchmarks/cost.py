@@ -1,6 +1,6 @@
 """What training an adapter for Stable Diffusion 1.5 or SDXL costs, by counting: no weights and no GPU are needed.
 
-The operations of the UNet's forward pass are counted at the recipe's image size on tensors without contents. The UNet is
+The operations of the UNet's forward pass are counted at the recipe's image size, on tensors without contents. It is
 frozen, so a step costs one forward pass, one pass back to the activations of about the same size, and with gradient
 checkpointing the forward pass again: three passes. VAE, text encoders and data are left out.
 """
@@ -44,7 +44,7 @@ def forward_flops(name: str, height: int, width: int) -> int:
 def main() -> None:
     """Prints a line for each recipe."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tflops", type=float, default=150, help="what the device reaches in bfloat16, in 1e12 a second")
+    parser.add_argument("--tflops", type=float, default=150, help="what the device reaches, 1e12 a second")
     arguments = parser.parse_args()
     for name in SHAPES:
         with open(f"configs/recipe/{name}.yaml") as file:
