@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,13 @@ from bolid.synthetic.wording import body_grades
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
 
+COMPANION = re.compile(r"(with a (?:.* )?(?:wo)?man)(?= in an? ) (in .*)(?= on the (?:left|right)$) (on the .*)")
+
 
 def pieces(caption: str) -> list[str]:
-    """What a caption is made of: its phrases, and each garment by itself."""
-    return [piece for phrase in caption.split(", ") for piece in phrase.split(" and ")]
+    """What a caption is made of: its phrases, and each garment by itself; of a companion who, clothes and side."""
+    parts = [part for phrase in caption.split(", ") for part in COMPANION.split(phrase) if part]
+    return [piece for part in parts for piece in part.split(" and ")]
 
 
 def teach_phrases(
@@ -54,9 +58,11 @@ def teach_phrases(
     nn.init.constant_(head.bias, -5.0)  # of hundreds of pieces a caption has a dozen
     optimizer = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], learning_rate)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
+    ends = (tokens == tokenizer.eos_token_id).int().argmax(1)
     encoder.train()
     for rows in _batches(len(captions), batch_size, steps, seed, "teaching phrases"):
-        scores = head(encoder(tokens[rows]).pooler_output)  # of the states at the captions' ends
+        shown = tokens[rows, : int(ends[rows].max()) + 1]  # attention is causal: no state depends on what follows
+        scores = head(encoder(shown).pooler_output)  # of the states at the captions' ends
         loss = F.binary_cross_entropy_with_logits(scores, said[rows].float(), reduction="none").sum(1).mean()
         _descend(loss, optimizer, schedule)
     encoder.eval()

@@ -100,3 +100,13 @@ def test_the_pieces_of_a_caption():
     ]  # fmt: skip
     said = has_pieces(["a, b and a", "c"], {"a": 0, "b": 1, "c": 2})
     assert said.tolist() == [[1, 1, 0], [0, 0, 1]]
+
+
+def test_a_companion_is_taken_apart_and_other_phrases_stay_whole():
+    caption = (
+        "a photo of a man, with long legs, in a red coat and blue jeans, with a slim woman in a green dress on the left"
+    )
+    assert pieces(caption) == [
+        "a photo of a man", "with long legs", "in a red coat", "blue jeans",
+        "with a slim woman", "in a green dress", "on the left",
+    ]  # fmt: skip

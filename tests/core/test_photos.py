@@ -238,7 +238,7 @@ def test_nothing_runs_another_program_or_passes_for_a_photo(tmp_path):
 def test_a_missing_reader_of_heic_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(photos, "_formats", lambda: ("PNG", "JPEG"))
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 99)
-    with pytest.raises(PictureError, match=r"bolid\[heif\]"):
+    with pytest.raises(PictureError, match=r"bolid\[photos\]"):
         open_photo(tmp_path / "a.heic")
 
 
