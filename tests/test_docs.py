@@ -13,7 +13,7 @@ import pytest
 from bolid.cli import FUNCTIONS, TRAINING, main
 from bolid.data.curate.verdicts import read_verdicts
 from tests.data.curate.photos import picture, write
-from tests.pages import DOCS, PAGES, ROOT, blocks, commands, extension, verb
+from tests.pages import DOCS, PAGES, ROOT, blocks, commands, extension, files, verb
 
 # Where blocks of Python are run: here, and by which test.
 RUN = {
@@ -74,6 +74,19 @@ def test_commands_of_functions_parse(page, monkeypatch, capsys):
         with pytest.raises(SystemExit) as end:
             main([*words[1:], "--print_config"])
         assert end.value.code in (0, None), (words, capsys.readouterr().err)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["sd15", "sdxl"])
+def test_free_networks_fit_into_the_recipes_for_stable_diffusion(recipe, tmp_path, capsys):
+    (tmp_path / "free.yaml").write_text(files(ROOT / "docs/stable-diffusion.md")["free.yaml"])
+    words = ["fit", "--config", str(ROOT / f"configs/recipe/{recipe}.yaml"), "--config", str(tmp_path / "free.yaml")]
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--print_config"])
+    said = capsys.readouterr()
+    assert end.value.code in (0, None), said.err
+    assert not re.search(r"models/|runs/body_vae", said.out)
+    assert "dropout: 0.05" in said.out
 
 
 def test_blocks_of_python_are_run_or_say_why_not():
