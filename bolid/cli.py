@@ -44,6 +44,7 @@ FUNCTIONS = {
     "cache list": ("bolid.commands.cache:list_cache", "List what is kept on the disk to save time."),
     "cache clear": ("bolid.commands.cache:clear_cache", "Remove what is kept of some kinds."),
     "doctor": ("bolid.commands.doctor:doctor", "Say what works on this machine, and what to do where it does not."),
+    "completion": ("bolid.commands.completion:completion", "Print a script by which a shell completes commands."),
     "bundle new": ("bolid.bundle.new:new_stable_diffusion", "Write an untrained miniature Stable Diffusion."),
     "bundle grade": ("bolid.bundle.new:grade_text_encoder", "Teach a miniature's text encoder graded words."),
     "bundle watermark": ("bolid.bundle.watermark:train_watermark", "Train the network that finds watermarks."),

@@ -18,6 +18,7 @@ from bolid.data.annotate.networks import load_networks
 from bolid.data.annotate.run import Run
 from bolid.data.annotate.scan import first_photos
 from bolid.data.annotate.summary import Summary
+from bolid.data.inspect.run import check_page, inspect
 from bolid.data.manifest import MANIFEST, stream_manifest
 from bolid.vision.choice import Choice, Kind, choose_networks
 
@@ -36,6 +37,7 @@ def annotate_folder(
     follow: Path | None = None,
     rejected: bool = False,
     curation: Path | None = None,
+    page: Path | None = None,
     workers: int = 1,
     device: str = "cpu",
 ) -> str:
@@ -64,6 +66,7 @@ def annotate_folder(
         follow: Folder that links in FOLDER may lead into, such as a hub's cache.
         rejected: Whether photos that `bolid data curate` rejected are annotated too; else they are left out.
         curation: Where `.curation` is, if `bolid data curate` was given `--out`.
+        page: An .html file that shows what was kept and why not, as `bolid data inspect` writes it.
         workers: Processes.
         device: Where networks run: cpu, cuda, …, or several divided by commas, one a process.
 
@@ -71,6 +74,7 @@ def annotate_folder(
         What was found, and what was left out and why.
     """
     curation = curation or Path(folder)
+    check_page(page)
     folder = linked(Path(folder), out, follow)
     check_folder(folder)
     devices = [check_device(name.strip()) for name in device.split(",")]
@@ -83,7 +87,8 @@ def annotate_folder(
     choice = choose_networks(networks, rendered, given)
     load = partial(_load, choice)
     summary = annotate_photos(folder, load, person, devices, choice.refused, captioner, rejected, curation)
-    return f"{folder}: {summary}"
+    shown_on = "" if page is None else f"\n{inspect(folder, page, curation)}"
+    return f"{folder}: {summary}{shown_on}"
 
 
 def annotate_photos(

@@ -31,11 +31,20 @@ def inspect(
     Raises:
         BolidError: If the folder has neither manifest nor verdicts, or the file has another ending.
     """
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise BolidError(f"--out {out}: the page's name must end in .html")
+    check_page(out)
     if not folder.is_dir():
         raise BolidError(f"{folder}: no such folder")
     found = gather(folder, curation or folder, each, people)
     with atomic_path(out) as part, open(part, "w", encoding="utf-8") as file:
         write_page(found, folder, file)
     return f"{out}: {found.kept} of {found.photos} photos of {len(found.people)} people are kept"
+
+
+def check_page(page: Path | None) -> None:
+    """Refuses a page's name that no browser would open as one.
+
+    Raises:
+        BolidError: If it does not end in .html.
+    """
+    if page is not None and page.suffix.lower() not in (".html", ".htm"):
+        raise BolidError(f"{page}: the page's name must end in .html")
