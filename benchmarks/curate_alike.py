@@ -47,7 +47,13 @@ def midway(own: np.ndarray, others: np.ndarray) -> float:
     return float((np.nanpercentile(own, RARE) + np.percentile(others, 100 - RARE)) / 2)
 
 
-def main(folder: Path, out: Path | None = None, recogniser: str = "dlib-face", pixels: int = Identity().pixels) -> None:
+def main(
+    folder: Path,
+    out: Path | None = None,
+    recogniser: str = "dlib-face",
+    pixels: int = Identity().pixels,
+    turned: float = Identity().turned,
+) -> None:
     """Prints the thresholds and how they do.
 
     Args:
@@ -55,11 +61,12 @@ def main(folder: Path, out: Path | None = None, recogniser: str = "dlib-face", p
         out: Where `.curation` is, if not there.
         recogniser: Which was asked.
         pixels: That a face must be tall.
+        turned: How far it may look to a side.
     """
     people = Filters().people
     assert people is not None
     people.recogniser = recogniser
-    faces, whose = readable(folder, out or folder, people, Identity(pixels=pixels))
+    faces, whose = readable(folder, out or folder, people, Identity(pixels=pixels, turned=turned))
     own, others = similarities(faces, whose)
     thresholds, wrong, lost = [], 0, 0
     for person in np.unique(whose):

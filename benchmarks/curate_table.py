@@ -6,7 +6,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from benchmarks.faults import KINDS, OWN
-from bolid.data.curate.filters import KEPT
+from bolid.data.curate.filters import KEPT, keeps
 
 
 class Judged(NamedTuple):
@@ -26,7 +26,7 @@ class Judged(NamedTuple):
 
     def by(self, name: str) -> bool:
         """Whether this filter rejects it."""
-        return self.verdicts.get(name, KEPT) != KEPT
+        return not keeps(self.verdicts.get(name, KEPT))
 
 
 Photos = dict[str, Judged]  # by "SET: FILE NAME", where SET has faults of one kind

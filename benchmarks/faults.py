@@ -167,6 +167,9 @@ OWN |= {"near copy": "copies", "truncated": "decodable", "damaged EXIF": "decoda
 OWN |= {"dark": "exposure", "light": "exposure"}
 
 
+MAJORITY = 3  # faces of a person, with fewer of which nobody is somebody else
+
+
 class Planted(NamedTuple):
     """A photo of the set.
 
@@ -202,7 +205,8 @@ def plant(
         each: How many faults.
         least: Pixels below which a photo is small.
         seed: Of the faults.
-        clear: Spare photos with a face that can be read, of which wrong persons are taken; by default all.
+        clear: Photos with a face that can be read, by default all. Of these wrong persons are taken, and put where at
+            least three of the good photos are such.
 
     Returns:
         File name -> what it is.
@@ -214,6 +218,8 @@ def plant(
     strangers = [p for p in sorted(set().union(*spare.values())) if clear is None or p in clear]
     rng.shuffle(strangers)
     people = sorted(good if kind in ("near copy", "wrong person") else spare)
+    if kind == "wrong person" and clear is not None:
+        people = [p for p in people if len(set(good[p]) & set(clear)) >= MAJORITY]
     homes = [str(person) for _ in range(-(-each // len(people))) for person in rng.permutation(people)][:each]
     for number, person in enumerate(homes):
         files = good[person] if kind == "near copy" else spare.get(person, ())
@@ -227,8 +233,13 @@ def plant(
         name = f"{home}/{kind.replace(' ', '_')}_{seed}_{number}.jpg"
         (folder / home).mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-        planted[name] = Planted(kind, f"{person}/{path.stem}.jpg" if kind == "near copy" else "")
+        planted[name] = Planted(kind, stored(person, path) if kind == "near copy" else "")
     return planted
+
+
+def stored(person: str, path: Path) -> str:
+    """Under which name a good photo lies in a set: two rendered folders may hold photos of the same name."""
+    return f"{person}/{path.parts[-3]}_{path.stem}.jpg"
 
 
 def _good(good: dict[str, Pictures], folder: Path) -> dict[str, Planted]:
@@ -237,7 +248,7 @@ def _good(good: dict[str, Pictures], folder: Path) -> dict[str, Planted]:
     for person, files in good.items():
         (folder / person).mkdir(parents=True, exist_ok=True)
         for path in files:
-            name = f"{person}/{path.stem}.jpg"
+            name = stored(person, path)
             once = folder.parent / "good" / name
             if not once.exists():
                 once.parent.mkdir(parents=True, exist_ok=True)

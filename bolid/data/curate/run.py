@@ -13,7 +13,7 @@ import numpy as np
 from bolid.core.errors import BolidError
 from bolid.core.safe_io import write_text
 from bolid.data.curate.config import Filters
-from bolid.data.curate.filters import KEPT, Copies, Filter
+from bolid.data.curate.filters import Copies, Filter, keeps
 from bolid.data.curate.listing import list_photos
 from bolid.data.curate.photos import Photos
 from bolid.data.curate.store import CURATION
@@ -158,7 +158,7 @@ def _ask(photos: Photos, chain: list[Filter], every: bool, workers: int, ray: st
             measure_photos(photos, measure, np.flatnonzero(wanted), workers, ray)
         filter.survey(photos, rejected < 0)
         for k in np.flatnonzero(rejected < 0):
-            if filter.judge(photos, int(k)) not in (KEPT, ""):
+            if not keeps(filter.judge(photos, int(k))):
                 rejected[k] = number
         if filter.name == "decodable":
             readable = rejected < 0

@@ -8,7 +8,7 @@ from PIL import Image
 
 from bolid.data.curate import networks
 from bolid.data.curate.config import Filters
-from bolid.data.curate.filters import KEPT, Body, Identity, People
+from bolid.data.curate.filters import KEPT, Body, Identity, People, keeps
 from bolid.data.curate.networks import FacesFound
 from bolid.data.curate.people import PeopleMeasure, main_first, turned
 from bolid.data.curate.run import curate_photos
@@ -101,7 +101,7 @@ def test_somebody_else_is_outside_the_majority_of_faces(tmp_path):
         low = verdicts(tmp_path, values, identity=Identity(alike=-0.5))
         strict = verdicts(tmp_path, values, identity=Identity(alike=0.8, unread=False, unsure=False))
     said = {name: verdict["identity"] for name, verdict in found.items()}
-    assert [name for name, verdict in said.items() if verdict != KEPT] == [
+    assert [name for name, verdict in said.items() if not keeps(verdict)] == [
         "ann/other.jpg",
         *(f"mixed/{k}.jpg" for k in range(4)),
     ]
@@ -109,7 +109,11 @@ def test_somebody_else_is_outside_the_majority_of_faces(tmp_path):
     assert said["ann/other.jpg"].startswith(("somebody else: 0.0", "somebody else: -0.0", "somebody else: 0.1"))
     assert said["ann/other.jpg"].endswith("< 0.80")
     assert said["mixed/0.jpg"] == "no majority: 0.25 of the faces are of one person"
-    assert {verdict["identity"] for verdict in low.values()} == {KEPT}
+    unread = ("unread", "far", "behind", "profile")
+    assert {said[f"ann/{name}.jpg"] for name in unread} == {"kept: no face to compare"}
+    assert said["few/0.jpg"] == "kept: 2 < 3 faces to compare"
+    assert said["ann/0.jpg"] == KEPT
+    assert all(keeps(verdict["identity"]) for verdict in low.values())
     assert strict["ann/unread.jpg"]["identity"] == "no face to recognise"
     assert strict["ann/0.jpg"]["identity"] == KEPT
 

@@ -1,6 +1,6 @@
 """The filters of curation, one idea a file, in order of cost."""
 
-from bolid.data.curate.filters.base import KEPT, Filter
+from bolid.data.curate.filters.base import KEPT, Filter, keeps
 from bolid.data.curate.filters.body import Body
 from bolid.data.curate.filters.caption import Caption
 from bolid.data.curate.filters.copies import Copies
@@ -25,4 +25,5 @@ __all__ = [
     "Sharp",
     "Size",
     "Watermark",
+    "keeps",
 ]

@@ -10,8 +10,13 @@ import numpy as np
 from bolid.data.curate.measure import Measure
 from bolid.data.curate.photos import Photos
 
-KEPT = "kept"
+KEPT = "kept"  # a colon and a remark may follow: kept, although something is not known
 UNKNOWN = ""  # the photo was not measured, because a filter before had rejected it
+
+
+def keeps(verdict: str) -> bool:
+    """Whether a verdict lets the photo pass: `KEPT`, with a remark or without, or `UNKNOWN`."""
+    return verdict == UNKNOWN or verdict.partition(":")[0] == KEPT
 
 
 class Filter(ABC):
@@ -38,4 +43,4 @@ class Filter(ABC):
 
     @abstractmethod
     def judge(self, photos: Photos, k: int) -> str:
-        """The verdict on a photo after `survey`: `KEPT`, `UNKNOWN`, or a reason with its value."""
+        """The verdict on a photo after `survey`: `KEPT`, maybe with a remark, `UNKNOWN`, or a reason with its value."""

@@ -17,7 +17,8 @@ TOGETHER = 20_000  # photos whose embeddings are held at a time, at least one pe
 class Identity(Filter):
     """Clusters the faces of each person, and rejects whoever is outside the largest cluster and unlike it.
 
-    The networks are those of the filter `people`. Photos without a face that can be read say nothing, and are kept.
+    The networks are those of the filter `people`. Photos without a face that can be read say nothing: they are kept,
+    and their verdict says so, as it does of faces without a majority.
 
     Attributes:
         alike: Cosine from which two faces are one person's; null: what suits the recogniser.
@@ -45,6 +46,7 @@ class Identity(Filter):
         self._cosine = np.full(len(photos), np.nan, np.float32)
         self._outside = np.zeros(len(photos), bool)
         self._split = np.zeros(len(photos), bool)
+        self._few = np.zeros(len(photos), np.int32)
         self._limit = self.alike
         waiting: list[np.ndarray] = []
         for rows in photos.by_person(np.flatnonzero(self._asked)):
@@ -60,7 +62,9 @@ class Identity(Filter):
         if not self._asked[k]:
             return UNKNOWN
         if not np.isfinite(self._cosine[k]):
-            return KEPT if self.unread else "no face to recognise"
+            return f"{KEPT}: no face to compare" if self.unread else "no face to recognise"
+        if self._few[k]:
+            return f"{KEPT}: {self._few[k]} < {self.faces} faces to compare"
         if self._split[k]:
             return f"no majority: {self._cosine[k]:.2f} of the faces are of one person"
         return f"somebody else: {self._cosine[k]:.2f} < {self._limit:.2f}" if self._outside[k] else KEPT
@@ -86,7 +90,7 @@ class Identity(Filter):
         faces = faces / np.maximum(np.linalg.norm(faces, axis=1, keepdims=True), 1e-6)
         inside = majority(faces, limit)
         if len(rows) < self.faces:
-            self._cosine[rows] = 1.0
+            self._cosine[rows], self._few[rows] = 1.0, len(rows)
         elif self.unsure and 2 * inside.sum() < len(rows):
             self._cosine[rows], self._split[rows] = inside.mean(), True
         else:
