@@ -133,8 +133,11 @@ def test_the_commands_about_people_by_name_run(demo, tmp_path, monkeypatch):
     face = sha256(Path("data/tiny/face/face.onnx"))
     names = sorted({r.identity for r in records})
     bodies = dict(zip(names, np.random.default_rng(0).normal(size=(len(names), 7)).astype(np.float32), strict=True))
-    known = [replace(r, proportions=bodies[r.identity], face_model=face) for r in records]
+    known = [
+        replace(r, proportions=bodies[r.identity], face_model=face, renderer=2, scene=r.file_name) for r in records
+    ]
     write_manifest(Path("data/people"), [replace(r, identity=r.identity.replace("p00004", "p90000")) for r in known])
+    Path("data/people/test").mkdir(exist_ok=True)
     for photo in (0, 1):
         shutil.copy(demo / f"data/people/test/p900000_{photo}.png", f"data/people/test/p900001_{photo}.png")
     shutil.copytree("data/people/test", "PHOTOS")
