@@ -28,7 +28,6 @@ from benchmarks.curate_render import Rendered, render
 from benchmarks.curate_table import Judged, Photos, show
 from benchmarks.faults import KINDS, OWN, Planted, plant
 from benchmarks.keep import Number, keep
-from bolid.core.paths import resolve
 from bolid.data.curate.config import Filters
 from bolid.data.curate.filters import KEPT, Watermark
 from bolid.data.curate.run import curate_photos
@@ -40,7 +39,7 @@ LEAST = 250  # pixels of the shorter side of real photos, of which many are smal
 ROUNDS = 6  # of the real photos, each with one fault of a kind a person and other photos held out
 # Of the embedded recogniser, which knows rendered faces: by `benchmarks/curate_alike.py` on 20 other people's photos.
 RENDERED: dict[str, Any] = {"alike": 0.54, "pixels": 150, "turned": 0.8}
-Networks = Literal["photographs", "none"]
+Networks = Literal["photographs", "watermark", "none"]
 
 
 def main(
@@ -54,7 +53,7 @@ def main(
 
     Args:
         photos: Where the rendered photos are, or go, and what is planted into them.
-        networks: Whether networks look for people and faces.
+        networks: Whether networks look for people and faces, and the bundle's for watermarks, which is off by default.
         real: Also a folder of real people's folders.
         rendered: Whether rendered people are looked at.
         keep: Whether results are written.
@@ -74,13 +73,13 @@ def write(results: dict[str, Number]) -> None:
 
 
 def chain(networks: Networks, shortest: int = 1000) -> Filters:
-    """The default filters, without networks or with the watermark network where it is."""
+    """The default filters, without networks or with the watermark network, too."""
     filters = Filters()
     assert filters.size is not None
     filters.size.shortest = shortest
     if networks == "none":
         filters.people = filters.identity = filters.body = None
-    elif (resolve(Watermark().network) / "model.safetensors").is_file():
+    elif networks == "watermark":
         filters.watermark = Watermark()
     return filters
 

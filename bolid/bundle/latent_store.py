@@ -35,7 +35,7 @@ class LatentStore:
         for key, photo in zip(keys, photos, strict=True):
             if key not in self.held:
                 self.held[key] = self._read(key, photo)
-        return torch.stack([self.held[key] for key in keys]).to(photos.device).float()
+        return torch.stack([self.held[key].float() for key in keys]).to(photos.device)  # autocast stacks no float16
 
     def _read(self, key: str, photo: Tensor) -> Tensor:
         file = self.folder / f"{key}.npy"

@@ -19,6 +19,7 @@ WEIGHTS = "model.safetensors"
 ACCURACY = "accuracy"  # entry of the weights' metadata: of held-out pictures, as measured when it was trained
 SIDE = 768  # pixels of a photo's shorter side at which the embedded network looks at it
 LONGEST = 2048  # and at most so many of the longer one
+LEAST = 512  # to which smaller photos are enlarged: the marks on them are small, too
 STRIDE = 16  # pixels of a cell
 TOP = 4  # cells whose mean decides
 PUBLIC_SIZE = 256
@@ -108,9 +109,10 @@ def prepared(rgb: np.ndarray) -> Tensor:
     import cv2
 
     height, width = rgb.shape[:2]
-    scale = min(1.0, SIDE / min(height, width), LONGEST / max(height, width))
+    scale = min(max(1.0, LEAST / min(height, width)), SIDE / min(height, width), LONGEST / max(height, width))
     size = [max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in (width, height)]
-    shown = cv2.resize(np.ascontiguousarray(rgb), size, interpolation=cv2.INTER_AREA)
+    way = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    shown = cv2.resize(np.ascontiguousarray(rgb), size, interpolation=way)
     return torch.from_numpy(shown).permute(2, 0, 1)[None].float() / 255
 
 

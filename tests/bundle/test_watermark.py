@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from bolid.bundle import backgrounds as scenes
@@ -10,7 +11,7 @@ from bolid.bundle.backgrounds import SAMPLES, backgrounds, crop, made_up, sample
 from bolid.bundle.marks import mark
 from bolid.bundle.stamps import KINDS, stamp
 from bolid.core.errors import BolidError
-from bolid.vision.watermark import described, load_watermark
+from bolid.vision.watermark import WatermarkNetwork, described, load_watermark
 
 GREY = np.full((256, 256, 3), 120, np.uint8)
 
@@ -95,3 +96,20 @@ def test_a_short_training_writes_a_network_that_states_its_accuracy(tmp_path, fe
     network = str(tmp_path / "out")
     assert 0 <= load_watermark(network).score(GREY) <= 1
     assert described(network).startswith("BoLID's own small network, 0.")
+
+
+def test_a_training_that_was_cut_off_goes_on_from_its_state(tmp_path):
+    def new():
+        network = WatermarkNetwork()
+        return network, torch.optim.AdamW(network.parameters())
+
+    (network, optimiser), file = new(), tmp_path / "fit.ckpt"
+    assert watermark.resumed(network, optimiser, file) == (0, 0.0)
+    watermark.loss_of(network, torch.rand(2, 3, 64, 64), torch.zeros(2, 4, 4)).backward()
+    optimiser.step()
+    watermark.keep(network, optimiser, file, 100, 12.5)
+    again, its = new()
+    assert watermark.resumed(again, its, file) == (100, 12.5)
+    for name, value in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    assert len(its.state) == len(optimiser.state)

@@ -30,7 +30,8 @@ def test_the_small_network_scores_one_half_at_its_threshold(tmp_path):
     save_file(weights | {"threshold": logit.clone()}, tmp_path / "model.safetensors")
     assert load_watermark(str(tmp_path)).score(rgb) == pytest.approx(0.5, abs=1e-3)
     assert prepared(rgb).shape == (1, 3, 704, 608)
-    assert prepared(rgb[:20, :700]).shape == (1, 3, 16, 608)
+    assert prepared(rgb[:300, :400]).shape == (1, 3, 512, 688)  # small photos are enlarged
+    assert prepared(rgb[:20, :700]).shape == (1, 3, 64, 2048)  # but no strip beyond bounds
 
 
 def test_another_network_or_none_is_refused(tmp_path):
