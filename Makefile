@@ -6,14 +6,14 @@ SHIPPED := --config configs/adapter.yaml --trainer.logger.init_args.version demo
 TEST := $(RUN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-all lint table clean check
+.PHONY: help setup demo test test-all lint docs table clean check
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[people,bundle,photos,research,test,dev]'
+	$(RUN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[people,bundle,photos,research,docs,test,dev]'
 	@touch $@
 
 setup: $(STAMP)  ## Make the virtual environment with pinned dependencies
@@ -42,6 +42,9 @@ test-all: check setup  ## Pass the slow tests, too, and those that need a CUDA d
 
 lint: setup  ## Check style, types and the direction of imports
 	$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports
+
+docs: setup  ## Build the documentation into site/, and fail on a broken link
+	$(RUN)/mkdocs build --strict
 
 table: check setup  ## Compare all methods and losses (hours; resumes; other chains: workflow/Snakefile)
 	$(RUN)/snakemake table losses

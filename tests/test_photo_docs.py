@@ -1,21 +1,17 @@
-"""The pages on photographs: their commands exist, and the walkthrough's are run as they stand, on fewer photos."""
+"""The pages on photographs: the walkthrough's commands are run as they stand, on fewer photos."""
 
-import inspect
 import re
-import shlex
 import subprocess
 import sys
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from bolid.cli import FUNCTIONS, TRAINING
 from bolid.data.manifest import read_manifest
+from tests.pages import ROOT, commands, verb
 
-ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs/photos").glob("*.md"))
 # What makes each command of the walkthrough a matter of seconds; options that are given twice count as said last.
 FEW = {
@@ -28,35 +24,6 @@ FEW = {
     ],
     "generate": ["--steps", "1"],
 }
-
-
-def commands(page):
-    """The lines of a page's blocks that are run in a shell."""
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-    texts = [text.replace("\\\n", " ") for language, text in blocks if language in ("", "bash")]
-    lines = [line for text in texts for line in text.splitlines() if line.startswith(("bolid ", "python ", "pip "))]
-    return [shlex.split(line, comments=True) for line in lines]
-
-
-def verb(words):
-    """A command's verb of one word or two."""
-    return words[1] if words[1] in (*TRAINING, *FUNCTIONS) else " ".join(words[1:3])
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_commands_and_what_they_name_exist(page):
-    for words in (words for words in commands(page) if words[0] == "bolid"):
-        name = verb(words)
-        assert name in FUNCTIONS or name in TRAINING, words
-        assert all((ROOT / word).is_file() for word in words if word.startswith("configs/")), words
-        if name in FUNCTIONS:
-            module, _, function = FUNCTIONS[name][0].partition(":")
-            settings = inspect.signature(getattr(import_module(module), function)).parameters
-            known = {"config", *(setting.rstrip("_") for setting in settings)}
-            given = {word[2:].partition(".")[0].partition("=")[0] for word in words if word.startswith("--")}
-            assert given <= known, words
-    for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-        assert (page.parent / link).exists(), link
 
 
 @pytest.fixture
@@ -100,8 +67,7 @@ def gallery(here):
 @pytest.mark.skipif(not all(map(find_spec, ("anny", "pyvista", "scrapy"))), reason="pip install bolid[people,collect]")
 def test_the_walkthrough_draws_somebody(gallery, here):
     text = (ROOT / "docs/photos/walkthrough.md").read_text().split("## The same with photographs")[0]
-    (page := here / "page.md").write_text(text)
-    lines = [words for words in commands(page) if words[0] != "pip"]
+    lines = [words for words in commands(text) if words[0] != "pip"]
     assert [verb(words) for words in lines if words[0] == "bolid"] == [
         *("data render", "data collect", "data curate", "data annotate", "fit", "data inspect"),
         *("identity create", "generate"),

@@ -1,4 +1,4 @@
-"""What the README says is run as it stands there, after a short fit in place of the demo's."""
+"""What the README and the pages on use say is run as it stands there, after a short fit in place of the demo's."""
 
 import json
 import re
@@ -24,9 +24,9 @@ from bolid.tasks.body_vae import BodyVAETask
 from bolid.tasks.checkpoints import read_checkpoint
 from tests import miniature
 from tests.data.fabricate import fabricate
+from tests.pages import PAGES, ROOT, blocks, commands
 from tests.plans import TARGETS
 
-ROOT = Path(__file__).parents[1]
 ADAPTER, FOLDER, INCEPTION = (f"{ROOT}/configs/{n}.yaml" for n in ("adapter", "data/folder", "metrics/inception"))
 RUN = Path("runs/adapter/demo")
 
@@ -63,20 +63,37 @@ def bolid(verb, *words):
     return main([verb, "--config", ADAPTER, "--config", FOLDER, *small, "demo", *words])
 
 
-def test_the_snippets_draw_a_person_and_so_does_stock_diffusers(demo):
-    four_lines, stock = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def python(page):
+    """The blocks of a page that are to be run."""
+    found = [block for block in blocks((ROOT / page).read_text()) if block.language == "python"]
+    return [block.text for block in found if not block.mark]
+
+
+def test_the_first_lines_of_readme_site_and_tutorial_generate_a_person(demo):
+    (four_lines,) = python("README.md")
+    assert len(four_lines.splitlines()) == 4
+    assert [four_lines] == python("docs/index.md")
+    for lines in (four_lines, *python("docs/tutorial.md")):
+        Path("person.png").unlink(missing_ok=True)
+        exec(lines, {})
+        with Image.open("person.png") as generated:
+            assert generated.size == (64, 96)
+
+
+def test_the_page_on_the_pipeline_runs_in_order(demo):
     names = {}
-    exec(four_lines, names)
-    with Image.open("person.png") as drawn:
-        assert drawn.size == (64, 96)
+    for lines in python("docs/pipeline.md"):
+        exec(lines, names)
     card = json.loads((RUN / "adapter/adapter.json").read_text())["conditions"]
     assert card["face"]["arguments"]["fingerprint"] == sha256(Path("data/tiny/face/face.onnx"))
+    assert names["array"].shape == (1, 96, 64, 3)
+    assert names["tensor"].shape == (1, 3, 96, 64)
+    with Image.open("walking.png") as generated:
+        assert generated.size == (64, 96)
     names["person"] = names["person"].replace(
         face=Embedding(torch.ones(512), card["face"]["arguments"]["fingerprint"])
-    )  # no face is seen in them
-    exec(stock, names)
-    with Image.open("walking.png") as drawn:
-        assert drawn.size == (64, 96)
+    )  # no face is seen in the photos
+    exec(python("docs/pipeline.md")[-1], names)
 
 
 def test_a_task_is_loaded_from_its_checkpoint_alone(demo):
@@ -112,30 +129,30 @@ def test_the_commands_about_people_by_name_run(demo, tmp_path, monkeypatch):
     Path("data").mkdir()
     Path("data/tiny").symlink_to(ROOT / "data/tiny")
     Path("runs").symlink_to(demo / "runs")
-    Path("ann").mkdir()
-    for photo in (1, 2, 3):
-        Image.open(ROOT / "docs/person.png").convert("RGB").save(f"ann/{photo}.jpg")
     records = fabricate(Path("data/people"), {"train": 50})
     face = sha256(Path("data/tiny/face/face.onnx"))
     names = sorted({r.identity for r in records})
     bodies = dict(zip(names, np.random.default_rng(0).normal(size=(len(names), 7)).astype(np.float32), strict=True))
-    known = [replace(r, proportions=bodies[r.identity], face_model=face) for r in records]
+    known = [
+        replace(r, proportions=bodies[r.identity], face_model=face, renderer=2, scene=r.file_name) for r in records
+    ]
     write_manifest(Path("data/people"), [replace(r, identity=r.identity.replace("p00004", "p90000")) for r in known])
-    section = (ROOT / "README.md").read_text().split("### People by name")[1].split("\n### ")[0]
-    lines = [line for block in re.findall(r"```bash\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
-    assert len(lines) == 9
-    for line in lines:
-        words = shlex.split(line, comments=True)
-        assert words[0] == "bolid"
-        assert main(words[1:] + (["--steps", "1"] if words[1] == "generate" else [])) == 0, line
-    assert {p.stem for p in Path("data/identities").iterdir()} == {"ann", "ben", "cleo", "broad"}
-    assert len(list(Path("pictures").iterdir())) == 12  # nothing is overwritten
+    Path("data/people/test").mkdir(exist_ok=True)
+    for photo in (0, 1):
+        shutil.copy(demo / f"data/people/test/p900000_{photo}.png", f"data/people/test/p900001_{photo}.png")
+    shutil.copytree("data/people/test", "PHOTOS")
+    lines = [words for words in commands((ROOT / "docs/people.md").read_text()) if "sd15" not in words]
+    assert len(lines) == 12
+    for words in lines:
+        few = {"generate": ["--steps", "1"], "personalize": ["--name", "dora"]}.get(words[1], [])
+        assert main(words[1:] + few) == 0, words
+    assert {p.stem for p in Path("data/identities").iterdir()} == {"ann", "ben", "cleo", "broad", "dora"}
+    assert len(list(Path("pictures").iterdir())) == 12 + 5  # nothing is overwritten
 
 
 def named(pattern):
-    """What the two READMEs say of a kind, each once."""
-    pages = "".join((ROOT / page).read_text() for page in ("README.md", "data/tiny/README.md"))
-    return sorted(set(re.findall(pattern, pages)))
+    """What all pages say of a kind, each once."""
+    return sorted(set(re.findall(pattern, "".join(page.read_text() for page in PAGES))))
 
 
 def test_what_is_named_exists():

@@ -23,7 +23,7 @@ def completion(shell: Literal["bash", "zsh", "tcsh"]) -> str:
     """
     import shtab
 
-    from bolid import cli
+    cli: Any = import_module("bolid.cli")  # which imports commands
 
     parser = ArgumentParser("bolid")
     tree = parser.add_subparsers()

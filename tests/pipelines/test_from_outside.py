@@ -1,4 +1,7 @@
-"""A condition and a backbone from outside the package: trained, exported, loaded and generated with by name alone."""
+"""A condition and a backbone from outside the package: trained, exported, loaded and generated with by name alone.
+
+Their code is that of the pages in `docs/extend`.
+"""
 
 import json
 import sys
@@ -16,73 +19,32 @@ from bolid.core.trained_on import was_trained_on
 from bolid.models.backbones.base import KINDS as BACKBONES
 from bolid.pipelines import BoLIDPipeline
 from tests.data.fabricate import fabricate
+from tests.pages import extension
 from tests.test_cli import ADAPTER, small
 
-MODULE = '''
-"""Somebody's own package."""
-
-from bolid.conditions import Condition
-from bolid.models.backbones import StableDiffusion
-
-
-class Colours(Condition):
-    """Mean colour of the references: 3 numbers to 2 tokens."""
-
-    kind = "colours"
-    crop_size = (48, 32)
-    embed_dim = 3
-
-    def __init__(self, num_tokens: int = 2, mult: int = 4, dropout: float = 0.05, fingerprint: str = "mean colour"):
-        super().__init__(num_tokens, mult, dropout, fingerprint)
-
-    def embed(self, references, generator=None):
-        seen = references.pictures.mean((-2, -1)) * references.mask[..., None]  # (B, M, 3)
-        return seen.sum(1) / references.mask.sum(1, keepdim=True).clamp_min(1)
-
-
-class Doubled(StableDiffusion):
-    """A backbone whose UNet answers twice as much."""
-
-    kind = "Doubled"
-
-    def predict(self, noisy, timesteps, text, embeds, time_ids):
-        return 2 * super().predict(noisy, timesteps, text, embeds, time_ids)
-'''
+FILES = extension("condition") | extension("backbone")  # of the pages that say how
 ENTRIES = """[bolid.conditions]
 colours = theirs:Colours
 [bolid.backbones]
-Doubled = theirs:Doubled
-"""
-
-
-OVERLAY = """
-model:
-  init_args:
-    backbone: {class_path: theirs.Doubled, init_args: {path: data/tiny/stable-diffusion}}
-    conditions:
-      face: null
-      shirt: {class_path: theirs.Colours}
-    evaluation:
-      methods:
-        face: null
-        both: null
-        shirt: {class_path: bolid.methods.Adapter, init_args: {conditions: [shirt]}}
+Doubled = doubled:Doubled
 """
 
 
 def forget():
     """As in a process that has not imported the package."""
-    sys.modules.pop("theirs", None)
+    for module in ("theirs", "doubled"):
+        sys.modules.pop(module, None)
     CONDITIONS.kinds.pop("colours", None)
     BACKBONES.kinds.pop("Doubled", None)
 
 
 @pytest.fixture
 def theirs(tmp_path, monkeypatch):
-    """A folder on the path with the module; installed as a package by `install`."""
+    """A folder on the path with the modules and overlays; installed as a package by `install`."""
     folder = tmp_path / "site"
     folder.mkdir()
-    (folder / "theirs.py").write_text(MODULE)
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
     monkeypatch.syspath_prepend(folder)
     forget()
     yield folder
@@ -99,8 +61,7 @@ def install(folder):
 def test_they_are_trained_exported_and_generated_with_by_configuration_alone(theirs, run, tmp_path):
     fabricate(tmp_path / "photos", {"train": 6, "val": 2}, silhouettes=True)
     words = ["--config", ADAPTER, *small(tmp_path / "photos"), "--trainer.max_steps", 1]
-    (tmp_path / "theirs.yaml").write_text(OVERLAY)
-    status, _, err = run("fit", *words, "--config", "theirs.yaml")
+    status, _, err = run("fit", *words, "--config", theirs / "shirt.yaml", "--config", theirs / "doubled.yaml")
     assert status == 0, err
     adapter = tmp_path / "runs/adapter/x/adapter"
     card = json.loads((adapter / "adapter.json").read_text())
