@@ -1,4 +1,4 @@
-"""`bolid data curate`: asks the filters in order of cost, and writes what they say."""
+"""`bolid data curate`: runs the filters in order of cost, and writes their verdicts."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from bolid.data.curate.store import CURATION
 from bolid.data.curate.verdicts import Row, into_manifest, manifest_is_ours, write_verdicts
 from bolid.data.curate.work import measure_photos
 
-FEW = "person"  # in `rejected`: the photo serves, but there are too few of its person
+FEW = "person"  # in `rejected`: the photo is usable, but its person has too few
 SUMMARY = "summary.json"
-TRIES = 3  # how often the chain is gone through anew for copies of photos that do not serve
+TRIES = 3  # maximum passes of the chain, to try other copies of rejected photos
 
 
 @dataclass
 class Curation:
-    """What curation came to.
+    """Summary of a curation.
 
     Attributes:
-        photos: How many there are.
-        kept: How many serve.
-        rejected: By the filter that rejects them first, in the filters' order.
-        dropped: People with too few photos left, and how many they have.
-        left_out: Files that cannot be photos, by what they are.
-        people: How many people are kept.
+        photos: Number of photos.
+        kept: Number of kept photos.
+        rejected: Number of rejected photos by the first filter that rejects them, in the filters' order.
+        dropped: People with too few photos left, and their number.
+        left_out: Number of files that are no photos, by kind.
+        people: Number of kept people.
     """
 
     photos: int = 0
@@ -71,29 +71,28 @@ def curate(
     out: Path | None = None,
     ray: str | None = None,
 ) -> str:
-    """Says of every photo of a folder whether it serves, and why not; deletes nothing.
+    """Decides for every photo of a folder whether it is usable, with a reason; deletes nothing.
 
-    Photos lie at FOLDER/PERSON/PHOTO, or at FOLDER/SPLIT/PERSON/PHOTO. What networks and decoders read is kept in
-    FOLDER/.curation, so that another threshold asks no network again, and a killed run goes on where it was. Verdicts
-    go to FOLDER/.curation/verdicts.parquet, and into the manifest where there is one. `bolid fit` leaves out what a
-    manifest says is rejected.
+    Photos lie at FOLDER/PERSON/PHOTO, or at FOLDER/SPLIT/PERSON/PHOTO. Measures are stored in FOLDER/.curation, so that
+    a changed threshold runs no network again, and an interrupted run resumes. Verdicts go to
+    FOLDER/.curation/verdicts.parquet, and into the manifest if there is one. `bolid fit` leaves out rejected photos.
 
     Args:
         folder: The folder of people's folders.
         filters: The chain: `--filters.size.shortest 800` changes a threshold, `--filters.copies null` leaves one
             out.
         min_photos: People with fewer photos left are dropped.
-        every: Whether networks also look at photos that a cheaper filter has rejected.
-        workers: Processes.
-        out: Where `.curation` goes, if not into the folder.
+        every: Whether to run networks also on photos that a cheaper filter rejected.
+        workers: Number of processes.
+        out: Folder for `.curation`, if not the data set's.
         ray: Address of a Ray cluster whose machines reach FOLDER by the same path, and in which the processes are: its
             address, auto, or local to start one on this machine.
 
     Returns:
-        What was kept, and why the others were not.
+        A summary of kept photos, and of others by reason.
 
     Raises:
-        BolidError: If the folder is missing, has no photo, cannot be written, or has metadata of somebody else.
+        BolidError: If the folder is missing, has no photo, cannot be written, or has metadata of another program.
     """
     return f"{folder}: {curate_photos(folder, filters, min_photos, every, workers, out, ray)}"
 
@@ -107,7 +106,7 @@ def curate_photos(
     out: Path | None = None,
     ray: str | None = None,
 ) -> Curation:
-    """As `curate`, which see; returns the counts."""
+    """See `curate`; returns the counts."""
     folder = Path(folder)
     if workers < 1 or min_photos < 1:
         raise BolidError(f"workers={workers} and min_photos={min_photos} must both be 1 or more")
@@ -135,9 +134,9 @@ def curate_photos(
 def ask(
     photos: Photos, chain: list[Filter], every: bool = False, workers: int = 1, ray: str | None = None
 ) -> np.ndarray:
-    """(n,) int8: which filter of the chain rejects each photo first, -1 where none does.
+    """(n,) int8: index of the first filter that rejects each photo, or -1.
 
-    Of copies one is kept before it is known whether it serves. If a later filter rejects it, another is tried.
+    One of several copies is kept before later filters run. If one of these rejects it, another copy is tried.
     """
     copies = next((f for f in chain if isinstance(f, Copies)), None)
     for _ in range(TRIES):
@@ -178,7 +177,7 @@ def _rows(photos: Photos, chain: list[Filter], rejected: np.ndarray, dropped: se
 
 
 def _few(photos: Photos, kept: np.ndarray, least: int, found: Curation) -> set[int]:
-    """People with too few photos left; their names and numbers go into what is found."""
+    """People with too few photos left; adds their names and numbers to `found`."""
     people, first = np.unique(photos.people, return_index=True)
     left = Counter(photos.people[kept].tolist())
     few = {int(p): photos.identity(k) for p, k in zip(people, first, strict=True) if left[int(p)] < least}
@@ -187,7 +186,7 @@ def _few(photos: Photos, kept: np.ndarray, least: int, found: Curation) -> set[i
 
 
 def _home(folder: Path, out: Path | None) -> tuple[Path, bool]:
-    """Where `.curation` goes, and whether verdicts go into the folder's manifest."""
+    """The folder of `.curation`, and whether verdicts go into the folder's manifest."""
     if not folder.is_dir():
         raise BolidError(f"{folder}: no such folder; give one that holds a folder of photos for each person.")
     if out is not None:

@@ -1,4 +1,4 @@
-"""The filters of curation, one idea a file, in order of cost."""
+"""The filters of curation, one per file, in order of cost."""
 
 from bolid.data.curate.filters.base import KEPT, Filter, keeps
 from bolid.data.curate.filters.body import Body

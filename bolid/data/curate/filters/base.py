@@ -1,4 +1,4 @@
-"""What every filter is: thresholds on measures, and a verdict in words for every photo."""
+"""Base class of filters: thresholds on measures, and a verdict for every photo."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from bolid.data.curate.measure import Measure
 from bolid.data.curate.photos import Photos
 
-KEPT = "kept"  # a colon and a remark may follow: kept, although something is not known
-UNKNOWN = ""  # the photo was not measured, because a filter before had rejected it
+KEPT = "kept"  # a colon and a remark may follow, if something is unknown
+UNKNOWN = ""  # not measured, because an earlier filter rejected the photo
 
 
 def keeps(verdict: str) -> bool:
@@ -20,24 +20,24 @@ def keeps(verdict: str) -> bool:
 
 
 class Filter(ABC):
-    """Says of photos that they are kept, or why not. Subclasses are dataclasses, whose fields are thresholds.
+    """Keeps photos, or rejects them with a reason. Subclasses are dataclasses, whose fields are thresholds.
 
     Attributes:
-        name: By which configuration and manifest know it.
+        name: Name in configurations and manifests.
     """
 
     name: ClassVar[str]
 
     def measure(self) -> Measure | None:
-        """What must have been read off a photo before this filter can judge it; None: nothing."""
+        """The measure that this filter needs, or None."""
         return None
 
     def survey(self, photos: Photos, alive: np.ndarray) -> None:
-        """Looks at the whole set, where a verdict depends on other photos or on columns that are better read once.
+        """Processes the whole set, for verdicts that depend on other photos or on whole columns.
 
         Args:
-            photos: The set.
-            alive: (n,) bool, which photos the filters before have kept.
+            photos: All photos.
+            alive: (n,) bool, photos that earlier filters kept.
         """
         del photos, alive  # most verdicts depend on a photo's own values
 

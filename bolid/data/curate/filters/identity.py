@@ -1,4 +1,4 @@
-"""Who is in a person's folder without being that person: the majority of faces decides."""
+"""Filter of other people's photos in a person's folder, by the majority of faces."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from bolid.data.curate.filters.base import KEPT, UNKNOWN, Filter
 from bolid.data.curate.photos import Photos
 from bolid.vision.face import alike_from
 
-TOGETHER = 20_000  # photos whose embeddings are held at a time, at least one person's
+TOGETHER = 20_000  # maximum photos with embeddings in memory, at least one person's
 
 
 @dataclass
 class Identity(Filter):
-    """Clusters the faces of each person, and rejects whoever is outside the largest cluster and unlike it.
+    """Clusters the faces of each person, and rejects those outside the largest cluster and dissimilar to it.
 
-    The networks are those of the filter `people`. Photos without a face that can be read say nothing: they are kept,
-    and their verdict says so, as it does of faces without a majority.
+    The networks are those of the filter `people`. Photos without a usable face, and faces without a majority, are kept
+    with a remark in the verdict.
 
     Attributes:
-        alike: Cosine from which two faces are one person's; null: what suits the recogniser.
-        faces: With fewer faces than this there is no majority, and nobody is rejected.
-        unsure: Whether all photos of a person are rejected of whom no cluster holds half of the faces.
-        unread: Whether a photo without a readable face is kept.
-        face_score: How sure the face detector must be of a face that is read; it is not sure of a head from behind.
-        pixels: How tall such a face must be; smaller ones look like anybody's.
-        turned: How far it may be turned to a side: 0 is frontal, 0.5 has the nose below one eye. Profiles mislead.
+        alike: Minimum cosine of two faces of one person; null for the recogniser's default.
+        faces: Minimum number of faces for a majority; with fewer, all are kept.
+        unsure: Whether to reject all photos of a person without a cluster of half of the faces.
+        unread: Whether to keep photos without a usable face.
+        face_score: Minimum score of a usable face; heads from behind have low scores.
+        pixels: Minimum height of a usable face; smaller ones are not distinctive.
+        turned: Maximum turn to a side: 0 is frontal, 0.5 has the nose below one eye. Embeddings of profiles are
+            unreliable.
     """
 
     alike: float | None = None
@@ -40,7 +41,7 @@ class Identity(Filter):
     name = "identity"
 
     def survey(self, photos: Photos, alive: np.ndarray) -> None:
-        """Compares everybody's faces."""
+        """Compares the faces of each person."""
         self._asked = alive & photos.measured("people")
         self._clear = self.legible(photos) if self._asked.any() else self._asked
         self._cosine = np.full(len(photos), np.nan, np.float32)
@@ -58,7 +59,7 @@ class Identity(Filter):
             self._compare(photos, waiting)
 
     def judge(self, photos: Photos, k: int) -> str:
-        """Somebody else, nobody in particular, or the person."""
+        """The verdict by the person's largest cluster of faces."""
         if not self._asked[k]:
             return UNKNOWN
         if not np.isfinite(self._cosine[k]):
@@ -70,7 +71,7 @@ class Identity(Filter):
         return f"somebody else: {self._cosine[k]:.2f} < {self._limit:.2f}" if self._outside[k] else KEPT
 
     def legible(self, photos: Photos) -> np.ndarray:
-        """(n,) bool: whose main face is clear and large enough, as far as a detector looked for it."""
+        """(n,) bool: photos whose main face is frontal and large enough, as far as it was measured."""
         small = photos.numbers("people", "face_pixels") < self.pixels
         turned = photos.numbers("people", "face_turned") > self.turned
         scores = photos.arrow("people", "face_scores")
@@ -100,7 +101,7 @@ class Identity(Filter):
 
 
 def majority(faces: np.ndarray, alike: float) -> np.ndarray:
-    """(n,) bool: which of (n, F) embeddings of length 1 are in the largest cluster, by average linkage."""
+    """(n,) bool: the members of the largest cluster of (n, F) embeddings of norm 1, by average linkage."""
     if len(faces) < 2:
         return np.ones(len(faces), bool)
     from sklearn.cluster import AgglomerativeClustering
