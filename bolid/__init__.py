@@ -1,4 +1,4 @@
-"""BoLID: pictures of a particular person, body and face, from a frozen Stable Diffusion and small adapters."""
+"""BoLID: images of a particular person, body and face, from a frozen Stable Diffusion and small adapters."""
 
 import os
 from importlib import import_module
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from bolid.core.identity_file import load_identity
     from bolid.pipelines import BoLIDPipeline
 
-# Read by libraries when they are imported: nothing is sent that nobody asked for.
+# Read by libraries when they are imported: no usage statistics are sent unless the user enables them.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -22,7 +22,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is asked for only then: torch and diffusers take seconds."""
+    """Imports a public name on first use: torch and diffusers take seconds to import."""
     if name == "__version__":
         from importlib.metadata import version
 

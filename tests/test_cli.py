@@ -64,7 +64,7 @@ def test_help_lists_every_verb_quickly():
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["paint"], "unknown verb 'paint'"),
+        (["paint"], "unknown command 'paint'"),
         (["fit", "--config", ADAPTER, "--trainer.max_stepz", "3"], "max_steps"),
         (["fit", "--config", ADAPTER, "--trainer.max_step", "3"], "max_steps"),
         (["fit", "--config", "no/such.yaml"], "no/such.yaml"),
@@ -89,7 +89,7 @@ def test_help_lists_every_verb_quickly():
         (["fit", "--config", ADAPTER, "--data.dict_kwargs.depth", "3"], "RenderedPeople takes no setting 'depth'"),
         (["fit", "--config", ADAPTER, "--model.optimizer.dict_kwargs.depth", "3"], "AdamW takes no setting 'depth'"),
         (["fit", "--config", ADAPTER, "--callbacks.more", '{"class_path": "Timer", "class_path": "EMA"}'],
-         "'class_path' stands twice in one mapping"),
+         "'class_path' occurs twice in one mapping"),
         (["fit", "--conf", ADAPTER], "no such setting 'conf'; did you mean 'config'?"),
         (["fit"], "required: fit.data, fit.model; give them or a `--config FILE`"),
         (["test", "--config", ADAPTER, "--ckpt_path", "no/such.ckpt"], "no/such.ckpt"),
@@ -103,9 +103,9 @@ def test_help_lists_every_verb_quickly():
         (["test", "--config", ADAPTER], "Give `--ckpt_path runs/.../checkpoints/last.ckpt`"),
         (["predict", "--config", ADAPTER, "--trainer.fast_dev_run", "true"], "predict: which weights?"),
         (["test", "--config", ADAPTER, "--data.rendered.test.people", "0", "--model.init_from", "."],
-         "bolid: data.rendered.test.people is 0, so there is nobody to test on"),
+         "bolid: data.rendered.test.people is 0, so there are no people to test on"),
         (["test", "--config", ADAPTER, "--data.rendered.test.people", "1", "--model.init_from", "."],
-         "bolid: data.rendered.test.people is 1, and 2 are needed to show one of them in the place of another"),
+         "bolid: data.rendered.test.people is 1, and 2 are needed to shuffle identities"),
         (["fit", "--config", ADAPTER, "--data.references.min", "9"], "references.min=9 must lie between 0 and"),
         (["fit", "--config", ADAPTER, "--data.train.flip", "2"], "flip is 2.0; a probability lies between 0 and 1"),
         (["fit", "--config", ADAPTER, "--data.rendered.train.peple", "3"], "did you mean"),
@@ -117,7 +117,7 @@ def test_help_lists_every_verb_quickly():
         (["identity", "create", "--name", "ann"], "either `--photos FILE …`, or `--folder FOLDER --person NAME`"),
         (["identity", "create", "--name", "ann", "--photos", "a.png", "b.png"], "a.png: no such photo. b.png: no such"),
         (["identity", "create", "--name", "../ann", "--photos", "a.png"], "'../ann' is no name"),
-        (["identity", "show", "--name", "ann"], "data/identities knows no ann; it knows nobody"),
+        (["identity", "show", "--name", "ann"], "data/identities knows no ann; it knows none"),
         (["generate", "a photo", "--adapter", "nowhere"], "nowhere is missing or holds no adapter.json"),
         (["data", "render", "x", "--split", "tst"], "split: expected one of 'train', 'val', 'test', got tst"),
         (["data", "render", "x", "--people", "0"], "people=0"),
@@ -425,7 +425,7 @@ def test_a_test_on_photos_of_nobody_is_refused_before_anything_is_loaded(run, tm
     ]
     status, _, err = run("test", *words)
     assert status == 1
-    assert f"{tmp_path}/photos: nobody in test has 2 or more usable photos; the folders" in err.splitlines()[-1]
+    assert f"{tmp_path}/photos: no one in test has 2 or more usable photos; the folders" in err.splitlines()[-1]
     fabricate(tmp_path / "photos", {"train": 2, "val": 1, "test": 1})
     status, _, err = run("test", *words)
     assert (status, "only 1 of test has 2 or more usable photos, and 2 people" in err.splitlines()[-1]) == (1, True)

@@ -106,7 +106,7 @@ def test_a_task_is_loaded_from_its_checkpoint_alone(demo):
     with pytest.raises(BolidError, match="no configuration of BodyVAETask"):
         BodyVAETask.load_from_checkpoint(checkpoint)
     shutil.copy(checkpoint, "alone.ckpt")
-    with pytest.raises(BolidError, match=r"alone.ckpt lies in no run with a config.yaml"):
+    with pytest.raises(BolidError, match=r"alone.ckpt has no config.yaml of its run next to it"):
         AdapterTask.load_from_checkpoint("alone.ckpt")
 
 

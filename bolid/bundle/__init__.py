@@ -1,1 +1,1 @@
-"""What trains the embedded bundle (`data/tiny`) from nothing, on rendered people."""
+"""Training of the embedded bundle (`data/tiny`) from scratch on rendered people."""

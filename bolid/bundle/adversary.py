@@ -1,4 +1,4 @@
-"""A patch discriminator: what an autoencoder's L1 blurs, it has to show again."""
+"""A patch discriminator, which restores detail that L1 blurs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Adversary:
-    """When and how much a patch discriminator has a say.
+    """Schedule and weight of the adversarial term.
 
     Attributes:
-        start: Share of the fit's steps after which it takes part: it sharpens what is already in its place.
-        ramp: Share of the steps over which its say grows, while it learns to tell photos from round trips.
-        weight: Of its gradient where images leave the decoder, as a share of the reconstruction's (VQGAN, Esser et
-            al. 2021).
-        channels: After each halving; the last layer does not halve.
+        start: Share of the fit's steps after which it starts, when the structure is learned.
+        ramp: Share of the steps over which its weight rises, while it learns to distinguish photos from round trips.
+        weight: Weight of its gradient at the decoder's output, relative to the reconstruction's (VQGAN, Esser et al.
+            2021).
+        channels: Channels after each halving; the last layer does not halve.
     """
 
     start: float = 0.8
@@ -34,7 +34,7 @@ class Adversary:
 
 
 class PatchDiscriminator(nn.Sequential):
-    """Images (B, 3, H, W) in -1..1 to (B, 1, h, w): the more, the more a patch looks like one of a photo."""
+    """Images (B, 3, H, W) in -1..1 to patch logits (B, 1, h, w), higher for photos."""
 
     def __init__(self, channels: tuple[int, ...]):
         strides = [*([2] * (len(channels) - 1)), 1]
@@ -56,6 +56,6 @@ class PatchDiscriminator(nn.Sequential):
 
 
 def gradient_ratio(loss: Tensor, other: Tensor, weight: Tensor) -> Tensor:
-    """How much larger the gradient of `loss` at `weight` is than that of `other`: a scalar, at most 1e4."""
+    """Ratio of the gradient norms of `loss` and `other` at `weight`: a scalar, at most 1e4."""
     ours, theirs = (torch.autograd.grad(each, weight, retain_graph=True)[0].norm() for each in (loss, other))
     return (ours / theirs.clamp_min(1e-8)).clamp_max(1e4).detach()

@@ -1,4 +1,4 @@
-"""Trains the bundle's anthropometer: a person's proportions off a picture of the whole figure."""
+"""Trains the bundle's anthropometer: body proportions from an image of a whole figure."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from bolid.tasks.coverage import Part
 
 
 class AnthropometerTask(PerceptionTask):
-    """Squared error of the proportions in within-gender standard deviations, with joints and silhouette to learn from.
+    """Squared error of the proportions in within-gender standard deviations, with auxiliary joints and silhouette.
 
-    Photos that show no whole figure, or people whose proportions are not known, teach joints and silhouette only.
+    Photos without a whole figure or known proportions train joints and silhouette only.
 
     Args:
-        network: What is trained.
-        joints: Weight of the joints' mean distance in shares of the picture.
-        spots: Weight of the cross-entropy of the joints' maps with a spot where each joint is, which teaches them to
-            find joints from the start; distances then make them exact.
+        network: Network to train.
+        joints: Weight of the joints' mean distance in shares of the image.
+        spots: Weight of the cross-entropy of the joints' maps with a spot at each joint, which localises joints early
+            in training; the distances refine them.
         outline: Weight of the silhouette's cross-entropy.
         kwargs: See `PerceptionTask`.
     """
@@ -50,7 +50,7 @@ class AnthropometerTask(PerceptionTask):
         return {"ratios": Part(teaches_ratios, needs, "data.folder to one of rendered people")}
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """Call, loss, log, return."""
+        """The loss of a batch: scalar; logs every term."""
         pictures, mirrored, move = self.augment(batch, self.step_generator())
         terms = self.losses(self.network(pictures), batch, mirrored, move)
         places = self.joints * terms["joints"] + self.spots * terms["spots"]
@@ -73,14 +73,14 @@ class AnthropometerTask(PerceptionTask):
         }
 
     def ratios_loss(self, reading: Reading, batch: TrainingBatch) -> Tensor:
-        """Mean squared error over the photos that teach proportions, 0 if none does: scalar."""
+        """Mean squared error over photos with known proportions, 0 without any: scalar."""
         shown = teaches_ratios(batch)
         if not shown.any():
             return reading.ratios.sum() * 0.0
         return F.mse_loss(reading.ratios[shown].float(), batch.references.proportions[shown])
 
     def new_score(self, folder: Path) -> RawAndRoundTrip:
-        """R² of readings of held-out people's photos."""
+        """R² on photos of held-out people."""
         return RawAndRoundTrip(ReadingAccuracy(Anthropometer(folder)), self.vae)
 
 

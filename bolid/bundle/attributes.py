@@ -1,4 +1,4 @@
-"""Trains the bundle's adherence classifier: what a picture shows of what captions ask for."""
+"""Trains the bundle's attribute classifier, for prompt adherence."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from bolid.vision.readers import UNKNOWN, attribute_labels
 
 
 class AttributesTask(PerceptionTask):
-    """Cross-entropy on every attribute that a photo's full caption asks for.
+    """Cross-entropy on every attribute in a photo's full caption.
 
     Args:
-        network: What is trained.
-        smoothing: Of the labels.
+        network: Network to train.
+        smoothing: Label smoothing.
         kwargs: See `PerceptionTask`.
     """
 
@@ -39,7 +39,7 @@ class AttributesTask(PerceptionTask):
         }
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """Call, loss, log, return."""
+        """The loss of a batch: scalar; logs it."""
         pictures, _, _ = self.augment(batch, self.step_generator())
         loss = self.loss(self.network(pictures), batch)
         self.log("train/loss", loss, prog_bar=True)
@@ -64,6 +64,6 @@ class AttributesTask(PerceptionTask):
 
 
 def teaches_attributes(batch: TrainingBatch) -> Tensor:
-    """(B,) bool: photos whose full caption asks for an attribute that the classifier knows."""
+    """(B,) bool: photos whose full caption contains an attribute of the classifier."""
     labels = attribute_labels(ATTRIBUTES, batch.full_asked)
     return torch.stack(list(labels.values())).ne(UNKNOWN).any(0)

@@ -36,7 +36,7 @@ class AutoencoderSize:
 
     Attributes:
         channels: Per level; each but the last halves the image.
-        latent_channels: Of the latents.
+        latent_channels: Channels of the latents.
         layers: Residual blocks a level; the decoder has one more.
         attention: Whether places of the coarsest level attend to each other.
     """
@@ -52,12 +52,12 @@ class AutoencoderWeights:
     """Weights of an autoencoder's loss.
 
     Attributes:
-        kl: Of the KL term of a photo.
+        kl: Weight of the KL term.
         person: Extra weight of the person's pixels, beside 1 for all pixels.
         head: Extra weight of the head's pixels, beside the person's.
-        edges: Of the L1 between differences of neighbouring pixels, which are where eyes and mouths are.
-        half: Of the loss at half the size: latents of half the size have to decode to the photo at half its size, so
-            that they are as smooth as photos and diffusion learns them sooner (EQ-VAE, Kouzelis et al. 2025).
+        edges: Weight of the L1 between differences of neighbouring pixels, which are large at eyes and mouths.
+        half: Weight of the loss at half size: downsampled latents should decode to the downsampled photo, which smooths
+            the latent space and speeds up diffusion training (EQ-VAE, Kouzelis et al. 2025).
     """
 
     kl: float = 1e-6
@@ -71,8 +71,8 @@ class AutoencoderTask(MemberTask):
     """L1 + ½·L2 + edges·L1(differences) + kl·KL between photos and their round trips, and late an adversarial term.
 
     Args:
-        size: Of the autoencoder.
-        weights: Of the loss.
+        size: Sizes of the autoencoder.
+        weights: Weights of the loss.
         crops: Trains on crops of the photos; null: on whole photos.
         adversary: A patch discriminator's part, trained by the same optimizer; null: none.
         face: A recogniser that verifies faces after the round trip when the autoencoder is scored; null: none.
@@ -104,7 +104,7 @@ class AutoencoderTask(MemberTask):
         return self.global_step / self._trainer.max_steps if self._trainer else 0.0
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """Call, loss, log, return."""
+        """The losses of a batch: scalar; logs them."""
         loss, psnr = self.loss(batch, self.step_generator())
         self.log_dict({"train/loss": loss, "train/psnr": psnr}, prog_bar=True)
         return loss
@@ -122,7 +122,7 @@ class AutoencoderTask(MemberTask):
         return loss + self.weights.kl * posterior.kl().mean(), person_psnr(images, view)
 
     def view(self, batch: TrainingBatch, generator: torch.Generator | None) -> PhotoView:
-        """The photos, cropped where the fit stands at crops."""
+        """The photos, cropped during the first part of the fit."""
         view = whole_view(batch)
         if self.crops is not None and generator is not None and self.progress < self.crops.until:
             return self.crops.cut(view, generator)
@@ -152,18 +152,18 @@ class AutoencoderTask(MemberTask):
         return weight * fooled + self.discriminator.hinge(view.photos, images)
 
     def on_validation_epoch_start(self) -> None:
-        """Scores as a test does."""
+        """Prepares the scores of a test."""
         self.on_test_start()
         self.shown = []
 
     def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Round trips of held-out photos."""
+        """Scores round trips of held-out photos."""
         pictures = real_pictures(batch)
         self.score.update(pictures, batch)
         self.shown += pictures[: ACROSS * ROWS - len(self.shown)]
 
     def on_validation_epoch_end(self) -> None:
-        """Logs every number that these photos have as val/<metric>."""
+        """Logs every finite metric as val/<metric>."""
         scores = {f"val/{name}": value for name, value in self.score.compute().items() if value.isfinite()}
         self.log_dict(scores)
 

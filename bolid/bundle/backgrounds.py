@@ -1,4 +1,4 @@
-"""What watermarks are planted on: rendered people, photographs, made-up scenes, and crops of them."""
+"""Backgrounds for watermarks: rendered people, photographs, synthetic scenes, and crops of them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ SHARES = {"rendered": 0.4, "photographs": 0.45, "made": 0.15}  # of the crops
 
 @dataclass
 class Backgrounds:
-    """Unmarked pictures (h, w, 3) uint8 RGB by kind: rendered, photographs, made.
+    """Unmarked images (h, w, 3) uint8 RGB by kind: rendered, photographs, made.
 
     Attributes:
         known: For training.
-        held: Of other people and photographs, for the threshold and the numbers.
+        held: Those of other people and photographs, for the threshold and the evaluation.
     """
 
     known: dict[str, list[np.ndarray]]
@@ -130,7 +130,7 @@ def shapes(canvas: np.ndarray, colour: np.ndarray | float, rng: np.random.Genera
 
 
 def crop(known: dict[str, list[np.ndarray]], side: int, rng: np.random.Generator) -> np.ndarray:
-    """(side, side, 3) uint8 of some picture, enlarged or reduced, mirrored, recoloured; one of seven a collage."""
+    """(side, side, 3) uint8 of some image, enlarged or reduced, mirrored, recoloured; one of seven a collage."""
     shown = _part(known, side, rng)
     if rng.random() < 0.15:
         mask = np.zeros((side, side), np.uint8)
@@ -160,7 +160,7 @@ def _part(known: dict[str, list[np.ndarray]], side: int, rng: np.random.Generato
 
 
 def spoilt(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As a gallery would show it: some noise and blur, JPEG."""
+    """Degrades an image like a web gallery: noise, blur, JPEG."""
     if rng.random() < 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.9))
     if rng.random() < 0.3:
@@ -170,7 +170,7 @@ def spoilt(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def variant(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A held-out picture as another file would show it: cut, reduced (to 256 pixels at least), mirrored."""
+    """A variant of a held-out image: cropped, reduced (to at least 256 pixels), mirrored."""
     high, wide = (int(side * rng.uniform(0.75, 1)) for side in picture.shape[:2])
     y, x = (int(rng.integers(0, room - side + 1)) for room, side in zip(picture.shape, (high, wide), strict=False))
     part = picture[y : y + high, x : x + wide]

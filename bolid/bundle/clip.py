@@ -25,13 +25,13 @@ class ClipSize:
     """Architecture and sizes of both towers.
 
     Attributes:
-        image_size: Height and width of the pictures.
+        image_size: Height and width of the images.
         patch_size: Side of a patch.
-        width: Of the vision transformer.
+        width: Width of the vision transformer.
         vision_layers: Its layers over the patches.
         text_layers: Transformer layers over the tokens.
-        text_width: Of the text tower and of the embeddings, a multiple of 4; null: as `width`.
-        timm: Name of a network of timm that looks at the pictures in place of the vision transformer.
+        text_width: Width of the text tower and of the embeddings, a multiple of 4; null for `width`.
+        timm: Name of a timm network that replaces the vision transformer.
     """
 
     image_size: tuple[int, int] = (96, 64)
@@ -73,7 +73,7 @@ class ClipTask(MemberTask):
 
     Args:
         tokenizer: Folder of the CLIP tokenizer whose vocabulary is used.
-        size: Of the towers.
+        size: Sizes of the towers.
         kwargs: See `MemberTask`.
     """
 
@@ -85,11 +85,11 @@ class ClipTask(MemberTask):
             bpe = Path(folder) / BPE
             self.config = (size or ClipSize()).open_clip(write_bpe(tokenizer, bpe))
             self.tokenizer = open_clip.SimpleTokenizer(bpe_path=str(bpe))
-            self.merges = bpe.read_bytes()  # the vocabulary of this fit, whatever becomes of `tokenizer`'s files
+            self.merges = bpe.read_bytes()  # kept in memory: the vocabulary of this fit, even if the files change
         self.network = open_clip.CLIP(**self.config)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """Call, loss, log, return."""
+        """The loss of a batch: scalar; logs it."""
         loss, top1 = self.loss(batch)
         self.log_dict({"train/loss": loss, "train/top1": top1}, prog_bar=True)
         return loss
@@ -100,7 +100,7 @@ class ClipTask(MemberTask):
         self.log_dict({"val/loss": loss, "val/top1": top1}, prog_bar=True, batch_size=len(batch), sync_dist=True)
 
     def loss(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
-        """The loss and the share of pictures that find their own caption among the batch's: scalars."""
+        """The loss and the share of images that find their own caption among the batch's: scalars."""
         mean, std = self._statistics(batch.pictures)
         pictures = ((batch.pictures * 0.5 + 0.5) - mean) / std
         tokens = self.tokenizer(batch.captions).to(self.device)
@@ -117,7 +117,7 @@ class ClipTask(MemberTask):
         return like.new_tensor(OPENAI_DATASET_MEAN)[:, None, None], like.new_tensor(OPENAI_DATASET_STD)[:, None, None]
 
     def new_score(self, folder: Path) -> CaptionRetrieval:
-        """Retrieval both ways among held-out pictures with different captions."""
+        """Retrieval both ways among held-out images with different captions."""
         return CaptionRetrieval(ClipModel(str(folder)))
 
     def export(self, folder: Path) -> None:

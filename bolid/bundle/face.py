@@ -56,7 +56,7 @@ class FaceTask(MemberTask):
     Args:
         people: Number of classes; identities are mapped to them by their number, so that no list is needed.
         margin: Angular margin in radians.
-        scale: Of the cosines.
+        scale: Scale of the cosines.
         jitter: Largest change of brightness and contrast, as a share.
         wobble: Standard deviation of the landmarks' jitter, as a share of the distance between the eyes.
         kwargs: See `MemberTask`.
@@ -97,7 +97,7 @@ class FaceTask(MemberTask):
         """Rendered people are called p and a number: that number, modulo the classes, (B,)."""
         numbers = [name.removeprefix("p") for name in identities]
         if strange := [name for name, number in zip(identities, numbers, strict=True) if not number.isdecimal()]:
-            raise BolidError(f"{strange[0]}: FaceTask tells people apart by the numbers of rendered ones (p000123)")
+            raise BolidError(f"{strange[0]}: FaceTask needs identities with the numbers of rendered people (p000123)")
         return torch.tensor([int(number) % len(self.centres) for number in numbers], device=self.device)
 
     def shaken(self, keypoints: Tensor, generator: torch.Generator) -> Tensor:
@@ -112,7 +112,7 @@ class FaceTask(MemberTask):
         return (faces.to(self.device) * (1 + light[0]) + light[1]).clamp(-1, 1)
 
     def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Collects embeddings of people it was not trained on."""
+        """Collects embeddings of unseen people."""
         faces, rows = align_faces(batch.pictures, batch.keypoints)
         embeddings = F.normalize(self.network(faces.to(self.device))).float().cpu()
         self.seen.append((embeddings, [batch.identities[row] for row in rows]))
@@ -124,7 +124,7 @@ class FaceTask(MemberTask):
         self.log("val/auc", verification_auc(embeddings, numbered(names)), prog_bar=True, sync_dist=True)
 
     def new_score(self, folder: Path) -> FaceVerification:
-        """Verification of faces that the recogniser itself finds fit to embed."""
+        """Verification of faces that the recogniser accepts."""
         return FaceVerification(FaceEmbedder(folder))
 
     def export(self, folder: Path) -> None:

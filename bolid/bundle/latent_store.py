@@ -16,12 +16,12 @@ from bolid.core.safe_io import atomic_path
 class LatentStore:
     """The latents of photos, one small file for each.
 
-    Files are named by what a photo shows and lie in a folder named by the autoencoder's weights: neither a mirrored
-    photo, nor one rendered anew, nor another autoencoder finds latents that are not its own.
+    File names are hashes of the photo's pixels, and the folder's name is a hash of the autoencoder's weights, so that
+    changed photos and other autoencoders never get outdated latents.
 
     Args:
-        folder: Of all autoencoders' latents.
-        autoencoder: Whose they are.
+        folder: Folder of all autoencoders' latents.
+        autoencoder: Autoencoder of the latents.
         encode: Photos (B, 3, H, W) in -1..1 to latents (B, C, h, w).
     """
 

@@ -1,4 +1,4 @@
-"""Watermarks on crops, fast and of many kinds: what the watermark network is trained on.
+"""Watermarks of many kinds on crops, to train the watermark network.
 
 The crop stands for any part of a photo, so marks lie anywhere in it and beyond its edges. `stamps` has marks on whole
 photos, which training never sees.

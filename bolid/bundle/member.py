@@ -1,4 +1,4 @@
-"""What the tasks of the bundle share: a test scores what they export."""
+"""Base class of the bundle's tasks: a test scores the exported network."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from bolid.tasks.base import BaseTask
 
 
 class MemberTask(BaseTask):
-    """Trains a member of the bundle; a test measures the exported member, loaded by the class that users load it by.
+    """Trains a network of the bundle; a test evaluates the exported network, loaded by the users' class.
 
-    `init_from` may be the folder of an exported member, such as `data/tiny/face`, which a test measures.
+    `init_from` may be the folder of an exported network, such as `data/tiny/face`, for a test.
     """
 
-    score: Any  # the test's metric, a container of networks that mypy would take for a mere Module
+    score: Any  # the test's metric; typed Any for mypy
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -32,20 +32,20 @@ class MemberTask(BaseTask):
 
     @abstractmethod
     def new_score(self, folder: Path) -> ImageMetric:
-        """The metric of a test, around the member that was exported to `folder`."""
+        """The metric of a test, for the network exported to `folder`."""
 
     def load_exported(self, folder: Path) -> None:
-        """What a test is to measure.
+        """Accepts an exported network for a test only.
 
         Raises:
-            BolidError: If anything else is to be done with it.
+            BolidError: In other commands.
         """
         if self.trainer.state.fn != "test":
             raise BolidError(f"init_from: {folder} is an exported network, which only a test takes; give a .ckpt file")
         self.exported = folder
 
     def on_test_start(self) -> None:
-        """A new test starts afresh."""
+        """Exports the network and resets the score."""
         super().on_test_start()
         with TemporaryDirectory() as scratch:
             if self.exported is None:
@@ -55,16 +55,16 @@ class MemberTask(BaseTask):
         self.tested = 0
 
     def test_step(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Measures the member on held-out photos."""
+        """Updates the score on held-out photos."""
         self.score.update(real_pictures(batch), batch)
         self.tested += len(batch)
 
     def on_test_epoch_end(self) -> None:
-        """Logs every number as test/<metric>."""
+        """Logs every metric as test/<metric>."""
         self.log_dict({f"test/{name}": value for name, value in self.score.compute().items()})
 
     def report(self) -> Report:
-        """What the test measured, on all ranks together; every rank must ask."""
+        """The report of the test over all ranks. Collective."""
         values = {name: float(value) for name, value in self.score.compute().items()}
         pictures = self.trainer.strategy.reduce(torch.tensor(self.tested, device=self.device), reduce_op="sum")
         return Report(values, int(pictures), self.seed, descriptions=self.score.describes)

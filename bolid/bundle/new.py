@@ -1,4 +1,4 @@
-"""Untrained members of the bundle: a Stable Diffusion in miniature, with a vocabulary of the captions' words."""
+"""Creates a miniature Stable Diffusion with a vocabulary of the captions' words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def train_tokenizer(captions: Iterable[str], vocabulary: int = 2500, reserved: s
     """A CLIP tokenizer (byte-level BPE, 77 tokens) whose merges come from `captions`: their words become one token.
 
     Args:
-        captions: What to learn from; the same captions give the same vocabulary.
+        captions: Training captions; the same captions give the same vocabulary.
         vocabulary: Tokens at most; 514 of them are the bytes and the two marks.
         reserved: Words that become a token, too.
 
@@ -57,21 +57,21 @@ def train_tokenizer(captions: Iterable[str], vocabulary: int = 2500, reserved: s
     return tokenizer
 
 
-def learn_merges(words: Mapping[str, int], most: int) -> list[tuple[str, str]]:
+def learn_merges(words: Mapping[str, int], max_merges: int) -> list[tuple[str, str]]:
     """Byte-pair encoding (Sennrich et al. 2016): the most frequent pair becomes one piece, again and again.
 
-    It is written out since the `tokenizers` library breaks ties by chance, and all that learns after it would differ.
+    Implemented here since the `tokenizers` library breaks ties at random, which makes later training irreproducible.
 
     Args:
         words: Word -> how often it occurs.
-        most: Merges at most.
+        max_merges: Maximum number of merges.
 
     Returns:
         Pairs of pieces in the order in which they merge; a word's last piece ends in `</w>`.
     """
     cut = {word: [*word[:-1], f"{word[-1]}</w>"] for word in words}
     merges: list[tuple[str, str]] = []
-    while len(merges) < most:
+    while len(merges) < max_merges:
         pairs: Counter[tuple[str, str]] = Counter()
         for word, parts in cut.items():
             for pair in pairwise(parts):
@@ -109,16 +109,16 @@ def new_stable_diffusion(
     """Writes a miniature Stable Diffusion around a trained autoencoder, untrained but for its captions' words.
 
     Args:
-        folder: Where to write it.
+        folder: Output folder.
         vae: Folder of the autoencoder.
         captions_from: Folder with a manifest; its training captions make the vocabulary.
-        channels: Of the UNet, per level; every level has cross-attention.
-        heads: Of the attention, per level.
-        width: Of the text encoder and the cross-attention.
+        channels: Channels of the UNet per level; every level has cross-attention.
+        heads: Attention heads per level.
+        width: Width of the text encoder and the cross-attention.
         layers: Residual blocks a level.
-        phrase_steps: How long the text encoder learns to tell the captions' phrases; see `teach_phrases`.
-        grade_steps: And then, how much of a body they tell of; see `teach_grades`.
-        seed: Of the weights.
+        phrase_steps: Training steps of the text encoder on the captions' phrases; see `teach_phrases`.
+        grade_steps: Further training steps on body grades; see `teach_grades`.
+        seed: Seed of the weights.
     """
     from diffusers import StableDiffusionPipeline
 
@@ -149,11 +149,11 @@ def grade_text_encoder(folder: Path, source: Path, captions_from: Path, steps: i
     """Writes a copy of a Stable Diffusion whose text encoder grades bodies, its other states as they were.
 
     Args:
-        folder: Where to write it.
+        folder: Output folder.
         source: Folder of a Stable Diffusion.
         captions_from: Folder with a manifest, whose training captions are learned from.
         steps: See `teach_grades`.
-        seed: Of which phrases captions leave out, and of their order.
+        seed: Seed of the dropped phrases and of the order of captions.
     """
     from bolid.bundle.phrases import teach_grades
     from bolid.models.backbones import StableDiffusion
@@ -200,9 +200,10 @@ def new_text_encoder(tokenizer: CLIPTokenizer, width: int) -> CLIPTextModel:
 def new_unet(
     channels: Sequence[int], heads: Sequence[int], latent: int, width: int, layers: int
 ) -> UNet2DConditionModel:
-    """An untrained UNet for 24x16 latents of `latent` channels, told texts of size `width` on every level.
+    """An untrained UNet for 24x16 latents of `latent` channels, with cross-attention to texts of size `width` on every
+    level.
 
-    The text, pooled, also joins the timestep, as in DeepFloyd IF: a short way for what decides the whole picture.
+    The pooled text is also added to the timestep embedding, as in DeepFloyd IF, for global attributes.
     """
     from diffusers import UNet2DConditionModel
 

@@ -1,4 +1,4 @@
-"""Which noise levels a UNet trains on."""
+"""Distribution of training timesteps."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NoiseLevels:
-    """Timesteps, mostly towards pure noise, where nothing but the caption says what the image shows.
+    """Timesteps shifted towards pure noise, where the caption alone determines the image.
 
-    A shift alone starves low noise, and images keep grain on flat walls: a share of each batch is spread evenly.
+    A shift alone undertrains low noise, which leaves grain in flat areas: a share of each batch is uniform.
 
     Attributes:
         shift: s above 1 moves a share u of the timesteps to s·u / (1 + (s - 1)·u) (Esser et al. 2024, equation 23).
@@ -33,14 +33,14 @@ class NoiseLevels:
         appendix I.1).
 
         Args:
-            count: How many.
-            timesteps: Of the noise schedule.
+            count: Number of samples.
+            timesteps: Number of timesteps of the noise schedule.
             progress: Share of the fit's steps that are done.
             generator: On any device.
         """
-        lots = torch.rand(2, count, generator=generator, device=generator.device)
-        share = (torch.randperm(count, generator=generator, device=generator.device) + lots[0]) / count
+        uniform = torch.rand(2, count, generator=generator, device=generator.device)
+        share = (torch.randperm(count, generator=generator, device=generator.device) + uniform[0]) / count
         shift = self.shift if progress < self.late else self.late_shift
         shifted = shift * share / (1 + (shift - 1) * share)
-        share = torch.where(lots[1] < self.even, share, shifted)
+        share = torch.where(uniform[1] < self.even, share, shifted)
         return (share * timesteps).long().clamp_max(timesteps - 1)

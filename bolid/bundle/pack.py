@@ -1,4 +1,4 @@
-"""Gathers what the bundle's fits exported into the folder that is shipped."""
+"""Collects the exports of the bundle's fits into the shipped folder."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ EXACT = "running_var"  # batch norm's variances can be too small for half precis
 def pack_bundle(runs: Path = Path("runs"), folder: Path = Path("data/tiny")) -> str:
     """Copies the members that were trained, their weights in half precision, and gathers their scores.
 
-    They replace what was there; members that were not trained here stay as they are, and so do their scores.
+    They replace earlier ones; networks without a run here are unchanged, and so are their scores.
 
     Args:
-        runs: Where fits wrote, those of `configs/tiny` to `tiny`.
+        runs: Folder of the runs; those of `configs/tiny` are in `tiny`.
         folder: The bundle.
 
     Returns:

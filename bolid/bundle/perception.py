@@ -1,4 +1,4 @@
-"""What the tasks of the bundle's judges share: they learn from photos as the latent space shows them."""
+"""Base class of tasks of the bundle's metric networks, trained on photos after a VAE round trip."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from bolid.vision.base import Frozen
 
 @dataclass
 class Degradation:
-    """How training photos are made worse, as generated images may be.
+    """Degradation of training photos, to resemble generated images.
 
     Attributes:
-        raw: Share of the photos that are shown as they are, not after a round trip through the autoencoder.
+        raw: Share of photos without a round trip through the autoencoder.
         shift: Largest move, as a share of the size.
         light: Largest change of brightness and contrast, as a share.
         blur: Share of the photos that are blurred, by up to a 3x3 box.
@@ -41,12 +41,12 @@ class Degradation:
 
 
 class PerceptionTask(MemberTask):
-    """Trains a network that will read generated images, which all come out of an autoencoder.
+    """Trains a network for generated images, which are outputs of an autoencoder.
 
     Args:
-        network: What is trained; diffusers saves and loads it.
+        network: Network to train, a diffusers `ModelMixin`.
         vae: Folder of that autoencoder.
-        degradation: Of the training photos; null: as by default.
+        degradation: Degradation of the training photos; null for the default.
         kwargs: See `MemberTask`.
     """
 
@@ -72,22 +72,22 @@ class PerceptionTask(MemberTask):
         return trips.float() / 127.5 - 1
 
     def augment(self, batch: TrainingBatch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Training photos, some of them raw, degraded as drawn pictures may be, mirrored and moved.
+        """Training photos, some of them raw, degraded like generated images, mirrored and moved.
 
         Returns:
             (B, 3, H, W) in -1..1, which are mirrored (B,) bool, and by how much each was moved right and down (B, 2),
             as a share of its size.
         """
         count, worse = len(batch), self.degradation
-        lots = torch.rand(8, count, 1, 1, 1, generator=generator, device=self.device)
-        pictures = torch.where(lots[0] < worse.raw, batch.pictures, self.seen(batch))
-        mirrored = lots[1] < 0.5
+        uniform = torch.rand(8, count, 1, 1, 1, generator=generator, device=self.device)
+        pictures = torch.where(uniform[0] < worse.raw, batch.pictures, self.seen(batch))
+        mirrored = uniform[1] < 0.5
         pictures = torch.where(mirrored, pictures.flip(-1), pictures)
-        pictures = pictures * (1 + worse.light * (2 * lots[2] - 1)) + worse.light * (2 * lots[3] - 1)
+        pictures = pictures * (1 + worse.light * (2 * uniform[2] - 1)) + worse.light * (2 * uniform[3] - 1)
         blurred = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        pictures = pictures.lerp(blurred, torch.where(lots[4] < worse.blur, lots[5], 0.0))
+        pictures = pictures.lerp(blurred, torch.where(uniform[4] < worse.blur, uniform[5], 0.0))
         noise = torch.randn(pictures.shape, generator=generator, device=self.device)
-        pictures = pictures + noise * torch.where(lots[6] < 0.5, worse.noise * lots[7], 0.0)
+        pictures = pictures + noise * torch.where(uniform[6] < 0.5, worse.noise * uniform[7], 0.0)
         move = worse.shift * (2 * torch.rand(count, 2, generator=generator, device=self.device) - 1)
         return moved(pictures, move).clamp(-1, 1), mirrored[:, 0, 0, 0], move
 
@@ -123,7 +123,7 @@ class RawAndRoundTrip(ImageMetric):
 
     @full_precision
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1."""
+        """Adds images (B, 3, H, W) in 0..1."""
         self.photos.update(pictures, batch)
         self.trips.update(to_bytes(round_trip(self.vae, pictures)) / 255, batch)
 
@@ -132,14 +132,14 @@ class RawAndRoundTrip(ImageMetric):
         return self.trips.compute() | {f"{name}/raw": value for name, value in self.photos.compute().items()}
 
     def reset(self) -> None:
-        """Forgets all pictures."""
+        """Forgets all images."""
         super().reset()
         self.trips.reset()
         self.photos.reset()
 
 
 def moved(pictures: Tensor, move: Tensor) -> Tensor:
-    """Moves pictures (B, 3, H, W) right and down by (B, 2) shares of their size, repeating their border."""
+    """Moves images (B, 3, H, W) right and down by (B, 2) shares of their size, repeating their border."""
     matrix = torch.eye(2, 3, device=pictures.device).repeat(len(pictures), 1, 1)
     matrix[:, :, 2] = -2 * move
     grid = F.affine_grid(matrix, list(pictures.shape), align_corners=False)

@@ -1,4 +1,4 @@
-"""Teaches the bundle's text encoder, before any picture, to tell what its captions say, and how much of it."""
+"""Pretrains the bundle's text encoder to encode the phrases of captions, and their grades."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPANION = re.compile(r"(with a (?:.* )?(?:wo)?man)(?= in an? ) (in .*)(?= on t
 
 
 def pieces(caption: str) -> list[str]:
-    """What a caption is made of: its phrases, and each garment by itself; of a companion who, clothes and side."""
+    """The pieces of a caption: its phrases, each garment by itself, and a companion's person, clothes and side."""
     parts = [part for phrase in caption.split(", ") for part in COMPANION.split(phrase) if part]
     return [piece for part in parts for piece in part.split(" and ")]
 
@@ -37,19 +37,19 @@ def teach_phrases(
     learning_rate: float = 2e-3,
     seed: int = 0,
 ) -> None:
-    """Trains the encoder so that the state at a caption's end tells linearly which pieces it has.
+    """Trains the encoder so that the state at a caption's end encodes linearly which pieces it has.
 
-    Stable Diffusion's text encoder comes out of CLIP. One that starts at random hands on a pose as three words of
-    seventy; here all pieces weigh the same.
+    Stable Diffusion's text encoder is pretrained by CLIP. A randomly initialised one underweights short phrases such as
+    the pose; here all pieces weigh the same.
 
     Args:
-        encoder: Is trained in place.
-        tokenizer: Of the captions.
-        captions: What to learn from.
-        steps: Of AdamW, its learning rate falling from `learning_rate` to zero.
+        encoder: Encoder to train in place.
+        tokenizer: Tokenizer of the captions.
+        captions: Training captions.
+        steps: Steps of AdamW, with the learning rate falling from `learning_rate` to zero.
         batch_size: Captions a step.
         learning_rate: At first.
-        seed: Of the order of captions and of the linear map.
+        seed: Seed of the order of captions and of the linear map.
     """
     number = {piece: row for row, piece in enumerate(sorted({p for caption in captions for p in pieces(caption)}))}
     tokens, said = tokenize(tokenizer, captions), has_pieces(captions, number)
@@ -78,21 +78,20 @@ def teach_grades(
     scale: float = 1.5,
     seed: int = 0,
 ) -> None:
-    """Trains the encoder so that the last six numbers of the states from a caption's end on grade the body it tells of.
+    """Trains the encoder so that the last six channels from a caption's end on hold the grades of the body in it.
 
-    To an encoder that knows phrases apart, "slim" and "thin" are as strange to each other as to "stout", and a UNet
-    has to learn the ten words for build one by one. Now they lie on one line, with height, shoulders, waist, hips and
-    legs beside it. All other numbers, and those of the states before the end, stay about what they were, so that a
-    trained UNet goes on from here.
+    An encoder of phrases alone does not relate "slim" to "thin" or "stout", so that a UNet has to learn the ten words
+    for build one by one. Here they lie on one axis; height, shoulders, waist, hips and legs have axes of their own. All
+    other channels, and the states before the end, stay nearly unchanged, so that a trained UNet can continue from here.
 
     Args:
-        encoder: Is trained in place.
-        tokenizer: Of the captions.
-        captions: What to learn from, body phrases left out of some.
-        steps: Of AdamW, its learning rate rising to `learning_rate` and falling to zero.
+        encoder: Encoder to train in place.
+        tokenizer: Tokenizer of the captions.
+        captions: Training captions, some without body phrases.
+        steps: Steps of AdamW, with the learning rate rising to `learning_rate` and falling to zero.
         batch_size: Captions a step.
         learning_rate: At most.
-        scale: What a grade of 1 is written as; see `body_grades`.
+        scale: Value of a grade of 1; see `body_grades`.
         seed: Of the order of captions.
     """
     before = copy.deepcopy(encoder).eval()
@@ -108,7 +107,7 @@ def teach_grades(
 
 
 def _batches(count: int, batch_size: int, steps: int, seed: int, doing: str) -> Iterator[Tensor]:
-    """Which of `count` captions each step learns from, drawn at random: (batch_size,)."""
+    """Yields random rows of `count` captions for each step: (batch_size,)."""
     generator = torch.Generator().manual_seed(seed)
     for _ in trange(steps, desc=doing, unit="step", mininterval=1):
         yield torch.randint(count, (batch_size,), generator=generator)
@@ -122,12 +121,12 @@ def _descend(loss: Tensor, optimizer: Optimizer, schedule: LRScheduler) -> None:
 
 
 def _graded_loss(encoder: CLIPTextModel, before: CLIPTextModel, tokens: Tensor, ends: Tensor, grades: Tensor) -> Tensor:
-    """How far the last numbers are from the grades (B, 6) after the ends (B,), and all others from what they were."""
+    """Error of the last channels to the grades (B, 6) after the ends (B,), and of others to their former values."""
     size = grades.shape[1]
     with torch.no_grad():
         wanted = before(tokens).last_hidden_state
-    told = torch.arange(tokens.shape[1]) >= ends[:, None]
-    graded = torch.where(told[..., None], grades[:, None], wanted[..., -size:])
+    masked = torch.arange(tokens.shape[1]) >= ends[:, None]
+    graded = torch.where(masked[..., None], grades[:, None], wanted[..., -size:])
     states = encoder(tokens).last_hidden_state
     return F.mse_loss(states[..., -size:], graded) + F.mse_loss(states[..., :-size], wanted[..., :-size])
 
@@ -138,7 +137,7 @@ def tokenize(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
 
 
 def has_pieces(captions: Sequence[str], number: Mapping[str, int]) -> Tensor:
-    """Which pieces captions have: (B, pieces) bool, `number` telling each piece's column."""
+    """Which pieces captions have: (B, pieces) bool; `number` maps a piece to its column."""
     said = torch.zeros(len(captions), len(number), dtype=torch.bool)
     for row, caption in enumerate(captions):
         said[row, [number[piece] for piece in pieces(caption)]] = True

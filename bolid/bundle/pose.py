@@ -68,7 +68,7 @@ class PoseTask(MemberTask):
         self.log("val/loss", self.loss(batch.pictures, batch), prog_bar=True, batch_size=len(batch), sync_dist=True)
 
     def loss(self, pictures: Tensor, batch: TrainingBatch) -> Tensor:
-        """YOLO-pose's loss a sample, on pictures (B, 3, H, W) in -1..1: scalar."""
+        """YOLO-pose's loss a sample, on images (B, 3, H, W) in -1..1: scalar."""
         size = batch.keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2], 1.0])
         keypoints = batch.keypoints / size
         labels = {

@@ -1,4 +1,4 @@
-"""Words of prompts that no caption of a rendered photo has, but that other methods' recipes prescribe."""
+"""Words of other methods' prompts that captions of rendered photos lack."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 RARE = "sks"  # of DreamBooth: a token without a meaning of its own, to be bound to a person
 TRIGGER = "img"  # of PhotoMaker: follows the class word whose embedding is replaced
-ASIDES = (  # they change nothing of what a picture shows
+ASIDES = (  # they do not change the content of an image
     "best quality, high quality",  # IP-Adapter
     "portrait, color, cinematic",  # PuLID
 )
@@ -19,11 +19,11 @@ RESERVED = (f"{RARE} {TRIGGER} man woman person boy girl {' '.join(ASIDES)} {NEG
 
 @dataclass(frozen=True)
 class PromptDraw:
-    """What becomes of captions in training.
+    """Dropout and extension of captions in training.
 
     Attributes:
         dropout: Share of samples without a caption; a third of them has the usual negative prompt in its place.
-        asides: Share of captions with words such as "best quality", which are to change nothing.
+        asides: Share of captions extended by words such as "best quality", which should have no effect.
     """
 
     dropout: float = 0.1

@@ -1,4 +1,4 @@
-"""Representation alignment: a UNet's inner states learn early what a frozen network sees in the clean photo."""
+"""Representation alignment (REPA): aligns a UNet's hidden states with a frozen network's features of the photo."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bolid.synthetic.readers.readers import EmbeddedAttributes
 
 class RepresentationAlignment(nn.Module):
     """weight · (1 - cosine) between projected states of the UNet's middle and features of the photo (REPA, Yu et al.
-    2025), while the UNet is young: later it takes away from fine structure (Wang et al. 2025).
+    2025), early in training: later it harms fine structure (Wang et al. 2025).
 
     Args:
-        reader: Folder of a trained `AttributeNetwork`, which stays frozen and is no judge.
-        weight: Of the term.
+        reader: Folder of a trained `AttributeNetwork`, frozen, which must not be used by metrics.
+        weight: Weight of the term.
         until: Share of the fit's steps after which it ends.
-        width: Of the projection's hidden layer.
+        width: Width of the projection's hidden layer.
     """
 
     def __init__(self, reader: Path, weight: float = 0.5, until: float = 0.33, width: int = 256):
@@ -29,7 +29,7 @@ class RepresentationAlignment(nn.Module):
         self.projection: nn.Module = nn.Identity()
 
     def watch(self, unet: Any) -> None:
-        """Looks at this UNet's middle block from now on."""
+        """Hooks this UNet's middle block."""
         states, features = unet.config.block_out_channels[-1], self.reader.network.config.channels[-1]
         self.projection = nn.Sequential(nn.Conv2d(states, self.width, 1), nn.SiLU(), nn.Conv2d(self.width, features, 1))
         unet.mid_block.register_forward_hook(self._keep)
@@ -38,7 +38,7 @@ class RepresentationAlignment(nn.Module):
         self.states = states
 
     def loss(self, photos: Tensor) -> Tensor:
-        """Of the UNet's last forward, for the photos (B, 3, H, W) in -1..1 that were noised: scalar."""
+        """The loss of the UNet's last forward for the noised photos (B, 3, H, W) in -1..1: scalar."""
         features = self.reader.maps(photos * 0.5 + 0.5)  # (B, D, h', w')
         projected = F.interpolate(self.projection(self.states).float(), features.shape[-2:], mode="bilinear")
         return self.weight * (1 - F.cosine_similarity(projected, features, dim=1)).mean()

@@ -1,4 +1,4 @@
-"""Watermarks of many kinds on whole photos: what the watermark network is measured on, and never trained on."""
+"""Watermarks of many kinds on whole photos, to evaluate the watermark network, not to train it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = {"corner": 0.45, "middle": 0.15, "tiled": 0.12, "logo": 0.18, "strip": 0
 def stamp(
     picture: Image.Image, rng: np.random.Generator, fonts: Sequence[Path], kind: str | None = None
 ) -> tuple[Image.Image, np.ndarray]:
-    """A marked copy of an RGB picture.
+    """A marked copy of an RGB image.
 
     Args:
         picture: With a shorter side of 256 pixels or more.
@@ -39,7 +39,7 @@ def stamp(
         kind: One of `KINDS`; by default by lot.
 
     Returns:
-        The picture, and (h, w) float32 0..1 how much each pixel is covered.
+        The image, and (h, w) float32 0..1 how much each pixel is covered.
     """
     kind = kind or str(rng.choice(list(KINDS), p=list(KINDS.values())))
     layer = Image.new("L", picture.size, 0)

@@ -1,4 +1,4 @@
-"""A fit's checkpoint as one small file, so that a later machine goes on where this one stopped."""
+"""Packs a fit's checkpoint into one small file, to resume on another machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def suspend_fit(checkpoint: Path, file: Path) -> str:
     The optimiser's moments are left out, which are twice as large and come back within some dozens of steps.
 
     Args:
-        checkpoint: Of `bolid fit`, such as `runs/world/vae/checkpoints/last.ckpt`.
+        checkpoint: Checkpoint of `bolid fit`, such as `runs/world/vae/checkpoints/last.ckpt`.
         file: The `.safetensors` file to write.
 
     Returns:
@@ -47,7 +47,7 @@ def suspend_fit(checkpoint: Path, file: Path) -> str:
 
 
 def resume_fit(file: Path, checkpoint: Path) -> str:
-    """Unpacks what `suspend_fit` packed to a checkpoint that `bolid fit --ckpt_path` goes on from.
+    """Unpacks what `suspend_fit` packed to a checkpoint for `bolid fit --ckpt_path`.
 
     Args:
         file: The `.safetensors` file.

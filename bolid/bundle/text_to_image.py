@@ -24,7 +24,7 @@ class TextToImageTask(BaseTask):
         backbone: An untrained backbone (see `new_stable_diffusion`); its autoencoder and its text encoder stay frozen.
         text_dropout: Share of samples without a caption.
         person_weight: Extra weight of the person's latent cells.
-        shift: Of the timesteps towards pure noise, above 1; see `noised`.
+        shift: Shift of the timesteps towards pure noise if above 1; see `noised`.
         kwargs: See `BaseTask`.
     """
 

@@ -15,8 +15,8 @@ class TrapezoidLR(LRScheduler):
     holds the step and not the shape.
 
     Args:
-        optimizer: Whose rates are scaled, each from its own.
-        total_steps: Of the fit; the task fills it in.
+        optimizer: Optimiser whose learning rates are scaled.
+        total_steps: Length of the fit; the task fills it in.
         warmup: Steps over which it rises.
         hold: Share of the steps after which it falls.
 
@@ -41,5 +41,5 @@ class TrapezoidLR(LRScheduler):
         return [float(rate) * self.factor(self.last_epoch) for rate in self.base_lrs]
 
     def state_dict(self) -> dict:
-        """Where it stands."""
+        """The state of the scheduler."""
         return {name: value for name, value in super().state_dict().items() if name != "shape"}

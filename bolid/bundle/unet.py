@@ -34,8 +34,8 @@ class CellWeights:
     """Extra weights of latent cells, beside 1 for all: limbs and faces are small.
 
     Attributes:
-        person: Of cells that the person fills.
-        head: Of the head's, beside the person's.
+        person: Weight of cells that the person fills.
+        head: Weight of the head's cells, added to the person's.
     """
 
     person: float = 3.0
@@ -54,10 +54,10 @@ class UNetTask(BaseTask):
     Args:
         backbone: An untrained backbone (see `new_stable_diffusion`); its autoencoder and its text encoder stay frozen.
         latents: Folder in which the photos' latents are kept.
-        levels: Of the noise.
-        weights: Of the latent cells.
+        levels: Distribution of timesteps.
+        weights: Weights of the latent cells.
         alignment: With a frozen network's features, early in the fit; null: none.
-        prompts: How captions are dropped and extended.
+        prompts: Dropout and extension of captions.
         kwargs: See `BaseTask`.
     """
 

@@ -1,4 +1,4 @@
-"""What an autoencoder's training step sees of its photos: where the person and the head are, and crops of them."""
+"""Photos or crops of an autoencoder's training step, with masks of the person and the head."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class PhotoView(NamedTuple):
 
 @dataclass(frozen=True)
 class Crops:
-    """Training on crops: a step costs less, and sees more people.
+    """Training on crops: cheaper steps with more people.
 
     Attributes:
         size: Height and width in pixels.
-        until: Share of the fit's steps after which photos are shown whole, as they will be in use.
+        until: Share of the fit's steps after which whole photos are used, as in inference.
         head_share: Share of the crops that lie around a head, which may be small; the others lie anywhere.
     """
 
@@ -59,12 +59,14 @@ class Crops:
         photo = tuple(heads.shape[-2:])
         if self.size[0] > photo[0] or self.size[1] > photo[1]:
             raise BolidError(f"crops of {self.size} do not fit photos of {photo}: make crops.size less")
-        lots = torch.rand(len(heads), 5, generator=generator, device=heads.device)
-        size = lots.new_tensor(self.size)
-        room = lots.new_tensor(heads.shape[-2:]) - size
-        anywhere = lots[:, :2] * (room + 1)
-        around = head_centres(heads) - size * (0.25 + 0.5 * lots[:, 2:4])  # the centre stays in the crop's inner half
-        chosen = (lots[:, 4:] < self.head_share) & heads.flatten(1).any(1, keepdim=True)
+        uniform = torch.rand(len(heads), 5, generator=generator, device=heads.device)
+        size = uniform.new_tensor(self.size)
+        room = uniform.new_tensor(heads.shape[-2:]) - size
+        anywhere = uniform[:, :2] * (room + 1)
+        around = head_centres(heads) - size * (
+            0.25 + 0.5 * uniform[:, 2:4]
+        )  # the centre stays in the crop's inner half
+        chosen = (uniform[:, 4:] < self.head_share) & heads.flatten(1).any(1, keepdim=True)
         return torch.where(chosen, around, anywhere).floor().clamp_min(0).minimum(room).long()
 
 

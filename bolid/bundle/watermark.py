@@ -23,27 +23,27 @@ SIZES = ((256, 16), (384, 8))  # side of the crops and size of the batch, in tur
 RATE = 2e-3
 HELD = ("DejaVuSerif", "STIX", "LiberationSerif")  # fonts that training never sees
 FALSE_ALARMS = 0.01  # of unmarked held-out photos of each kind, by which the threshold is chosen
-VARIANTS = 200  # held-out pictures of each kind
-STATE, SAVED = "fit.ckpt", 100  # what a fit goes on from, and after how many steps it is kept
+VARIANTS = 200  # held-out images of each kind
+STATE, SAVED = "fit.ckpt", 100  # checkpoint that a fit resumes from, and its interval in steps
 
 
 def train_watermark(photos: Path, out: Path = Path("data/tiny/watermark"), minutes: float = 30.0, seed: int = 0) -> str:
     """Trains the watermark network and measures it on people, photographs, fonts and marks that it has not seen.
 
     Crops of the photos, of the sample photographs of scikit-image, scikit-learn and matplotlib, and of made-up scenes
-    are marked by texts, logos, strips and patterns of many sizes and opacities; every cell of 16 x 16 pixels that a
-    mark changes visibly is to be found. Print that is in the scene (a page, a name plate) counts as unmarked.
+    are marked by texts, logos, strips and patterns of many sizes and opacities; the network should detect every cell of
+    16 x 16 pixels that a mark changes visibly. Print in the scene (a page, a name plate) counts as unmarked.
 
     Args:
         photos: Folder of unmarked photos without text: rendered ones of 1024 pixels, such as `bolid data render`
             writes, and photographs of 300 pixels or more. Crops of them, half of them marked, are trained on.
-        out: Where its weights go.
-        minutes: Of processor time of one core. After 35 (10,100 steps) the network was right on .90 of held-out
+        out: Output folder of the weights.
+        minutes: Processor time of one core. After 35 (10,100 steps) the network was right on .90 of held-out
             rendered people and .78 of held-out photographs.
-        seed: Of crops, marks and weights.
+        seed: Seed of crops, marks and weights.
 
     Returns:
-        Its accuracy on held-out pictures.
+        Its accuracy on held-out images.
 
     Raises:
         BolidError: If there are too few photos.
@@ -60,10 +60,10 @@ def train_watermark(photos: Path, out: Path = Path("data/tiny/watermark"), minut
 
 @dataclass(frozen=True)
 class Counts:
-    """What a network makes of unmarked and as many marked held-out pictures.
+    """Results on unmarked and equally many marked held-out images.
 
     Attributes:
-        pictures: How many unmarked ones.
+        pictures: Number of unmarked ones.
         caught: Share of marked ones at or above the threshold.
         lost: Share of unmarked ones there.
         at_one_percent: Share of marked ones that are caught where 1 % of the unmarked ones of their kind are lost.
@@ -76,13 +76,13 @@ class Counts:
 
     @property
     def accuracy(self) -> float:
-        """Share of both that is judged rightly."""
+        """Share of both that is classified correctly."""
         return (self.caught + 1 - self.lost) / 2
 
     def __str__(self) -> str:
         """In words."""
         return (
-            f"accuracy {self.accuracy:.3f} on {self.pictures} unmarked and as many marked held-out pictures (caught "
+            f"accuracy {self.accuracy:.3f} on {self.pictures} unmarked and as many marked held-out images (caught "
             f"{self.caught:.3f}, false alarms {self.lost:.3f}; at 1 % false alarms caught {self.at_one_percent:.3f})"
         )
 
@@ -171,7 +171,7 @@ def loss_of(network: WatermarkNetwork, pictures: Tensor, cells: Tensor) -> Tenso
 
 
 def measure(network: WatermarkNetwork, found: Backgrounds, seed: int) -> tuple[float, dict[str, Counts]]:
-    """The threshold, and by kind what the network makes of held-out pictures, plain and stamped in held-out fonts."""
+    """The threshold, and by kind what the network makes of held-out images, plain and stamped in held-out fonts."""
     plain, stamped = {}, {}
     for kind, held in found.held.items():
         plain[kind], stamped[kind] = held_out(network, held, seed + 1)
@@ -185,7 +185,7 @@ def measure(network: WatermarkNetwork, found: Backgrounds, seed: int) -> tuple[f
 
 
 def held_out(network: WatermarkNetwork, held: Sequence[np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logits of variants of held-out pictures, and of the same stamped."""
+    """Logits of variants of held-out images, and of the same stamped."""
     rng, some = np.random.default_rng(seed), fonts(held=True)
     plain, stamped = [], []
     for k in range(VARIANTS):

@@ -1,4 +1,4 @@
-"""What rides along with a run."""
+"""Lightning callbacks."""
 
 from bolid.callbacks.ema import EMA
 from bolid.callbacks.export import Export

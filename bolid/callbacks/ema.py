@@ -15,13 +15,13 @@ KEY = "ema"  # in the checkpoint
 
 
 class EMA(Callback):
-    """Averages what is trained (diffusers' `EMAModel`), and lets validation, tests and the export use the average.
+    """Averages the trained weights (diffusers' `EMAModel`) for validation, tests and the export.
 
-    Checkpoints hold the averaged weights where Lightning keeps a model's, so that whoever loads one gets them; the raw
-    weights lie with this callback, and a resumed fit goes on from them. When a fit ends the average stays in place.
+    The `state_dict` of a checkpoint holds the averaged weights; the raw weights are in this callback's state, and a
+    resumed fit continues from them. At the end of a fit the average stays in place.
 
     Args:
-        decay: Share of the average that stays at each optimiser step, once there were enough of them: early on it is
+        decay: Decay of the average per optimiser step, in its limit: at first it is
             (1 + n) / (10 + n) after n steps.
     """
 
@@ -30,13 +30,13 @@ class EMA(Callback):
             raise BolidError(f"EMA: decay={decay} must be 0 or more and below 1")
         self.decay = decay
         self.ema: EMAModel | None = None  # while training
-        self.raw: list[Tensor] | None = None  # the raw weights while the average is in their place
+        self.raw: list[Tensor] | None = None  # the raw weights while the model holds the average
         self.resumed: dict[str, Any] | None = None
         self.steps = 0
         self.global_step = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuses a second average.
+        """Refuses a second EMA callback.
 
         Raises:
             BolidError: If there is one.
@@ -47,42 +47,42 @@ class EMA(Callback):
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Not earlier: a warm start sets weights in the task's `on_fit_start`, which runs after a callback's."""
+        """Starts the average here: a warm start sets weights in the task's `on_fit_start`, after a callback's."""
         weights = trained(pl_module)
         self.ema = EMAModel(weights.values(), decay=self.decay)
         self.raw, self.steps, self.global_step = None, 0, trainer.global_step
-        if self.resumed is not None:  # then the average is what the checkpoint has put in place
+        if self.resumed is not None:  # the checkpoint has loaded the average into the model
             self.ema.optimization_step = self.steps = self.resumed["steps"]
             for name, raw in self.resumed["raw"].items():
                 weights[name].data.copy_(raw)
             self.resumed = None
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        """Averages once per optimiser step, which takes several batches when gradients accumulate."""
+        """Updates the average once per optimiser step, which takes several batches if gradients accumulate."""
         if self.ema is not None and trainer.global_step > self.global_step:
             self.global_step = trainer.global_step
             self.ema.step(trained(pl_module).values())
             self.steps = self.ema.optimization_step
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Validates the average."""
+        """Swaps the average in."""
         self._swap_in(pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Trains on with the raw weights."""
+        """Swaps the raw weights in."""
         self._swap_out(pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """A fit stopped in the middle of a validation leaves the raw weights."""
+        """Swaps the raw weights in after an error within a validation."""
         self._swap_out(pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leaves the average in place, for the export and for tests in the same process."""
+        """Swaps the average in for the export and for tests in the same process."""
         self._swap_in(pl_module)
         self.ema = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Puts the average where Lightning has put the raw weights, and the raw weights under a key of their own."""
+        """Saves the average in `state_dict`, and the raw weights under the key `ema`."""
         if self.ema is None and self.raw is None:
             return
         live = [weight.detach() for weight in trained(pl_module).values()]
@@ -94,7 +94,7 @@ class EMA(Callback):
         checkpoint[KEY] = {"raw": raw_weights, "steps": self.steps}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keeps the raw weights until training starts. A checkpoint without an average begins a new one."""
+        """Keeps the raw weights until training starts. A checkpoint without an average starts a new one."""
         self.resumed = checkpoint.get(KEY) if trainer.state.fn == "fit" else None
 
     def _swap_in(self, pl_module: LightningModule) -> None:

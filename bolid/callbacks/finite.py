@@ -1,4 +1,4 @@
-"""Steps whose gradient is not finite are skipped; a fit that makes nothing else ends."""
+"""Skips steps with a non-finite gradient, and ends a fit that has no others."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ REMEDY = "lower the learning rate or the losses' weights, or use another precisi
 
 
 class SkipNonFinite(Callback):
-    """Leaves the weights as they are where a gradient is infinite or not a number, and counts how often.
+    """Skips optimiser steps in which a gradient is infinite or NaN, and counts them.
 
-    A loss that is not finite gives such gradients, on all ranks alike once they are averaged. Logs
-    `train/skipped_steps`, how many there were since the fit began or was resumed. In half precision by `16-mixed`,
-    gradients overflow on purpose until their scale fits: the scaler skips steps then, and more of them are allowed.
+    A non-finite loss gives such gradients, on all ranks once they are averaged. Logs `train/skipped_steps`, the number
+    since the fit started or resumed. With `16-mixed`, gradients overflow until the scaler has found its scale: the
+    scaler skips these steps, and more of them are allowed.
 
     Args:
-        patience: Skipped steps in a row that end the fit.
-        scaler_patience: The same where gradients are scaled; each such step halves the scale, 65536 at first.
+        patience: Number of consecutive skipped steps that ends the fit.
+        scaler_patience: The same with a gradient scaler; each such step halves the scale, which starts at 65536.
     """
 
     def __init__(self, patience: int = 5, scaler_patience: int = 24) -> None:
@@ -33,11 +33,11 @@ class SkipNonFinite(Callback):
         self.steps = self.skipped = self.in_a_row = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Counts anew."""
+        """Resets the counts."""
         self.steps = self.skipped = self.in_a_row = 0
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Optimisers leave parameters without a gradient alone.
+        """Removes non-finite gradients: optimisers skip parameters without a gradient.
 
         Raises:
             BolidError: After `patience` such steps in a row.
@@ -51,13 +51,13 @@ class SkipNonFinite(Callback):
         pl_module.log("train/skipped_steps", float(self.skipped))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Before anything is exported.
+        """Refuses to export untrained weights.
 
         Raises:
             BolidError: If every step was skipped.
         """
         if self.steps and self.skipped == self.steps:
-            raise BolidError(f"all {self.steps} steps were skipped, since no gradient was finite: nothing was learned; "
+            raise BolidError(f"all {self.steps} steps were skipped, since no gradient was finite: nothing has changed; "
                              + REMEDY)  # fmt: skip
 
     def _skip(self, trainer: Trainer, optimizer: Optimizer) -> None:
@@ -67,8 +67,8 @@ class SkipNonFinite(Callback):
         if self.in_a_row >= (self.scaler_patience if scaled else self.patience):
             raise BolidError(
                 f"step {trainer.global_step}: the gradient was not finite {self.in_a_row} times in a row; {REMEDY}, "
-                "and go on from the last checkpoint"
+                "and resume from the last checkpoint"
             )
-        if not scaled:  # else the scaler skips it
+        if not scaled:  # a scaler skips the step itself
             rank_zero_warn(f"step {trainer.global_step}: the gradient is not finite; the step is skipped")
             optimizer.zero_grad(set_to_none=True)

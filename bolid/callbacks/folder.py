@@ -1,4 +1,4 @@
-"""Where a run writes."""
+"""The output folder of a run."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from lightning.pytorch import Trainer
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """The logger's folder, or the trainer's root without one. Call it on every rank: they agree on the answer."""
+    """The logger's folder, or the trainer's root without a logger. Collective: call it on every rank."""
     return Path(trainer.log_dir or trainer.default_root_dir)

@@ -1,4 +1,4 @@
-"""The learning rate as a curve."""
+"""Logs the learning rate."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lightning.pytorch.utilities import rank_zero_info
 
 
 class LearningRate(LearningRateMonitor):
-    """As Lightning's `LearningRateMonitor`, which ends a run without a logger; this one leaves the run instead."""
+    """Lightning's `LearningRateMonitor`, but a run without a logger drops the callback instead of failing."""
 
     def setup(self, trainer: Any, pl_module: LightningModule, stage: str) -> None:
-        """Before any hook that would want a logger."""
+        """Removes itself without a logger, before Lightning's hooks need one."""
         if not trainer.loggers:
             trainer.callbacks = [callback for callback in trainer.callbacks if callback is not self]
             rank_zero_info("LearningRate: left out, since there is no logger (trainer.logger)")

@@ -1,4 +1,4 @@
-"""Writes what `bolid predict` generates."""
+"""Writes the images of `bolid predict`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bolid.core.schema import TrainingBatch
 
 
 class WritePictures(BasePredictionWriter):
-    """Writes every image as `predictions/<method>/<photo>.png` into the run's folder."""
+    """Writes each image to `predictions/<method>/<photo>.png` in the run's folder."""
 
     def __init__(self) -> None:
         super().__init__("batch")

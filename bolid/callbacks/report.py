@@ -1,4 +1,4 @@
-"""Writes the report when a test ends."""
+"""Writes the report at the end of a test."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from bolid.evaluation.report import write_report
 
 
 class WriteReport(Callback):
-    """Writes `report.json`, `report.md` and `sheet.png` of the task's `report()` into the run's folder.
+    """Writes the task's `report()` to `report.json`, `report.md` and `sheet.png` in the run's folder.
 
     Args:
-        max_rows: People on the picture sheet, of those that the task keeps.
+        max_rows: Maximum number of rows of the image sheet.
     """
 
     def __init__(self, max_rows: int = 8) -> None:
         self.max_rows = max_rows
 
     def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Every rank takes part in the report, since metrics add up over ranks; the first one writes it."""
+        """Computes the report on every rank, since metrics are reduced over ranks; the first one writes it."""
         report, folder = pl_module.report(), run_folder(trainer)
         if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
             for path in write_report(report, folder, self.max_rows):

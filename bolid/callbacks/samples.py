@@ -1,4 +1,4 @@
-"""A fixed grid of samples at every validation."""
+"""Generates a fixed grid of samples at every validation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from bolid.evaluation.sheet import draw_sheet
 
 
 class SampleGrid(Callback):
-    """Draws the task's `sample_grid()` (rows of a picture sheet) as `samples/step_000100.png` and to TensorBoard.
+    """Writes the task's `sample_grid()` (rows of an image sheet) to `samples/step_000100.png` and to TensorBoard.
 
-    Every rank asks for the rows, since they may share the work; the first one shows them.
+    Every rank computes the rows, since ranks may share the work; the first one writes them.
 
     Args:
-        every_n_validations: How often; drawing pictures takes longer than validating.
+        every_n_validations: Interval in validations; generating images takes longer than validating.
     """
 
     def __init__(self, every_n_validations: int = 1) -> None:
@@ -33,14 +33,14 @@ class SampleGrid(Callback):
         self.validations = 0
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Before `on_validation_end`, so that averaged weights (`EMA`) are still in place."""
+        """Generates before `on_validation_end`, while the averaged weights (`EMA`) are still in place."""
         if trainer.sanity_checking:
             return
         self.validations += 1
         folder = run_folder(trainer)
         if (self.validations - 1) % self.every_n_validations:
             return
-        with isolate_rng():  # training must go on with the random numbers it would have had
+        with isolate_rng():  # sampling must not change the random state of training
             rows = pl_module.sample_grid()
         if rows and trainer.is_global_zero:
             title = f"step {trainer.global_step}"
@@ -55,9 +55,9 @@ class SampleGrid(Callback):
                 logger.experiment.add_image("samples", np.asarray(sheet), trainer.global_step, dataformats="HWC")
 
     def state_dict(self) -> dict[str, int]:
-        """How many validations there were."""
+        """The number of validations."""
         return {"validations": self.validations}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Goes on counting."""
+        """Restores the number of validations."""
         self.validations = state_dict["validations"]

@@ -1,4 +1,4 @@
-"""How fast a fit is, and whether it waits for its data."""
+"""Logs the speed of a fit, and the time that it waits for data."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 class Throughput(Callback):
     """Logs `throughput/samples_per_s` (all ranks together) and `throughput/data_wait`, the share of time spent waiting.
 
-    Waiting is what passes between the end of a step and the next batch. Steps on a GPU end when their work is queued:
-    its time then shows in a later step, which evens out over the window.
+    Waiting is the time from the end of a step to the next batch. A step on a GPU ends when its work is queued, and its
+    time shows in a later step; the average over the window compensates.
 
     Args:
-        window: Steps that a value is averaged over.
+        window: Number of steps to average over.
     """
 
     def __init__(self, window: int = 20) -> None:
@@ -27,21 +27,21 @@ class Throughput(Callback):
         self.started = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starting the workers is no waiting."""
+        """Excludes the start of the workers from waiting."""
         self.ended = None
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Neither is validating."""
+        """Excludes validation from waiting."""
         self.ended = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """The batch is here."""
+        """Notes the end of waiting."""
         self.started = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """The step is done; the first after a pause has no known waiting and is not counted."""
+        """Notes the end of a step; the first after a pause has no known waiting time and is not counted."""
         now, before = time.perf_counter(), self.ended
         self.ended = now
         if before is None:
@@ -54,7 +54,7 @@ class Throughput(Callback):
 
 
 def batch_size(batch: Any) -> int:
-    """Samples in a batch: a `TrainingBatch`, a tensor, or a tuple, list or dictionary that holds one of these first."""
+    """Number of samples in a batch: a `TrainingBatch`, a tensor, or a collection that holds one of these first."""
     if isinstance(batch, dict):
         batch = list(batch.values())
     if isinstance(batch, tuple | list):

@@ -1,1 +1,1 @@
-"""Plain functions behind the command line's verbs that need several rooms."""
+"""Functions behind the commands that need several subpackages."""

@@ -1,4 +1,4 @@
-"""`bolid cache`: what BoLID keeps on the disk to save time, and how to get rid of it."""
+"""`bolid cache`: lists and removes BoLID's caches on the disk."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Literal, NamedTuple, get_args
 from bolid.core.errors import BolidError
 
 Kind = Literal["networks", "copies", "annotations", "curation", "hub"]
-COPY = "pictures.npy"  # what every folder of working copies holds
+COPY = "pictures.npy"  # in every folder of working copies
 DEPTH = 4  # folders below those given in which data sets are looked for
 
 
 class Kept(NamedTuple):
-    """A place in which something is kept."""
+    """A cache: its kind, its path, and what removing it costs."""
 
     kind: str
     path: Path
@@ -23,15 +23,15 @@ class Kept(NamedTuple):
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
         return sum(file.lstat().st_size for file in self.path.rglob("*") if file.is_file())
 
 
 def list_cache(folders: Sequence[Path] = (Path("."),)) -> str:
-    """Lists what is kept, how large it is, and what removing it costs.
+    """Lists the caches with their sizes in megabytes and what removing them costs.
 
     Args:
-        folders: Where data sets are looked for, four folders deep.
+        folders: Folders searched for data sets, four levels deep.
     """
     found = list(places(folders))
     lines = [f"{kept.kind:12} {kept.size / 1e6:9.1f} MB  {kept.path}  ({kept.about})" for kept in found]
@@ -40,11 +40,11 @@ def list_cache(folders: Sequence[Path] = (Path("."),)) -> str:
 
 
 def clear_cache(kinds: Sequence[Kind], folders: Sequence[Path] = (Path("."),)) -> str:
-    """Removes what is kept of some kinds. All of it can be made again; what that costs, `bolid cache list` says.
+    """Removes the caches of the given kinds. All of them can be rebuilt; `bolid cache list` says at what cost.
 
     Args:
-        kinds: networks, copies, annotations or curation. What lies in the hub's cache is left to `hf cache rm`.
-        folders: Where data sets are looked for, four folders deep.
+        kinds: networks, copies, annotations or curation. The hub's cache is removed by `hf cache rm`.
+        folders: Folders searched for data sets, four levels deep.
 
     Raises:
         BolidError: If no kind is given, or the hub's.
@@ -60,7 +60,7 @@ def clear_cache(kinds: Sequence[Kind], folders: Sequence[Path] = (Path("."),)) -
 
 
 def places(folders: Sequence[Path]) -> Iterator[Kept]:
-    """All places in which something is kept, those of data sets below `folders`."""
+    """All caches, with those of data sets below `folders`."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     from bolid.data.annotate.store import FILE, FOLDER
@@ -85,7 +85,7 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
     """Folders in a folder, and in those; links are not followed."""
     try:
         inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-    except OSError:  # of somebody else's: nothing of ours is in it
+    except OSError:  # another user's folder, which holds no cache of ours
         return
     for path in inside:
         yield path

@@ -1,4 +1,4 @@
-"""`bolid doctor`: what of BoLID works on this machine, and what to do where something does not."""
+"""`bolid doctor`: checks what works on this machine, and says how to fix the rest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-EXTRAS = {  # module -> the extra that brings it, and what for
+EXTRAS = {  # module -> the extra that installs it, and its purpose
     "anny": ("people", "rendering people"),
     "scrapy": ("photos", "`bolid data collect`"),
     "pillow_heif": ("photos", "reading HEIC photos"),
@@ -24,9 +24,9 @@ class Finding(NamedTuple):
     """One line of the report.
 
     Attributes:
-        works: Whether it is as it should be; None where it is neither here nor needed.
-        name: What was looked at.
-        text: What was found, and the remedy.
+        works: Whether it works; None if it is absent and optional.
+        name: What was checked.
+        text: The result, and how to fix it.
     """
 
     works: bool | None
@@ -39,10 +39,10 @@ class Finding(NamedTuple):
 
 
 def doctor() -> str:
-    """Looks at Python, devices, precisions, EGL, the bundle, networks, extras and the disk.
+    """Checks Python, devices, precisions, EGL, the bundle, networks, extras and the disk.
 
     Returns:
-        A line each: `ok` works, `--` is optional and not here, `!!` has to be mended; with what to do.
+        One line per check: `ok` works, `--` is optional and absent, `!!` has to be fixed; with what to do.
     """
     checks = (_versions, _devices, _rendering, _bundle, _networks, _extras, _disk)
     return "\n".join(str(finding) for check in checks for finding in check())

@@ -1,4 +1,4 @@
-"""`bolid identity create`: a person read off photos, stored by name."""
+"""`bolid identity create`: embeds a person's photos and stores the identity by name."""
 
 from __future__ import annotations
 
@@ -32,34 +32,33 @@ def create_identity(
     identities: Path = HOME,
     replace: bool = False,
 ) -> str:
-    """Reads a person off photos, or off a labelled folder, and stores what conditions need under a name.
+    """Creates an identity: the embeddings that the conditions take, from photos or from an annotated folder.
 
     Args:
-        name: Of the identity.
-        photos: Photos of that person; those that are broken, or show nobody or several people, are left out with a
-            warning.
-        folder: In place of photos: a folder with a manifest, as `bolid data annotate` and `bolid data render` write.
-        person: Whom of that folder. Of photos that show several people: left, right, largest, or a photo of the
-            person's face: who looks like it.
-        adapter: Folder of the adapter that is to know the person: its own conditions read the photos. Without it,
-            `encoder` and `clip` say what does.
+        name: Name of the identity.
+        photos: Photos of that person; those that are broken, or show no person or several, are left out with a warning.
+        folder: Instead of photos: a folder with a manifest, as `bolid data annotate` and `bolid data render` write.
+        person: The person's name in that folder. For photos of several people: left, right, largest, or a photo of the
+            person's face, to select the most similar face.
+        adapter: Folder of the adapter to create the identity for: its conditions embed the photos. Without it,
+            `encoder` and `clip` do.
         encoder: Folder of the body encoder that the adapter was trained with; by default data/tiny/body_vae for
             rendered photos and with `--networks embedded`, else data/tiny/body_vae_photos.
-        networks: What finds people and faces in photos; a manifest has both. photographs: MoveNet, BlazePose and dlib's
-            face recogniser, which `bolid networks get movenet blazepose dlib-face` fetches; embedded: those of
-            data/tiny, which know rendered people alone; auto: embedded where all photos are marked as rendered, else
+        networks: Networks that detect people and faces in photos (a manifest has both). photographs: MoveNet, BlazePose
+            and dlib's face recogniser, which `bolid networks get movenet blazepose dlib-face` fetches; embedded: those
+            of data/tiny, for rendered people only; auto: embedded if all photos are marked as rendered, else
             photographs.
-        pose: In their place, what finds the person: movenet, blazepose, or the folder of a pose network.
+        pose: Pose network to use instead: movenet, blazepose, or a folder.
         face: The face recogniser that the adapter was trained with: dlib-face, an ONNX file, or none for no face.
         clip: The CLIP of the adapter's image condition, if it has one: a folder or hub id, see `ClipModel`.
-        identities: Where identities are kept.
-        replace: Whether an identity of that name may be replaced.
+        identities: Folder of the stored identities.
+        replace: Whether to replace an existing identity of that name.
 
     Returns:
-        A line that says what was written.
+        One line with the written file and its content.
 
     Raises:
-        BolidError: If no photo can be used, the person is not in the folder, or the name is taken.
+        BolidError: If no photo is usable, the person is not in the folder, or the name is taken.
     """
     from bolid.pipelines.identify import crop_sizes, identify
     from bolid.pipelines.reading import check_faces, read_photos
@@ -90,7 +89,7 @@ def create_identity(
 
 
 def conditions_for(encoder: str, clip: str | None) -> dict[str, Condition]:
-    """The conditions whose embeddings an identity is to hold, see `create_identity`."""
+    """The conditions that embed the photos if no adapter is given, see `create_identity`."""
     from bolid.conditions import BodyCondition, FaceCondition, ImageCondition
 
     body = BodyCondition(encoder).eval()
@@ -99,7 +98,7 @@ def conditions_for(encoder: str, clip: str | None) -> dict[str, Condition]:
 
 
 def conditions_in(adapter: Path) -> dict[str, Condition]:
-    """The conditions of a person that an adapter holds, without its base model."""
+    """The identity conditions of an adapter, loaded without its base model."""
     from bolid.pipelines.adapter import make_conditions
     from bolid.pipelines.card import read_card
 
@@ -108,7 +107,7 @@ def conditions_in(adapter: Path) -> dict[str, Condition]:
 
 
 def face_condition(views: Sequence[View]) -> dict[str, Condition]:
-    """A face condition that takes the embeddings of some views, of whichever size they are."""
+    """A face condition of the embedding size of the given views."""
     from bolid.conditions import FaceCondition
 
     sizes = {len(v.face) for v in views if v.face is not None}
@@ -116,7 +115,7 @@ def face_condition(views: Sequence[View]) -> dict[str, Condition]:
 
 
 def view_folder(folder: Path, person: str, sizes: Collection[Size]) -> tuple[list[View], str]:
-    """What a person's photos show by their manifest, and the SHA-256 of the recogniser that embedded the faces."""
+    """The views of a person by the folder's manifest, and the SHA-256 of the recogniser that embedded the faces."""
     from bolid.core.safe_io import open_picture, resolve_inside
     from bolid.data.cache import check_unchanged
     from bolid.pipelines.identify import usable, view

@@ -49,40 +49,41 @@ def generate(
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     offload: bool = False,
 ) -> str:
-    """Generates images of a person whom `bolid identity create` stored, or of no person in particular.
+    """Generates images of an identity that `bolid identity create` stored, or without an identity.
 
     Args:
-        prompt: What the images are to show.
-        identity: Name of the person; null for no identity.
-        prior: In place of an identity: folder of the text prior, which imagines a body for every image.
-        temperature: How much these bodies vary: 1 as people do, 0 not at all.
+        prompt: Text prompt.
+        identity: Name of the identity; null for none.
+        prior: Instead of an identity: folder of the text prior p(c_body | caption), which samples a body for every
+            image.
+        temperature: Spread of these samples: 1 for the prior's distribution, 0 for its mean.
         adapter: Folder that `bolid fit` wrote.
-        encoder: Folder of the body encoder, in place of the adapter's own.
-        backbone: Folder or hub id of a base model in place of the one that the adapter was trained on.
-        out: Folder for the images, each named by its seed; a further image of the same seed gets a number.
-        count: How many images.
-        seed: Of the first image; the others follow.
-        steps: Denoising steps.
-        guidance: 1 is off.
-        negative_prompt: What to steer away from.
-        negative_body: Whether guidance steers away from the opposite body, which increases the body's effective
-            guidance; otherwise from no body.
+        encoder: Folder of a body encoder that replaces the adapter's own.
+        backbone: Folder or hub id of a base model that replaces the one that the adapter was trained on.
+        out: Folder for the images, named by seed; a further image of the same seed gets a number.
+        count: Number of images.
+        seed: Seed of the first image; each next one adds 1.
+        steps: Number of denoising steps.
+        guidance: Guidance scale; 1 is off.
+        negative_prompt: Negative text prompt.
+        negative_body: Whether to use −c_body instead of zeros as the negative condition, which increases the effective
+            body guidance.
         face_scale: λ of the face condition.
         body_scale: λ of the body condition.
         pose_scale: λ of the pose condition.
         size: Height and width in pixels; null for the backbone's own.
-        identities: Where identities are kept.
-        pose: A photo of a person in the wanted pose, for adapters with a pose condition; null leaves it to the prompt.
-            How long their limbs are is taken over too.
-        networks: What finds the pose there: photographs: MoveNet and BlazePose; embedded: the network of data/tiny,
-            which knows rendered people alone; auto: by the photo's mark.
-        pose_network: In its place movenet, blazepose, or the folder of a pose network.
+        identities: Folder of the stored identities.
+        pose: Photo of a person in the wanted pose, for adapters with a pose condition; null leaves the pose to the
+            prompt. The keypoints also carry that person's limb lengths.
+        networks: Networks that estimate that pose. photographs: MoveNet and BlazePose; embedded: that of data/tiny, for
+            rendered people only; auto: by the photo's mark.
+        pose_network: Pose network to use instead: movenet, blazepose, or a folder.
         device: cpu, cuda, cuda:1, …
         dtype: Precision; bfloat16 or float16 halve the memory.
         offload: Whether each network is on the device only while it runs, for GPUs with little memory.
 
     Returns:
-        A line that says where the images are.
+        One line with the folder of the images.
 
     Raises:
         BolidError: If the adapter or the identity is missing, they do not belong together, or something cannot be
@@ -134,11 +135,11 @@ def generate(
         )  # fmt: skip
         with new_path(out / f"{number}.png") as part:
             made.images[0].save(part, pnginfo=generated_mark())
-    return f"{count} images of {identity or 'no person in particular'} in {out}"
+    return f"{count} images of {identity or 'no identity'} in {out}"
 
 
 def check_subject(identity: str | None, prior: str | None, temperature: float) -> None:
-    """Refuses a subject that is two, and a temperature of none.
+    """Refuses an identity and a prior at once, and a temperature without a prior.
 
     Raises:
         BolidError: If it does.
@@ -153,7 +154,7 @@ def check_subject(identity: str | None, prior: str | None, temperature: float) -
 
 
 def check_folder(folder: Path) -> None:
-    """Refuses a place where no file can be written.
+    """Refuses an output folder in which no file can be written.
 
     Raises:
         BolidError: If it is a file, or below one, or may not be written to.
@@ -177,10 +178,10 @@ def pose_of(photo: Path, size: tuple[int, int] | None, network: Choice, pipe: Bo
 
 
 def check_known(person: Identity, conditions: Mapping[str, Condition], name: str) -> None:
-    """Warns of what an adapter wants to know of a person and the identity does not hold.
+    """Warns of the adapter's conditions that the identity holds no embedding for.
 
     Raises:
-        BolidError: If it holds nothing of it.
+        BolidError: If it holds none at all.
     """
     wanted = [part for part, condition in conditions.items() if condition.personal]
     missing = [part for part in wanted if part not in person]

@@ -1,4 +1,4 @@
-"""`bolid identity …`: people by name, to draw without their photos at hand."""
+"""`bolid identity …`: stored identities, which need no photos to generate from."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ HOME = Path("data/identities")
 def mix_identities(
     name: str, first: str, second: str, share: float = 0.5, identities: Path = HOME, replace: bool = False
 ) -> str:
-    """Stores somebody between two people, in body and face.
+    """Stores the interpolation of two identities, in body and face.
 
     Args:
-        name: Of the new identity.
-        first: Name of one.
-        second: Name of the other.
-        share: How far from the first (0) to the second (1).
-        identities: Where identities are kept.
-        replace: Whether an identity of that name may be replaced.
+        name: Name of the new identity.
+        first: Name of the first identity.
+        second: Name of the second.
+        share: Weight of the second: 0 gives the first identity, 1 the second.
+        identities: Folder of the stored identities.
+        replace: Whether to replace an existing identity of that name.
 
     Raises:
         BolidError: If one of them is missing, or they were read by different networks.
@@ -41,16 +41,16 @@ def move_identity(
     identities: Path = HOME,
     replace: bool = False,
 ) -> str:
-    """Stores somebody with the same face whose body differs in one proportion, its share of the stature.
+    """Stores an identity with the same face whose body differs in one proportion (a length as a share of the stature).
 
     Args:
-        name: Of the new identity.
-        start: Name of whom to start from.
+        name: Name of the new identity.
+        start: Name of the identity to start from.
         direction: The proportion, as the directions' file names it, such as waist, leg or build (the volume).
-        strength: How much more of it, in standard deviations among people; below 0: less.
+        strength: Change of the proportion in standard deviations among people; negative for less.
         directions: File that `bolid identity directions` wrote with the same body encoder.
-        identities: Where identities are kept.
-        replace: Whether an identity of that name may be replaced.
+        identities: Folder of the stored identities.
+        replace: Whether to replace an existing identity of that name.
 
     Raises:
         BolidError: If the identity or the directions are missing, or do not belong together.
@@ -70,17 +70,17 @@ def move_identity(
 
 
 def list_identities(identities: Path = HOME) -> str:
-    """Lists the identities that are kept, a line each.
+    """Lists the stored identities, one per line.
 
     Args:
-        identities: Where.
+        identities: Their folder.
     """
     home = IdentityFolder(identities)
-    lines = [f"{name}: {_told(home, name)}" for name in home.names()]
-    return "\n".join(lines) or f"{identities}: nobody yet; see `bolid identity create --help`"
+    lines = [f"{name}: {_held(home, name)}" for name in home.names()]
+    return "\n".join(lines) or f"{identities}: no identities yet; see `bolid identity create --help`"
 
 
-def _told(home: IdentityFolder, name: str) -> str:
+def _held(home: IdentityFolder, name: str) -> str:
     try:
         return describe(home.load(name))
     except BolidError as error:  # one broken file must not hide the others
@@ -88,11 +88,11 @@ def _told(home: IdentityFolder, name: str) -> str:
 
 
 def show_identity(name: str, identities: Path = HOME) -> str:
-    """Says what is known of one person.
+    """Shows what an identity holds and which networks embedded it.
 
     Args:
-        name: Of the identity.
-        identities: Where identities are kept.
+        name: Name of the identity.
+        identities: Folder of the stored identities.
     """
     home = IdentityFolder(identities)
     identity = home.load(name)
@@ -111,12 +111,12 @@ def delete_identity(name: str, identities: Path = HOME) -> str:
     """Deletes an identity.
 
     Args:
-        name: Of the identity.
-        identities: Where identities are kept.
+        name: Name of the identity.
+        identities: Folder of the stored identities.
     """
     return f"deleted {IdentityFolder(identities).delete(name)}"
 
 
 def describe(identity: Identity) -> str:
-    """In a few words what an identity holds."""
+    """The embeddings of an identity and their sizes, such as `body (32 numbers)`."""
     return " and ".join(f"{name} ({len(found.values)} numbers)" for name, found in identity.items()) or "nothing"

@@ -1,4 +1,4 @@
-"""`bolid identity prior` and `directions`: what captions and proportions mean for c_body, learned from a folder."""
+"""`bolid identity prior` and `directions`: fit the text prior and the proportion directions of c_body."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def fit_prior(
     family: str = "StableDiffusion",
     device: str = "cpu",
 ) -> str:
-    """Fits the text prior p(c_body | caption) on the training people of a labelled folder.
+    """Fits the text prior p(c_body | caption) on the training people of an annotated folder.
 
     Fit it anew when the body encoder or the backbone's text encoder changes.
 
     Args:
-        folder: With a manifest, as `bolid data label` and `bolid data render` write.
+        folder: Folder with a manifest, as `bolid data annotate` and `bolid data render` write.
         out: Folder for the prior.
         encoder: Folder of the body encoder.
         backbone: Folder or hub id of the backbone whose text encoder reads the captions.
@@ -36,7 +36,7 @@ def fit_prior(
         device: cpu, cuda, cuda:1, …
 
     Returns:
-        A line that says what it was fitted to.
+        One line with the folder and the number of captions.
 
     Raises:
         BolidError: If something is missing or there are too few photos.
@@ -53,7 +53,7 @@ def fit_prior(
     base = KINDS.find(family)(backbone).to(device)
     codes, features, people = [], [], []
     for batch, posterior in read_folder(folder, network, device):
-        codes.append(posterior.mean.cpu())  # as an identity holds it: a sample's noise is no difference of bodies
+        codes.append(posterior.mean.cpu())  # identities hold the mean: the noise of a sample is no difference of bodies
         features.append(base.text_features(batch.full_captions).detach().float().cpu())
         people += batch.identities
     models = body_vae_fingerprint(encoder), base.text_model
@@ -69,17 +69,17 @@ def fit_directions(
     names: Sequence[str] = ("waist", "hip", "shoulder", "torso", "leg", "arm", "build"),
     device: str = "cpu",
 ) -> str:
-    """Finds along which directions of c_body each proportion grows while the others stay.
+    """Fits the directions of c_body along which each proportion grows while the others stay constant.
 
     Args:
-        folder: With a manifest that knows people's proportions, such as `bolid data render` writes.
+        folder: Folder with a manifest that holds people's proportions, as `bolid data render` writes.
         out: File for the directions, which `bolid identity move` reads.
         encoder: Folder of the body encoder.
-        names: Of the proportions, in the manifest's order; by default those of rendered people.
+        names: Names of the proportions, in the manifest's order; by default those of rendered people.
         device: cpu, cuda, cuda:1, …
 
     Returns:
-        A line that says what was found, with the share of c_body's variance that proportions explain.
+        One line with the share of c_body's variance that the proportions explain.
 
     Raises:
         BolidError: If something is missing or there are too few people.
@@ -99,7 +99,7 @@ def fit_directions(
     known = torch.cat(proportions)
     if not known.numel() or not known.isfinite().all():
         raise BolidError(
-            f"{folder}: the manifest does not know everybody's proportions; `bolid data render` writes them"
+            f"{folder}: the manifest lacks the proportions of some people; `bolid data render` writes them"
         )
     directions, explained = fit_body_directions(torch.cat(codes), known, names)
     save_directions(directions, out, body_vae_fingerprint(encoder))
@@ -107,7 +107,7 @@ def fit_directions(
 
 
 def read_folder(folder: Path, network: BodyVAE, device: str) -> Iterator[tuple[TrainingBatch, Posterior]]:
-    """Every photo of a folder's training people with c_body of up to four others of the person."""
+    """Yields each training photo of a folder, with the posterior of c_body from up to four others of the person."""
     import torch
     from torch.utils.data import DataLoader
     from tqdm import tqdm

@@ -1,6 +1,6 @@
 """Settings keyed by name: configurations merge them name by name, and `null` removes one.
 
-jsonargparse alone would put a later file's dictionary in the place of the earlier one's.
+jsonargparse alone replaces the whole dictionary of an earlier file by that of a later one.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class ByName(ActionTypeHint):
     """A setting of type `dict[str, SomeClass | None]`."""
 
     def _check_type(self, value: Any, append: bool = False, cfg: Any = None, mode: Any = None) -> Any:
-        """Lays what is given over what was given before; no entry is left of a name that is removed.
+        """Merges the given entries into the earlier ones by name; `null` removes an entry.
 
         Raises:
-            SettingError: If a name that is not there is changed or removed, a new one holds a dot, or an entry errs.
+            SettingError: If an unknown name is changed or removed, a new name holds a dot, or an entry is invalid.
         """
         found = dict((cfg.get(self.dest) if cfg else None) or {})
         if isinstance(value, str) and value.lstrip().startswith("{"):
@@ -41,9 +41,9 @@ class ByName(ActionTypeHint):
         return {name: entry for name, entry in found.items() if entry is not None}
 
     def _check_entry(self, name: str, entry: Any, value: Any, before: Mapping) -> Any:
-        """An entry as jsonargparse makes it of a `value` for this name alone."""
+        """The entry that jsonargparse parses from `value` for this name alone."""
         self._check_name(name, name in before or class_path(entry) is not None, before)
-        # The settings of another class, defaults among them, are not the new one's.
+        # The settings of the former class, its defaults included, do not apply to another class.
         kept = {} if name not in before or is_another(class_path(entry), before[name]) else {name: before[name]}
         try:
             return super()._check_type(value, cfg=Namespace({self.dest: kept}))[name]
@@ -66,27 +66,28 @@ class MergesByName:
     """Mixin for jsonargparse parsers: every setting of type `dict[str, SomeClass | None]` is merged by name."""
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
-        """As the parser's."""
+        """See `ArgumentParser`; applies `merge_by_name`."""
         action = super().add_argument(*args, **kwargs)  # type: ignore[misc]
         merge_by_name(self)
         return action
 
     def add_class_arguments(self, *args: Any, **kwargs: Any) -> Any:
-        """As the parser's."""
+        """See `ArgumentParser`; applies `merge_by_name`."""
         added = super().add_class_arguments(*args, **kwargs)  # type: ignore[misc]
         merge_by_name(self)
         return added
 
 
 def merge_by_name(parser: Any) -> None:
-    """Makes settings of a parser that are keyed by name `ByName`; jsonargparse has no place to say so beforehand."""
+    """Turns settings of type `dict[str, SomeClass | None]` into `ByName`; jsonargparse has no hook for it."""
     for action in parser._actions:
         if type(action) is ActionTypeHint and is_keyed_by_name(action._typehint):
+            # The action already exists: changing its class keeps its options, help and default.
             action.__class__ = ByName
 
 
 def is_keyed_by_name(hint: Any) -> bool:
-    """Whether a type is a mapping from names to objects of a class, or that or None."""
+    """Whether a type is a mapping from names to objects of a class, optional or not."""
     kinds = [kind for kind in get_args(hint) if kind is not type(None)]
     if ActionTypeHint.is_mapping_typehint(hint) and len(kinds) == 1:
         return is_keyed_by_name(kinds[0])
@@ -95,11 +96,11 @@ def is_keyed_by_name(hint: Any) -> bool:
 
 
 def class_path(entry: Any) -> Any:
-    """What an entry says it is: a class's path or an object; None if it says settings only, or nothing."""
+    """The class path of an entry, or the object itself; None if the entry only changes settings."""
     return entry.get("class_path") if isinstance(entry, Mapping | Namespace) else entry
 
 
 def is_another(path: Any, before: Any) -> bool:
-    """Whether an entry is of another class than the one before of its name; classes are named in full or in short."""
+    """Whether an entry names another class than the earlier entry of its name; class paths may be full or short."""
     was = class_path(before)
     return isinstance(path, str) and isinstance(was, str) and path != was and path != was.rpartition(".")[2]

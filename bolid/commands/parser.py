@@ -1,4 +1,4 @@
-"""Command-line errors as one line that says what to mend."""
+"""Parsers that report a mistake as one line that says how to fix it, and load YAML strictly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_set
 
 from bolid.core.errors import BolidError, causes
 
-# What jsonargparse says of names that it does not know and of values of another type.
+# jsonargparse's messages for unknown names and for values of another type.
 UNKNOWN = re.compile(r"(?:[Oo]ption '|unrecognized arguments: --)([\w.]+)")
 EXPECTED = re.compile(r"Expected a ((?:<class '|typing\.Literal).*?)(?:\. Got value|$)", re.MULTILINE)
 CLASS = re.compile(r"<class\s+'(?:[\w.]+\.)?(\w+)'>")
@@ -25,7 +25,7 @@ KEYWORD = re.compile(r"(--\w+)_( \w+)_\b")
 WRITTEN = {"NoneType": "null", "tuple": "a list such as '[96,64]'", "list": "a list such as '[1,2]'"}
 
 
-# What loads a file by running it, or runs what it is given, and is nobody's condition, loss, metric or callback.
+# Callables that execute code from a file or an argument, and are no condition, loss, metric or callback.
 DENIED = [
     "ultralytics",
     "torch.hub",
@@ -40,10 +40,10 @@ DENIED += ["pandas", "lightning.pytorch.callbacks.LambdaCallback", "lightning.py
 
 
 def trust_nothing() -> None:
-    """Has configurations read from local files alone, and objects made only where a class is declared.
+    """Restricts configurations to local files, and objects to settings that declare a class.
 
-    Call it after Lightning's command line is imported, which allows more. A configuration is code all the same: it
-    names modules, and naming one imports it.
+    Call it after Lightning's command line is imported, which allows more. A configuration is still code: naming a
+    module imports it.
     """
     set_parsing_settings(
         config_read_mode_urls_enabled=False,
@@ -58,10 +58,10 @@ _plain_load = get_loader("yaml")
 
 
 def load_yaml(text: str) -> Any:
-    """As jsonargparse reads YAML, which alone would let the last of two equal names win.
+    """jsonargparse's YAML loader, with an error for duplicate keys, of which PyYAML keeps the last.
 
     Raises:
-        BolidError: If a name stands twice in a mapping.
+        BolidError: If a key occurs twice in a mapping.
     """
     found = _plain_load(text)
     nodes = [yaml.compose(text, Loader=yaml.SafeLoader)] if isinstance(found, dict | list) else []
@@ -70,17 +70,17 @@ def load_yaml(text: str) -> Any:
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         names = [key.value for key, _ in pairs if isinstance(key, yaml.ScalarNode)]
         if double := next((name for name in names if names.count(name) > 1), None):
-            raise BolidError(f"{double!r} stands twice in one mapping, at line {node.start_mark.line + 1} and below")
+            raise BolidError(f"{double!r} occurs twice in one mapping, at line {node.start_mark.line + 1} and below")
         nodes += [value for _, value in pairs] + (node.value if isinstance(node, yaml.SequenceNode) else [])
     return found
 
 
 class SettingError(BolidError, TypeError):
-    """What is wrong with a setting; a `TypeError`, so that the parsers above a nested one add their keys to it.
+    """An invalid setting. It is a `TypeError`, so that the parsers around a nested one prepend their keys.
 
     Args:
-        key: Of the setting, with dots; empty if the complaint names it.
-        what: The complaint.
+        key: Dotted key of the setting; empty if the message names it.
+        what: The message.
     """
 
     def __init__(self, key: str, what: str):
@@ -92,7 +92,7 @@ class OneLineErrors:
     """Mixin for jsonargparse parsers: a parse error becomes a `BolidError` of one line; types in the help are names."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raises the error in place of printing usage and exiting; the parsers of nested classes do so first."""
+        """Raises the error instead of printing usage and exiting; the parsers of nested classes do so first."""
         parser: Any = getattr(ex, "subcommand_parser", None) or self
         known = re.findall(r"--([\w.]+)", parser.format_help())
         found = re.match(r'Parser key "([^"]+)"', message)
@@ -106,20 +106,20 @@ class OneLineErrors:
         raise SettingError(".".join(filter(None, path)), nested.what) from ex
 
     def format_help(self, *formatter: Any) -> str:
-        """As jsonargparse's, with `Path` in place of `<class 'Path'>` and `--from` in place of `--from_`."""
+        """jsonargparse's help with `Path` instead of `<class 'Path'>` and `--from` instead of `--from_`."""
         return KEYWORD.sub(r"\1\2", CLASS.sub(r"\1", super().format_help(*formatter)))  # type: ignore[misc]
 
 
 class OneLineParser(OneLineErrors, ArgumentParser):
-    """For the plain functions."""
+    """Parser of the commands that are functions."""
 
 
 def gather(words: Sequence[str], function: Callable) -> list[str]:
-    """Command-line words with `--photos a.jpg b.jpg` written as jsonargparse wants it, `--photos ["a.jpg", "b.jpg"]`.
+    """Rewrites `--photos a.jpg b.jpg` as jsonargparse expects it, `--photos ["a.jpg", "b.jpg"]`.
 
     Args:
-        words: As typed.
-        function: To be called; its parameters say which options take several values, and how many.
+        words: The command line's words.
+        function: The function to call; the types of its parameters say which options take several values.
     """
     counts = {name: values(hint) for name, hint in get_type_hints(function).items()}
     several = {f"--{name}": count for name, count in counts.items() if count > 1}
@@ -139,19 +139,19 @@ def gather(words: Sequence[str], function: Callable) -> list[str]:
 
 
 def respelled(word: str, names: Collection[str]) -> str:
-    """A word as the parser knows it: of `--from`, which Python could not name a parameter, `--from_`."""
+    """`--from` as `--from_`: `from` is a Python keyword, so that the parameter has an underscore."""
     head, mark, tail = word.partition("=")
     return f"{head}_{mark}{tail}" if head.startswith("--") and f"{head[2:]}_" in names else word
 
 
 def several_first(function: Callable) -> bool:
-    """Whether a function's first parameter takes several values and has no default: it stands without its name."""
+    """Whether a function's first parameter takes several values and has no default, and so is positional."""
     first = next(iter(signature(function).parameters.values()), None)
     return first is not None and first.default is first.empty and values(get_type_hints(function)[first.name]) > 1
 
 
 def values(hint: Any) -> int:
-    """How many values a parameter of this type takes on the command line: of a list (but not of text) any number."""
+    """Number of values that a parameter of this type takes on the command line; infinite for a list."""
     for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else [hint]:
         origin = get_origin(kind) or kind
         if origin is tuple and get_args(kind)[1:] != (Ellipsis,):
@@ -166,7 +166,7 @@ def _number(word: str) -> str | float:
 
 
 def complaint(message: str, error: Exception | None, known: list[str]) -> str:
-    """What was wrong: a name that is not among the `known`, a value of another type, or what was found innermost."""
+    """The message for an unknown name, a value of another type, or else of the innermost exception."""
     if unknown := UNKNOWN.search(message):
         return no_such(unknown[1], known)
     if denied := re.search(r"Importing '([\w.]+)' is not allowed", message):
@@ -181,7 +181,7 @@ def complaint(message: str, error: Exception | None, known: list[str]) -> str:
 
 
 def no_such(name: str, known: list[str]) -> str:
-    """The complaint about an unknown setting, with the one that was probably meant."""
+    """The message for an unknown setting, with the closest known one."""
     head, dot, rest = name.partition(".")
     heads = {k.partition(".")[0] for k in known}
     close = get_close_matches(name, known, 1) if head in heads else get_close_matches(head, heads, 1)

@@ -19,7 +19,7 @@ PROMPTS = (
 )
 EMBEDDED = "data/tiny/adapter"
 FAMILIES = {"tiny": "StableDiffusion", "sd15": "StableDiffusion", "sdxl": "StableDiffusionXL"}
-MOST = 32  # photos that are read; more tell little that is new
+MAX_PHOTOS = 32  # maximum number of photos read; more add little
 Base = Literal["tiny", "sd15", "sdxl"]
 
 
@@ -38,28 +38,29 @@ def personalize(
     seed: int = 0,
     device: str = "cpu",
 ) -> str:
-    """Reads a person off a folder of photos, stores the identity, and generates first images of it.
+    """Creates an identity from a folder of photos, stores it, and generates first images.
 
-    Each step says what it does, and which command does it alone.
+    Each step prints what it does, and the single command that does the same.
 
     Args:
-        photos: Folder of photos of the person, the more the better, up to 32; others are left out with a reason.
-        name: Of the identity; by default that of the folder.
-        base: The model that generates: tiny, the embedded one, which draws rendered people; sd15 or sdxl, Stable
-            Diffusion 1.5 or XL, for which you need an adapter that you or somebody else trained.
-        adapter: Folder or hub id of the adapter, as `bolid fit` writes; needed but for tiny.
-        prompts: What the images are to show.
-        person: Whom to take of photos of several people, see `bolid identity create`.
-        networks: What finds people and faces, see `bolid identity create`.
-        face: The face recogniser in their place; none leaves the face out.
-        out: Folder for the images and a sheet of them.
-        identities: Where identities are kept.
-        replace: Whether an identity of that name may be replaced.
-        seed: Of the images.
+        photos: Folder of photos of one person, up to 32; more photos are better. Unusable ones are left out with a
+            reason.
+        name: Name of the identity; by default that of the folder.
+        base: Base model: tiny, the embedded one, for rendered people; sd15 or sdxl, Stable Diffusion 1.5 or XL, which
+            need a trained adapter.
+        adapter: Folder or hub id of an adapter that `bolid fit` wrote; required for sd15 and sdxl.
+        prompts: Text prompts, one image each.
+        person: The person to select in photos of several people, see `bolid identity create`.
+        networks: Networks that detect people and faces, see `bolid identity create`.
+        face: Face recogniser to use instead; none leaves the face out.
+        out: Folder for the images and a sheet of all.
+        identities: Folder of the stored identities.
+        replace: Whether to replace an existing identity of that name.
+        seed: Seed of the images.
         device: cpu, cuda, mps, …
 
     Raises:
-        BolidError: If there is no adapter of that base, no photo can be used, or the name is taken.
+        BolidError: If there is no adapter for that base, no photo is usable, or the name is taken.
     """
     from bolid.commands.enroll import create_identity
     from bolid.commands.generate import check_folder
@@ -92,7 +93,7 @@ def personalize(
 
 
 def check_adapter(adapter: str, base: Base) -> None:
-    """Refuses a base for which there is no adapter: without one nobody in particular would be drawn.
+    """Refuses a base model without an adapter, which would ignore the identity.
 
     Raises:
         BolidError: If none is given, or it was trained for another base.
@@ -128,7 +129,7 @@ def photos_in(folder: Path) -> list[Path]:
         raise BolidError(
             f"photos: {folder} holds no photo ({', '.join(sorted(SUFFIXES))}); those of one person go there"
         )
-    return found[:MOST]
+    return found[:MAX_PHOTOS]
 
 
 def draw(adapter: str, identities: Path, name: str, prompts: Sequence[str], out: Path, seed: int, device: str) -> str:

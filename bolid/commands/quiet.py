@@ -1,4 +1,4 @@
-"""What libraries say on every run, and nobody can act upon, is not shown on the command line."""
+"""Hides warnings that libraries emit on every run and that a user cannot act upon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 WARNINGS = (
-    "LightningCLI's args parameter is intended",  # we route the verbs, so we do give it both
+    "LightningCLI's args parameter is intended",  # we dispatch the commands ourselves, so we give it both
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own use of torch
     r"Found \d+ module\(s\) in eval mode",  # frozen networks are, on purpose
     r".*there is no last checkpoint available",  # `--ckpt_path last` at a run's first start
@@ -19,7 +19,7 @@ ADVERTISER, ADVERTISEMENT = "lightning.pytorch.utilities.rank_zero", "💡 Tip:"
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leaves out these warnings and advertisements, and nothing else, while it lasts."""
+    """Context that hides these warnings and advertisements, and nothing else."""
     logger = logging.getLogger(ADVERTISER)
     logger.addFilter(is_news)
     try:
@@ -32,5 +32,5 @@ def quiet() -> Iterator[None]:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Whether a message is no advertisement."""
+    """Whether a log message is no advertisement."""
     return not record.getMessage().startswith(ADVERTISEMENT)

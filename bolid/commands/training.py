@@ -1,4 +1,4 @@
-"""The training verbs as Lightning's command line, with checks before anything is loaded or rendered."""
+"""The training commands by LightningCLI, with checks before anything is loaded or rendered."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from bolid.tasks.precision import check_precision, is_cpu
 
 
 class Parser(MergesByName, OneLineErrors, LightningArgumentParser):
-    """Lightning's parser with errors of one line and settings that are keyed by name."""
+    """Lightning's parser with one-line errors and dictionaries that merge by name."""
 
 
 class Command(LightningCLI):
     """`bolid fit|validate|test|predict`: task and data are chosen by `class_path` in the configuration.
 
     Args:
-        argv: The verb and its options.
+        argv: The command and its options.
     """
 
     def __init__(self, argv: list[str]):
@@ -43,7 +43,7 @@ class Command(LightningCLI):
             IdentityDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            # A test in the run of a fit must not replace what the fit was configured with.
+            # A test in the folder of a fit must not overwrite the configuration of the fit.
             save_config_kwargs={
                 "overwrite": True,
                 "config_filename": "config.yaml" if argv[0] == "fit" else f"{argv[0]}.yaml",
@@ -55,16 +55,16 @@ class Command(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Callbacks by name, beside a `trainer.callbacks` list of one's own."""
+        """Adds `callbacks` keyed by name, besides Lightning's list `trainer.callbacks`."""
         parser.add_argument(
             "--callbacks",
             type=dict[str, Callback | None],
             default={},
-            help="What rides along with the run, by names of one's own; null leaves out what an earlier file named.",
+            help="Callbacks by name; null removes one of an earlier file.",
         )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Adds them."""
+        """Adds the callbacks that are keyed by name."""
         own = self._get(self.config_init, "trainer")["callbacks"] or []
         named = self._get(self.config_init, "callbacks").values()
         return super().instantiate_trainer(callbacks=[*(own if isinstance(own, list) else [own]), *named], **kwargs)
@@ -74,7 +74,7 @@ class Command(LightningCLI):
         super().parse_arguments(parser, args)
         config = self.config[self.config.subcommand]
         check_arguments(config, "")
-        if config.ckpt_path in ("best", "last", "hpc"):  # Lightning finds those of a fit; elsewhere, nothing in silence
+        if config.ckpt_path in ("best", "last", "hpc"):  # Lightning loads nothing outside a fit
             if self.config.subcommand != "fit":
                 raise BolidError(
                     f"ckpt_path: {config.ckpt_path} is for fits; give the file, runs/.../checkpoints/last.ckpt"
@@ -83,32 +83,33 @@ class Command(LightningCLI):
             config.ckpt_path = str(find_checkpoint(Path(config.ckpt_path), "ckpt_path"))
 
     def _parse_ckpt_path(self) -> None:
-        """Lightning would lay the settings that a checkpoint holds over the configuration."""
+        """Does nothing: Lightning would override the configuration by the hyperparameters of the checkpoint."""
 
     def before_instantiate_classes(self) -> None:
-        """Refuses what would fail, or draw with untrained weights, only after minutes of loading and rendering."""
-        verb = str(self.subcommand)
-        config = self.config[verb]
+        """Checks what would otherwise fail, or run with untrained weights, after minutes of loading and rendering."""
+        command = str(self.subcommand)
+        config = self.config[command]
         task = config.model.get("init_args", {})
         frozen = (task.get("backbone") or {}).get("init_args", {}).get("dtype", "float32")
-        check_precision(config.trainer.precision, is_cpu(config.trainer.accelerator), frozen, verb == "fit")
-        check_weights(verb, config.ckpt_path, task)
-        check_schedule(verb, config.trainer, task)
+        check_precision(config.trainer.precision, is_cpu(config.trainer.accelerator), frozen, command == "fit")
+        check_weights(command, config.ckpt_path, task)
+        check_schedule(command, config.trainer, task)
         check_methods(task)
-        only_data = Namespace({verb: Namespace(data=config.data), "subcommand": verb})
-        self.parser.instantiate_classes(only_data)[verb].data.require(verb, least_people(verb, task))
+        # Data modules are cheap to construct and need no model, so that the manifest is checked first.
+        only_data = Namespace({command: Namespace(data=config.data), "subcommand": command})
+        self.parser.instantiate_classes(only_data)[command].data.require(command, least_people(command, task))
 
     def before_fit(self) -> None:
-        """Before a run's configuration takes the place of an earlier one's."""
+        """Refuses a used folder before the configuration in it is overwritten."""
         trainer: Any = self.trainer
         if not (self.config["fit"].ckpt_path or trainer.fast_dev_run):
             refuse_used(trainer)
 
 
-def least_people(verb: str, task: Mapping[str, Any]) -> int:
-    """How many people a verb must show, for all methods that it asks for images."""
+def least_people(command: str, task: Mapping[str, Any]) -> int:
+    """Minimum number of people that a command's data must hold, over all methods that generate."""
     methods = (task.get("evaluation") or {}).get("methods") or {}
-    kinds = [kind_of(method) for method in methods.values() if method and verb in ("test", "predict")]
+    kinds = [kind_of(method) for method in methods.values() if method and command in ("test", "predict")]
     return max((kind.least_people for kind in kinds), default=1)
 
 
@@ -118,7 +119,7 @@ def kind_of(method: Mapping[str, Any]) -> Any:
 
 
 def check_arguments(config: Any, key: str) -> None:
-    """Classes take what stands under `dict_kwargs`, which jsonargparse passes on unchecked.
+    """Checks that classes accept their `dict_kwargs`, which jsonargparse passes on unchecked.
 
     Raises:
         BolidError: If one does not.
@@ -134,17 +135,17 @@ def check_arguments(config: Any, key: str) -> None:
 
 
 def takes_anything(kind: Any) -> bool:
-    """Whether a class's arguments of any name reach no constructor that would refuse them."""
+    """Whether a class passes `**kwargs` to no constructor that would refuse them."""
     constructors = [vars(base)["__init__"] for base in inspect.getmro(kind)[:-1] if "__init__" in vars(base)]
     kinds = [[p.kind for p in inspect.signature(made).parameters.values()] for made in constructors]
     return bool(kinds) and all(inspect.Parameter.VAR_KEYWORD in each for each in kinds)
 
 
 def check_methods(task: Mapping[str, Any]) -> None:
-    """Methods name conditions that the task has; `Method.prepare` says the same once all networks are loaded.
+    """Checks that methods name conditions of the task; `Method.prepare` repeats it once all networks are loaded.
 
     Raises:
-        BolidError: If one names another.
+        BolidError: If one names a condition that the task lacks.
     """
     for name, method in ((task.get("evaluation") or {}).get("methods") or {}).items():
         while method:  # a control is a method of another
@@ -155,34 +156,34 @@ def check_methods(task: Mapping[str, Any]) -> None:
             method = settings.get("of")
 
 
-def check_weights(verb: str, checkpoint: str | None, task: Mapping[str, Any]) -> None:
-    """What is drawn or measured comes from trained weights: every verb but `fit` needs some.
+def check_weights(command: str, checkpoint: str | None, task: Mapping[str, Any]) -> None:
+    """Checks that there are trained weights, which every command but `fit` needs.
 
     Args:
-        verb: What is to be run.
-        checkpoint: To load, if any.
-        task: The task's settings. It may start from weights of its own; a test may measure a base model alone.
+        command: fit, validate, test or predict.
+        checkpoint: Path to load, if any.
+        task: The task's settings. `init_from` may give the weights; a test of a base model alone needs none.
 
     Raises:
-        BolidError: if there is none.
+        BolidError: If there are none.
     """
     start, conditions = task.get("init_from"), task.get("conditions")
-    alone = verb == "test" and conditions is not None and not any(conditions.values())
+    alone = command == "test" and conditions is not None and not any(conditions.values())
     if start and not checkpoint and not resolve(start).is_dir():
         read_checkpoint(resolve(start), "init_from")
-    if verb != "fit" and not (checkpoint or start or alone):
+    if command != "fit" and not (checkpoint or start or alone):
         raise BolidError(
-            f"{verb}: which weights? Give `--ckpt_path runs/.../checkpoints/last.ckpt`, a checkpoint that `bolid fit` "
-            "wrote, or the task's setting `init_from`"
+            f"{command}: which weights? Give `--ckpt_path runs/.../checkpoints/last.ckpt`, a checkpoint that "
+            "`bolid fit` wrote, or the task's setting `init_from`"
         )
 
 
-def check_schedule(verb: str, trainer: Mapping[str, Any], task: Mapping[str, Any]) -> None:
-    """A schedule that says how long it is must be as long as the fit.
+def check_schedule(command: str, trainer: Mapping[str, Any], task: Mapping[str, Any]) -> None:
+    """Checks that a schedule's `total_steps` equals the length of the fit.
 
     Raises:
-        BolidError: if it is not.
+        BolidError: If it does not.
     """
     settings = (task.get("scheduler") or {}).get("init_args") or {}
-    if verb == "fit" and trainer.get("max_steps", -1) > 0 and not trainer.get("fast_dev_run"):
+    if command == "fit" and trainer.get("max_steps", -1) > 0 and not trainer.get("fast_dev_run"):
         check_total_steps(settings, trainer["max_steps"])

@@ -1,4 +1,4 @@
-"""What a picture can be conditioned on, each with K and V of its own in the UNet's cross-attention."""
+"""Conditions of an image, each with its own K and V in the UNet's cross-attention."""
 
 from bolid.conditions.base import Condition
 from bolid.conditions.body import BodyCondition

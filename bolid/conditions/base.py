@@ -1,4 +1,4 @@
-"""A condition: one thing known of the person or the picture asked for, as tokens for the UNet's cross-attention."""
+"""Base class of conditions: embeddings of the person or the pose, as tokens for the UNet's cross-attention."""
 
 from __future__ import annotations
 
@@ -15,32 +15,30 @@ from bolid.core.schema import References
 from bolid.models.attention import bias_free_projector
 
 KINDS: Registry[Condition] = Registry("condition", "bolid.conditions")
-MOST = 1024  # tokens; a hostile card must not fill the memory
+MAX_TOKENS = 1024  # maximum number of tokens; an untrusted card must not fill the memory
 
 
 class Condition(nn.Module, ABC):
-    """Owns its token count and its dropout; its K, V and projector live in the UNet.
+    """Embeds references into (B, E); its projector, K and V are installed in the UNet.
 
-    A subclass with a `kind` is found by pipelines and cards as soon as its module is imported, or by an entry point of
-    the group `bolid.conditions`. Its name in configurations, methods, cards and identities is the one that the
-    configuration gives it.
+    Pipelines and cards find a subclass with a `kind` once its module is imported, or by an entry point of the group
+    `bolid.conditions`. The configuration gives a condition its name in methods, cards and identities.
 
     Args:
-        num_tokens: Tokens the embedding becomes; at least 2, since one token makes its softmax constant.
-        mult: Hidden width of the projector over the embedding's size.
-        dropout: Share of training samples in which only this condition is dropped.
-        fingerprint: SHA-256 of the network that makes the embeddings; those of another mean something else. Empty where
-            it is not known.
+        num_tokens: Number of tokens; at least 2, since attention over a single token is constant.
+        mult: Hidden width of the projector as a multiple of E.
+        dropout: Share of training samples that drop only this condition.
+        fingerprint: SHA-256 of the encoder, since embeddings of another one are incompatible; empty if unknown.
 
     Raises:
-        BolidError: If `num_tokens` or `mult` is no such number.
+        BolidError: If `num_tokens` or `mult` is not a whole number in range.
 
     Attributes:
-        kind: What cards store of its class.
-        personal: Whether the embedding is of a person, and not of the picture asked for, such as a pose.
-        crop_size: Height and width of the crops of photos that it reads; None if it reads no photos.
-        reads_faces: Whether it reads face embeddings, whose recogniser is then the one that the fingerprint is of.
-        reads_bodies: Whether it reads the body, of which photos of a head alone say nothing.
+        kind: Name of the class in cards.
+        personal: Whether the embedding describes a person, rather than the image, such as a pose.
+        crop_size: Height and width of the crops that it encodes; None if it encodes no photos.
+        reads_faces: Whether it takes face embeddings; the fingerprint is then that of their recogniser.
+        reads_bodies: Whether it encodes the body, and so needs photos with shoulders and hips.
     """
 
     kind: str
@@ -57,33 +55,33 @@ class Condition(nn.Module, ABC):
     def __init__(self, num_tokens: int, mult: int, dropout: float, fingerprint: str = ""):
         super().__init__()
         for setting, value, least in (("num_tokens", num_tokens, 2), ("mult", mult, 1)):
-            if not isinstance(value, int) or not least <= value <= MOST:
-                raise BolidError(f"{self.kind}: {setting}={value!r} must be a whole number of {least} to {MOST}")
+            if not isinstance(value, int) or not least <= value <= MAX_TOKENS:
+                raise BolidError(f"{self.kind}: {setting}={value!r} must be a whole number of {least} to {MAX_TOKENS}")
         self.num_tokens, self.mult, self.dropout, self.fingerprint = num_tokens, mult, dropout, fingerprint
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments that inference needs, as JSON can hold them."""
+        """The constructor's arguments that inference needs, as JSON values."""
         return {"num_tokens": self.num_tokens, "mult": self.mult, "fingerprint": self.fingerprint}
 
     def save_networks(self, folder: Path, name: str) -> dict[str, str]:
-        """Writes the networks that travel with an adapter into its folder.
+        """Writes the condition's encoder into an adapter's folder.
 
         Args:
-            folder: The adapter's.
-            name: The condition's; folders begin with it.
+            folder: Folder of the adapter.
+            name: Name of the condition, the prefix of its folders.
 
         Returns:
-            Constructor's argument -> folder inside.
+            Constructor argument -> folder inside the adapter's.
         """
         return {}
 
     def check_fingerprint(self, found: str, where: str) -> None:
-        """Refuses a network that is not the one this condition was trained with.
+        """Refuses another encoder than the condition was trained with.
 
         Args:
-            found: The network's fingerprint.
-            where: Its path, for the message.
+            found: Fingerprint of the encoder.
+            where: Path of the encoder, for the message.
 
         Raises:
             BolidError: If both fingerprints are known and differ.
@@ -101,17 +99,17 @@ class Condition(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
-        """The embedding of each person, (B, E), zero where nothing is known; a sample of it if a generator is given.
+        """The embedding of each sample, (B, E), zero where unknown; with a generator, a sample of its distribution.
 
-        Training and inference call it alike.
+        Training and inference share this method.
         """
 
     def known(self, references: References) -> Tensor:
-        """(B,) bool, of which people the references hold what it reads."""
+        """(B,) bool: whether the references of each sample hold what the condition encodes."""
         return references.mask.any(1)
 
     def opposite(self, embeds: Tensor) -> Tensor:
-        """The embedding opposite to each of (..., E), where there is such a thing; zeros where there is not."""
+        """The opposite of each embedding (..., E), such as −c_body; zeros if there is none."""
         return torch.zeros_like(embeds)
 
     def projector(self, cross_attention_dim: int) -> nn.Module:

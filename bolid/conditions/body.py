@@ -18,7 +18,7 @@ from bolid.models.body_vae import body_vae_fingerprint, load_body_vae
 
 
 class BodyCondition(Condition):
-    """Body identity, d numbers to 16 tokens; a sample of the posterior in training, its mean at inference.
+    """Body identity: d numbers to 16 tokens; a sample of the posterior in training, its mean at inference.
 
     Args:
         encoder: Folder of a trained `BodyVAE`.
@@ -26,7 +26,7 @@ class BodyCondition(Condition):
         fingerprint: SHA-256 that the encoder's weights must have; empty for any.
 
     Raises:
-        BolidError: If the encoder is missing, cannot be read or has another fingerprint.
+        BolidError: If the encoder is missing, unreadable or has another fingerprint.
     """
 
     kind = "body"
@@ -48,10 +48,10 @@ class BodyCondition(Condition):
         return super().arguments | {"encoder": portable(self.path)}
 
     def save_networks(self, folder: Path, name: str) -> dict[str, str]:
-        """Copies the encoder as it is, since its fingerprint is its file's.
+        """Copies the encoder's files unchanged, since the fingerprint is a hash of the file.
 
         Raises:
-            BolidError: If it is no longer where it was, or another one.
+            BolidError: If the file has moved or changed.
         """
         check = "put it back, and write the adapter anew by resuming the fit from its last checkpoint"
         found = find_folder(self.path, CONFIG_NAME, check)
@@ -66,16 +66,19 @@ class BodyCondition(Condition):
         return self.encoder.config.latent_dim
 
     def train(self, mode: bool = True) -> BodyCondition:
-        """Γ_body is frozen and stays as it is at inference."""
+        """Keeps the frozen Γ_body in eval mode."""
+        # Lightning calls `train()` on the whole task; batch statistics and dropout of the encoder must not change.
         return super().train(False)
 
     @torch.no_grad()
     def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
         """(B, d); zero for a sample without references."""
         posterior = self.encoder.encode(references.pictures, references.keypoints, references.mask)
+        # Sampling in training makes the adapter robust to the uncertainty of c_body.
         code = posterior.mean if generator is None else posterior.sample(generator)
+        # The posterior of an empty set is not zero, but no references must mean no condition.
         return code * references.mask.any(1, keepdim=True)
 
     def opposite(self, embeds: Tensor) -> Tensor:
-        """The opposite body, -c_body, since c_body is about centred."""
+        """The opposite body, −c_body, since c_body is roughly centred."""
         return -embeds

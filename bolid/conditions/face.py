@@ -7,19 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bolid.conditions.base import MOST, Condition
+from bolid.conditions.base import MAX_TOKENS, Condition
 from bolid.core.errors import BolidError
 from bolid.core.schema import References
 from bolid.vision.face import EMBEDDING
 
 
 class FaceCondition(Condition):
-    """Face identity, 512 numbers to 4 tokens. See `Condition` for the arguments.
+    """Face identity: 512 numbers to 4 tokens. See `Condition` for the arguments.
 
-    The embeddings come with the photos, and so does the fingerprint of what made them: a fit fills it in.
+    The manifest of the photos holds the embeddings and the fingerprint of their recogniser, which a fit fills in.
 
     Args:
-        embed_dim: Numbers of an embedding: 512 of ArcFace networks, 128 of dlib's.
+        embed_dim: Size of the embedding: 512 for ArcFace networks, 128 for dlib.
     """
 
     kind = "face"
@@ -35,21 +35,21 @@ class FaceCondition(Condition):
         embed_dim: int = EMBEDDING,
     ):
         super().__init__(num_tokens, mult, dropout, fingerprint)
-        if not isinstance(embed_dim, int) or not 1 <= embed_dim <= MOST:
-            raise BolidError(f"face: embed_dim={embed_dim!r} must be a whole number of 1 to {MOST}")
+        if not isinstance(embed_dim, int) or not 1 <= embed_dim <= MAX_TOKENS:
+            raise BolidError(f"face: embed_dim={embed_dim!r} must be a whole number of 1 to {MAX_TOKENS}")
         self.embed_dim = embed_dim
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """See `Condition.arguments`; the usual size is not stored."""
+        """See `Condition.arguments`; the default size is not stored."""
         return super().arguments | ({} if self.embed_dim == EMBEDDING else {"embed_dim": self.embed_dim})
 
     def known(self, references: References) -> Tensor:
-        """(B,) bool, of which people a photo shows the face."""
+        """(B,) bool: whether a face is known in any reference."""
         return references.face_mask.any(1)
 
     def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
-        """Mean over the references that show a face: (B, E).
+        """Mean over the references with a face: (B, E).
 
         Raises:
             BolidError: If the photos' embeddings have another size.

@@ -1,4 +1,4 @@
-"""The image prompt: the references' CLIP embedding, as in IP-Adapter (c_ref of the slides)."""
+"""The image prompt: the references' CLIP embedding, as in IP-Adapter (https://arxiv.org/abs/2308.06721)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bolid.vision.clip import ClipModel
 
 
 class ImageCondition(Condition):
-    """What the references look like, D numbers to 4 tokens; it tells clothes and background along with the person.
+    """CLIP embedding of the references: D numbers to 4 tokens; it also encodes clothes and background.
 
     Args:
-        clip: The open_clip model, by the names that `ClipModel` takes.
+        clip: open_clip model, named as in `ClipModel`.
         pretrained: See `ClipModel`.
-        size: Height and width of the crops that photos are read at; what the data's `references.size` was.
+        size: Height and width of the crops; equal to the data's `references.size`.
         num_tokens: See `Condition`, as the rest.
 
     Raises:
@@ -63,7 +63,8 @@ class ImageCondition(Condition):
         return (features * there).sum(1) / there.sum(1).clamp_min(1)
 
     def _encode(self, crops: Tensor) -> Tensor:
-        """(N, 3, h, w) in -1..1 to (N, D) of length √D, as if their numbers were standard normal."""
+        """(N, 3, h, w) in -1..1 to (N, D) of norm √D, the scale of standard normal values."""
+        # CLIP embeddings have norm 1, far below the scale that the projector's initialisation expects.
         return self.clip.encode_images(crops * 0.5 + 0.5) * self.embed_dim**0.5
 
 
@@ -71,5 +72,6 @@ def _fingerprint(network: torch.nn.Module) -> str:
     """SHA-256 of the weights; models may come from a hub, a folder or a file."""
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
+        # Hash the tensors instead of a file: open_clip loads the same weights from several formats.
         digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The pose condition: where the joints of an average body in the wanted pose are."""
+"""The pose condition: the keypoints of an average body in the target pose."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bolid.core.schema import References
 
 
 class PoseCondition(Condition):
-    """A wanted pose, 17 keypoints to 8 tokens. See `Condition` for the arguments.
+    """Target pose: 17 keypoints to 8 tokens. See `Condition` for the arguments.
 
-    In training it is told the target's pose on the average body, so that the pose tells nothing of whose body it is.
+    In training it receives the target photo's pose on the average body, which carries no information on the identity.
     """
 
     kind = "pose"
@@ -24,18 +24,18 @@ class PoseCondition(Condition):
         super().__init__(num_tokens, mult, dropout, fingerprint)
 
     def known(self, references: References) -> Tensor:
-        """(B,) bool, for which pictures a pose is asked for."""
+        """(B,) bool: samples with a target pose."""
         return (references.pose[..., 2] > 0).any(1)
 
     def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
-        """The poses asked for, (B, 51)."""
+        """The target poses, (B, 51)."""
         return pose_numbers(references.pose)
 
 
 def pose_numbers(keypoints: Tensor) -> Tensor:
-    """Keypoints (..., 17, 3), x and y as shares of the picture's width and height and confidence: (..., 51).
+    """Flattens keypoints (..., 17, 3), x and y as shares of width and height and confidence, to (..., 51).
 
-    Places become -1..1, and unknown points zero: a pose of which nothing is known is no pose, exactly.
+    Coordinates become -1..1, and unknown points 0, so that an unknown pose equals no pose.
     """
     known = (keypoints[..., 2:] > 0).to(keypoints.dtype)
     return torch.cat([(2 * keypoints[..., :2] - 1) * known, known], -1).flatten(-2)

@@ -1,1 +1,1 @@
-"""What every room shares: the schema of a sample, keypoints, identities, safe files, paths and errors."""
+"""Shared code: the schema of a sample, keypoints, identities, safe files, paths and errors."""

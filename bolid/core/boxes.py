@@ -1,4 +1,4 @@
-"""Boxes around people."""
+"""Bounding boxes of people."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torchvision.ops import box_convert, masks_to_boxes
 
 
 def silhouette_boxes(silhouettes: Tensor) -> Tensor:
-    """Bounding boxes of masks (B, 1, H, W) in 0..1: (B, 4) centre x, y, width, height as shares of the picture.
+    """Bounding boxes of masks (B, 1, H, W) in 0..1: (B, 4) centre x, y, width, height as shares of the image.
 
-    An empty mask has the whole picture as its box.
+    An empty mask has the whole image as its box.
     """
     height, width = silhouettes.shape[-2:]
     masks = silhouettes[:, 0] > 0.5

@@ -1,4 +1,4 @@
-"""Where networks run."""
+"""Checks of devices."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from bolid.core.errors import BolidError
 
 
 def check_device(device: str) -> str:
-    """Returns the device's name if networks can run there.
+    """Returns the device's name if it is usable.
 
     Raises:
-        BolidError: If there is no such device here; the message names those that there are.
+        BolidError: If the device is not available; the message names those that are.
     """
     try:
         found = torch.device(device)

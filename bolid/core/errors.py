@@ -1,4 +1,4 @@
-"""The one exception users are meant to read."""
+"""The exception for errors that users can fix."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 
 class BolidError(Exception):
-    """Something the user can mend: the message says what was wrong, where, and what to do.
+    """An error that the user can fix: the message says what is wrong, where, and what to do.
 
     The command line prints it as a single line and exits with status 1; every other exception keeps its traceback.
     """
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and those it was raised from, the innermost last."""
+    """Yields an exception and its causes, the innermost last."""
     while error is not None:
         yield error
         error = error.__cause__

@@ -1,4 +1,4 @@
-"""A person, as conditions know them."""
+"""An identity: the embeddings of a person for the conditions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 from bolid.core.errors import BolidError
 
-LARGEST = 1e3  # embeddings are of about unit variance or unit length
+LARGEST = 1e3  # embeddings have about unit variance or unit norm
 
 
 class Embedding(NamedTuple):
-    """What one network reads of a person.
+    """The embedding of a person by one network.
 
     Attributes:
         values: (E,) float.
-        model: SHA-256 of the network; embeddings of two networks mean different things. Empty where it is not known.
+        model: SHA-256 of the network, since embeddings of different networks are incompatible; empty if unknown.
     """
 
     values: Tensor
@@ -25,10 +25,10 @@ class Embedding(NamedTuple):
 
 
 class Identity(Mapping[str, Embedding]):
-    """A person's embeddings by the names of the conditions that they are for, such as "body" and "face".
+    """A person's embeddings by the names of their conditions, such as "body" and "face".
 
     Args:
-        embeddings: Name -> embedding; what is not known of the person is left out.
+        embeddings: Name -> embedding; unknown ones are absent.
     """
 
     def __init__(self, embeddings: Mapping[str, Embedding] | None = None) -> None:
@@ -47,41 +47,39 @@ class Identity(Mapping[str, Embedding]):
         return f"Identity({', '.join(f'{name}: {len(found.values)} numbers' for name, found in self.items())})"
 
     def replace(self, **embeddings: Embedding) -> Identity:
-        """The same person with these embeddings in place of those of the same names."""
+        """A copy with the given embeddings replaced or added."""
         return Identity({**self, **embeddings})
 
 
 def check_values(values: Tensor, what: str) -> None:
-    """Refuses numbers that no network gives: not finite, or so large that images would be black.
+    """Refuses embeddings that are not finite, or so large that images would be black.
 
     Args:
         values: (E,).
-        what: They are, for the message.
+        what: Description of the values, for the message.
 
     Raises:
-        BolidError: If there is such a number.
+        BolidError: If a value is out of range.
     """
     if not values.isfinite().all() or values.abs().max() > LARGEST:
-        raise BolidError(
-            f"{what} holds numbers that are not finite or beyond ±{LARGEST:g}, as no network gives: create it anew"
-        )
+        raise BolidError(f"{what} holds numbers that are not finite or beyond ±{LARGEST:g}: create it anew")
 
 
 def mix(first: Identity, second: Identity, share: float = 0.5) -> Identity:
-    """A person between two: (1 − share)·first + share·second, in all that is known of both.
+    """Interpolates two identities: (1 − share)·first + share·second, for the embeddings that both have.
 
     Args:
-        first: What comes out at 0.
-        second: What comes out at 1.
-        share: Outside of 0..1 it exaggerates what one differs in from the other.
+        first: Result at share 0.
+        second: Result at share 1.
+        share: Weight of the second; values outside of 0..1 extrapolate.
 
     Raises:
-        BolidError: If they were read by different networks.
+        BolidError: If they were embedded by different networks.
     """
     mixed = {}
     for name in (n for n in first if n in second):
         ours, theirs = first[name], second[name]
         if (ours.model and theirs.model and ours.model != theirs.model) or ours.values.shape != theirs.values.shape:
-            raise BolidError(f"their {name} was read by different networks; create both identities with the same one")
+            raise BolidError(f"their {name} was embedded by different networks; create both with the same one")
         mixed[name] = Embedding(ours.values.lerp(theirs.values, share), ours.model or theirs.model)
     return Identity(mixed)

@@ -1,4 +1,4 @@
-"""Identities on disk: one `.safetensors` file a person, in a folder, by name."""
+"""Identities on disk: one `.safetensors` file per identity in a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bolid.core.safe_io import atomic_path, load_safetensors, safetensors_metada
 FORMAT_NAME = "bolid-identity-"
 FORMAT = f"{FORMAT_NAME}2"
 OLD_FORMAT, OLD_NAMES = f"{FORMAT_NAME}1", ("face", "body", "image")
-MAX_BYTES = 1 << 20  # a file holds some hundred numbers
+MAX_BYTES = 1 << 20  # a file holds a few hundred numbers
 FILE_NAME = re.compile(r"[^\W_][\w.-]{0,63}")
 
 
@@ -27,17 +27,17 @@ class IdentityFolder:
     """Identities by name, each a file `<name>.safetensors`.
 
     Args:
-        folder: Is made when the first is saved.
+        folder: Folder of the files, created with the first one.
     """
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
 
     def path(self, name: str) -> Path:
-        """Where the identity of that name is, or would be.
+        """The path of an identity's file, existing or not.
 
         Raises:
-            BolidError: If the name could lead elsewhere, or no file can have it.
+            BolidError: If the name is no valid file name, or would lead outside the folder.
         """
         if not FILE_NAME.fullmatch(name):
             raise BolidError(f"{name!r} is no name: up to 64 letters, digits, dots, - and _, a letter or digit first")
@@ -55,19 +55,19 @@ class IdentityFolder:
         """
         path = self.path(name)
         if not path.is_file():
-            known = ", ".join(self.names()) or "nobody"
+            known = ", ".join(self.names()) or "none"
             raise BolidError(f"{self.folder} knows no {name}; it knows {known} (see `bolid identity create --help`)")
         return path
 
     def load(self, name: str) -> Identity:
-        """Reads an identity; see `find` and `load_identity` for errors."""
+        """Loads an identity; see `find` and `load_identity` for errors."""
         return load_identity(self.find(name))
 
     def check_free(self, name: str, replace: bool) -> Path:
-        """Where the identity of that name will be.
+        """The path for a new identity.
 
         Raises:
-            BolidError: If there is one of that name, which `replace` does not allow to be replaced.
+            BolidError: If the name is taken and `replace` is False.
         """
         path = self.path(name)
         if path.exists() and not replace:
@@ -81,17 +81,17 @@ class IdentityFolder:
         return path
 
     def delete(self, name: str) -> Path:
-        """Removes an identity and says where it was; see `find` for errors."""
+        """Deletes an identity's file and returns its path; see `find` for errors."""
         path = self.find(name)
         path.unlink()
         return path
 
 
 def save_identity(identity: Identity, path: Path) -> None:
-    """Writes what is known of a person, atomically: one tensor an embedding, and which networks they are of.
+    """Writes an identity atomically: one tensor per embedding, and the fingerprints of their networks.
 
     Raises:
-        BolidError: If an embedding's name could not be a condition's.
+        BolidError: If an embedding's name is no valid condition name.
     """
     embeddings = named(identity, "identity")
     models = {name: embedding.model for name, embedding in embeddings.items()}
@@ -101,12 +101,12 @@ def save_identity(identity: Identity, path: Path) -> None:
 
 
 def load_identity(path: str | Path) -> Identity:
-    """Reads what `save_identity` wrote; nothing is unpickled, and a file of anything else is refused.
+    """Loads an identity that `save_identity` wrote, without unpickling; other files are refused.
 
-    Files of the first format, which knew face, body and image alone, are read, too.
+    Files of the first format, with face, body and image only, are read, too.
 
     Raises:
-        BolidError: If the file is missing or no identity.
+        BolidError: If the file is missing or holds no identity.
     """
     path = Path(path)
     if not path.is_file():
@@ -125,7 +125,7 @@ def load_identity(path: str | Path) -> Identity:
 
 
 def _models(metadata: Mapping[str, str], path: Path) -> dict[str, str] | None:
-    """Name -> SHA-256 of the network, of a file of this format or the first; None of anything else."""
+    """Name -> SHA-256 of the network, for files of this format or the first; None for others."""
     found = metadata.get("format", "")
     if found == OLD_FORMAT:
         return {name: metadata.get(f"{name}_model", "") for name in OLD_NAMES}

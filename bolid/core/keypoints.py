@@ -1,7 +1,7 @@
-"""COCO-17 keypoints, (..., 17, 3): x, y in pixels from the picture's top left corner, and a confidence in 0..1.
+"""COCO-17 keypoints, (..., 17, 3): x, y in pixels from the image's top left corner, and a confidence in 0..1.
 
-Coordinates are continuous: the picture spans 0..width, so that scaling multiplies and a flip is `width - x`.
-A confidence of 0 means not seen, and then x = y = 0.
+Coordinates are continuous: the image spans 0..width, so that scaling multiplies and a flip is `width - x`.
+A confidence of 0 means invisible, and then x = y = 0.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import numpy as np
 _PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 COCO_NAMES = ("nose", *(f"{side}_{part}" for part in _PARTS for side in ("left", "right")))
 KEYPOINTS = len(COCO_NAMES)
-# Position k holds the index of the point that k becomes in a mirror.
+# Entry k is the index of keypoint k in a mirrored image.
 FLIP = (0, *(other for left in range(1, 17, 2) for other in (left + 1, left)))
 
-# How far people who annotate a keypoint disagree, over the square root of the person's area (COCO's own numbers).
+# Standard deviation of annotations per keypoint over the square root of the person's area (COCO).
 _DISAGREEMENT = (0.025, 0.035, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089)
 SIGMAS = np.array([0.026, *(sigma for sigma in _DISAGREEMENT for _ in range(2))])
 
@@ -34,7 +34,7 @@ _TREE = (
 )
 _BONES = tuple(dict.fromkeys(bone for _, _, bone in _TREE))
 
-# The ends of limbs whose lengths differ between people; both sides share one, since people are symmetric.
+# Both ends of limbs whose lengths differ between people; both sides share a length, since people are symmetric.
 LIMBS: dict[str, tuple[tuple[int, int], ...]] = {
     "shoulders": ((5, 6),),
     "hips": ((11, 12),),
@@ -47,7 +47,7 @@ LIMBS: dict[str, tuple[tuple[int, int], ...]] = {
 
 
 def flip(keypoints: np.ndarray, width: float) -> np.ndarray:
-    """Mirrors (..., 17, 3) keypoints of a picture `width` pixels wide; left and right points change places."""
+    """Mirrors (..., 17, 3) keypoints of an image `width` pixels wide; left and right points are swapped."""
     mirrored = keypoints[..., FLIP, :].copy()
     mirrored[..., 0] = np.where(mirrored[..., 2] > 0, width - mirrored[..., 0], 0)
     return mirrored
@@ -56,12 +56,12 @@ def flip(keypoints: np.ndarray, width: float) -> np.ndarray:
 def transform(
     keypoints: np.ndarray, scale: tuple[float, float], offset: tuple[float, float], size: tuple[int, int]
 ) -> np.ndarray:
-    """Moves (..., 17, 3) keypoints into a scaled crop; what falls outside it becomes unseen.
+    """Transforms (..., 17, 3) keypoints into a scaled crop; points outside become invisible.
 
     Args:
         keypoints: In pixels of the photo.
         scale: Crop pixels per photo pixel, along x and y.
-        offset: Where the photo's top left corner lies in the crop, x and y.
+        offset: Position of the photo's top left corner in the crop, x and y.
         size: Height and width of the crop.
     """
     moved = keypoints.astype(np.float32, copy=True)
@@ -72,38 +72,38 @@ def transform(
 
 
 def object_similarity(found: np.ndarray, truth: np.ndarray, area: float) -> float:
-    """COCO's object keypoint similarity (OKS), from 0 to 1 where all keypoints are in place.
+    """COCO's object keypoint similarity (OKS), from 0 to 1 for a perfect match.
 
     Args:
-        found: (17, 3) of a candidate, in pixels; an undetected keypoint lies at x = y = 0 and so counts as missed.
-        truth: (17, 3); those whose confidence is 0 are not asked for.
-        area: Of the person in the picture, in square pixels.
+        found: (17, 3) of a candidate in pixels; an undetected keypoint at x = y = 0 counts as missed.
+        truth: (17, 3); those of confidence 0 do not count.
+        area: Area of the person in the image, in square pixels.
     """
     asked = truth[:, 2] > 0
     if not asked.any():
         return 0.0
-    away = np.square(found[:, :2] - truth[:, :2]).sum(1)
-    return float(np.exp(-away / (2 * max(area, 1.0) * np.square(2 * SIGMAS)))[asked].mean())
+    squared = np.square(found[:, :2] - truth[:, :2]).sum(1)
+    return float(np.exp(-squared / (2 * max(area, 1.0) * np.square(2 * SIGMAS)))[asked].mean())
 
 
 def retarget(keypoints: np.ndarray, rng: np.random.Generator, jitter: float = 0.2) -> np.ndarray:
-    """Keeps a pose and hides whose it is: bones keep their directions, their lengths are scaled at random.
+    """Removes the identity from a pose: bones keep their directions, and their lengths are scaled at random.
 
     Each bone of the tree gets one factor, uniform in 1 ± `jitter`, the same on both sides; children move along with
-    their parents. A point whose parent was not seen hangs on the nearest ancestor that was.
+    their parents. A point with an invisible parent is attached to the nearest visible ancestor.
 
     Args:
         keypoints: (17, 3) of one person.
-        rng: Where the factors come from; one number a bone is drawn, whatever is seen of the pose.
+        rng: Random generator of the factors; it samples one number per bone, whatever is visible.
         jitter: Half width of the range, 0 (no change) to below 1.
 
     Returns:
-        (17, 3) float32, the same points seen, the middle of the hips (or the first point of the tree) in place.
+        (17, 3) float32 with the same points visible; the middle of the hips (or the first point of the tree) is fixed.
     """
     factors = dict(zip(_BONES, rng.uniform(1 - jitter, 1 + jitter, len(_BONES)), strict=True))
     old = _with_middles(keypoints)
     new = old.copy()
-    anchor = {_HIPS: _HIPS if old[_HIPS, 2] > 0 else None}  # of each joint: itself if seen, else its nearest ancestor
+    anchor = {_HIPS: _HIPS if old[_HIPS, 2] > 0 else None}  # joint -> itself if visible, else an ancestor
     for parent, child, bone in _TREE:
         base = anchor[parent]
         seen = old[child, 2] > 0
@@ -114,7 +114,7 @@ def retarget(keypoints: np.ndarray, rng: np.random.Generator, jitter: float = 0.
 
 
 def _with_middles(keypoints: np.ndarray) -> np.ndarray:
-    """Appends the middles of hips and shoulders: (19, 3) float32; one side alone stands for both."""
+    """Appends the middles of hips and shoulders: (19, 3) float32; if only one side is visible, its point is used."""
     points = np.zeros((19, 3), np.float32)
     points[:17] = keypoints
     for index, pair in ((_HIPS, (11, 12)), (_CHEST, (5, 6))):
@@ -125,18 +125,18 @@ def _with_middles(keypoints: np.ndarray) -> np.ndarray:
     return points
 
 
-SEEN = 0.3  # confidence from which a point of a photo is taken to show
+SEEN = 0.3  # minimum confidence of a visible point in a photo
 _NOSE_EYES, _SHOULDERS, _HIPS_SEEN, _KNEES, _ANKLES = (0, 1, 2), (5, 6), (11, 12), (13, 14), (15, 16)
 
 
 def shows_body(keypoints: np.ndarray) -> bool:
-    """Whether (17, 3) keypoints of a photo show a trunk, shoulders to hips: heads and busts do not."""
+    """Whether (17, 3) keypoints of a photo include shoulders and hips, unlike those of heads and busts."""
     seen = keypoints[:, 2] >= SEEN
     return bool(seen[list(_SHOULDERS)].any() and seen[list(_HIPS_SEEN)].any())
 
 
 def shows_figure(keypoints: np.ndarray) -> bool:
-    """Whether (17, 3) keypoints of a photo show a whole figure: face, shoulders, hips, knees and ankles."""
+    """Whether (17, 3) keypoints of a photo include a whole figure: face, shoulders, hips, knees and ankles."""
     seen = keypoints[:, 2] >= SEEN
     both = all(seen[list(pair)].all() for pair in (_SHOULDERS, _HIPS_SEEN))
     return bool(both and all(seen[list(some)].any() for some in (_NOSE_EYES, _KNEES, _ANKLES)))

@@ -1,6 +1,6 @@
-"""Where symbolic links of a data set may lead: inside its folder, and where its owner allows.
+"""Targets that symbolic links of a data set may have: inside its folder, and where the user allows.
 
-A permission is never read from the folder, which may be somebody else's: it stands in the cache folder of this machine,
+A permission is never read from the folder itself, which is untrusted: it is stored in the cache folder of this machine,
 under a hash of the folder's path, and in `$BOLID_LINKS`, a list of folders like `$PATH`.
 """
 
@@ -16,7 +16,7 @@ VARIABLE = "BOLID_LINKS"
 
 
 def allow_links(folder: Path, into: Path) -> None:
-    """Remembers that links in a folder may lead into another."""
+    """Stores the permission for links in a folder to lead into another."""
     place, known = _place(os.path.realpath(folder)), permitted(folder)
     target = os.path.realpath(into)
     if target not in known:

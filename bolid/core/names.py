@@ -1,4 +1,4 @@
-"""Parts of a configuration by name: conditions, losses, metrics, methods."""
+"""Validates names of conditions, losses, metrics and methods in a configuration."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NAME = re.compile(r"\w[\w '+-]{0,63}")  # they become file names, headings and k
 
 
 def named(parts: Mapping[str, T | None] | None, what: str) -> dict[str, T]:
-    """The parts by name, in their order, without those that an overlay set to null.
+    """The parts by name in order, without those set to null.
 
     Args:
         parts: Name -> part.
         what: Kind of part, for the message.
 
     Raises:
-        BolidError: If one has a name that neither a file nor a `ModuleDict` can have.
+        BolidError: If a name is no valid file name or `ModuleDict` key.
     """
     kept = {name: part for name, part in (parts or {}).items() if part is not None}
     for name in kept:
@@ -32,10 +32,10 @@ def named(parts: Mapping[str, T | None] | None, what: str) -> dict[str, T]:
 
 
 def check_known(names: Collection[str], known: Collection[str], where: str, what: str) -> None:
-    """Refuses names that are not among the known.
+    """Refuses unknown names.
 
     Raises:
-        BolidError: If there is one; the message lists the known names.
+        BolidError: If a name is unknown; the message lists the known ones.
     """
     if unknown := sorted(set(names) - set(known)):
         raise BolidError(f"{where}: no {what} is called {', '.join(unknown)}; there are {', '.join(known) or 'none'}")

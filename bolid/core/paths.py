@@ -1,4 +1,4 @@
-"""Where model folders and the embedded bundle are."""
+"""Locations of model folders and the embedded bundle."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from bolid.core.errors import BolidError
 BUNDLE = Path("data/tiny")
 VARIABLE = "BOLID_TINY"
 PACKAGE = Path(__file__).parents[1]
-PLACES = (BUNDLE, PACKAGE.parent / BUNDLE, PACKAGE / "tiny")  # here, the repository's, an installed wheel's
+PLACES = (BUNDLE, PACKAGE.parent / BUNDLE, PACKAGE / "tiny")  # working directory, repository, installed wheel
 
 
 def resolve(path: str | Path) -> Path:
-    """`path` itself; the embedded bundle's `data/tiny/…` under `$BOLID_TINY` where set, else in the first of `PLACES`.
+    """Resolves the embedded bundle's `data/tiny/…` to `$BOLID_TINY` or the first of `PLACES`; other paths are
+    unchanged.
 
     Raises:
         BolidError: If `BOLID_TINY` names no folder.
@@ -34,9 +35,9 @@ def resolve(path: str | Path) -> Path:
 
 
 def portable(path: str) -> str:
-    """A path as a card may hold it, so that it means the same from any folder: a file or folder's absolute path.
+    """A path for a card, valid from any folder: the absolute path of a file or folder.
 
-    The embedded bundle's `data/tiny/…` stays as it is, and so does what is no path here, such as a hub id.
+    The embedded bundle's `data/tiny/…` and what is no existing path, such as a hub id, stay unchanged.
     """
     if Path(path).is_relative_to(BUNDLE) or not Path(path).exists():
         return path
@@ -47,7 +48,7 @@ def find_folder(path: str | Path, member: str, remedy: str) -> Path:
     """The folder at `path`, which must hold the file `member`.
 
     Raises:
-        BolidError: If it does not, with the remedy.
+        BolidError: If it does not; the message ends with `remedy`.
     """
     folder = resolve(path)
     if not (folder / member).is_file():

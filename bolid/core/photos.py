@@ -1,6 +1,6 @@
-"""Photos of every format that Pillow can read, as upright RGB, in bounded memory; and the mark of rendered pictures.
+"""Photos of every format that Pillow can read, as upright RGB, in bounded memory; and the mark of rendered images.
 
-Formats are told by their content. Those that run other programs (EPS, WMF) or are no photos are not opened at all.
+Formats are recognised by content. Formats that run other programs (EPS, WMF) or are no photos are not opened.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SUFFIXES: tuple[str, ...] = (
     ".hif",
 )
 SUFFIXES += (".tif", ".tiff", ".bmp", ".dib", ".gif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi")
-# Pixels above which a photo is refused from its header. A JPEG is decoded at a fraction of its size, JPEG 2000 in
+# Maximum pixels by the header. A JPEG is decoded at a fraction of its size, JPEG 2000 in
 # integers of four bytes.
 LIMITS = {"JPEG": 200_000_000, "MPO": 200_000_000, "JPEG2000": 40_000_000}
 LIMIT = 80_000_000
@@ -53,7 +53,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Pillow's decoders answer hostile bytes with any of these; whatever else comes out is a bug and keeps its traceback.
+# Pillow's decoders raise these for malformed files; other exceptions are bugs and keep their traceback.
 _DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, LookupError, OverflowError, TypeError, struct.error)
 MARK, RENDERED, GENERATED = "bolid", "rendered", "generated"
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"msf1")
@@ -61,10 +61,10 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def open_photo(path: Path, max_pixels: int | None = None, reduce_to: int = MAX_PIXELS) -> Image.Image:
-    """Decodes a photo completely, upright (EXIF), as RGB; of several frames the first; transparency lies on white.
+    """Decodes a photo as upright (EXIF) RGB; the first of several frames; transparency on white.
 
-    A photo of more than `reduce_to` pixels comes at a half, a quarter … of its size, so that memory is bounded. With
-    the default every reader gets the same pixels, which are what keypoints and boxes of a manifest count.
+    A photo of more than `reduce_to` pixels is reduced by 2, 4, …, to bound memory. With the default all readers get the
+    same pixels, in which a manifest's keypoints and boxes are measured.
 
     Args:
         path: The file.
@@ -73,9 +73,9 @@ def open_photo(path: Path, max_pixels: int | None = None, reduce_to: int = MAX_P
         reduce_to: Upper limit of the result's pixels.
 
     Raises:
-        PictureError: If there is no such file, or it is broken, truncated, too large or of no known format.
+        PictureError: If the file is missing, broken, truncated, too large or of unknown format.
     """
-    if not os.path.isfile(path):  # opening a pipe or a device would wait, or never end
+    if not os.path.isfile(path):  # opening a pipe or a device could block
         raise PictureError(f"{path}: no such photo.")
     try:
         with open(path, "rb") as file, _open(file, Path(path)) as picture:
@@ -119,12 +119,12 @@ def photo_size(path: Path) -> tuple[int, int]:
 def _open(file: IO[bytes], path: Path) -> Image.Image:
     start = file.read(16)
     file.seek(0)
-    if start[:3] == b"\xff\xd8\xff":  # not by Image.open, which refuses 180 megapixels that a draft can decode
+    if start[:3] == b"\xff\xd8\xff":  # Image.open refuses 180 megapixels, which draft mode can decode
         return JpegImagePlugin.jpeg_factory(file, str(path))
     known = _formats()
     if start[4:8] == b"ftyp" and start[8:12] in _HEIC and "HEIF" not in known:
         raise ValueError("HEIC needs the extra photos: pip install 'bolid[photos]'")
-    if path.suffix.lower() != ".tga":  # a format without a signature, which nearly anything passes for
+    if path.suffix.lower() != ".tga":  # TGA has no signature, so almost any file passes for it
         known = tuple(name for name in known if name != "TGA")
     return Image.open(file, formats=known)
 
@@ -163,13 +163,13 @@ def _reduced(picture: Image.Image, reduce_to: int) -> Image.Image:
 
 
 def _orientation(picture: Image.Image, path: Path) -> Image.Transpose | None:
-    """How to turn the picture upright; only this one entry is read, whatever state the others are in."""
+    """The transpose that turns the image upright; only this EXIF entry is read."""
     try:
         exif = picture.getexif()
         value = exif.get(ORIENTATION, 1)
         if not isinstance(value, int) or (len(picture.info.get("exif", b"")) > 6 and not len(exif)):
             raise ValueError("they cannot be read")
-    except Exception as error:  # hostile EXIF ends in a dozen kinds of errors, and none is worth losing the photo
+    except Exception as error:  # malformed EXIF raises many kinds of errors, and the photo is still usable
         log.warning("%s: its EXIF data are damaged, so it is shown unturned (%s)", path, error)
         return None
     return _TURNS.get(value)
@@ -187,7 +187,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         return picture.convert("RGB")
     try:
         picture = picture.convert("RGBA")
-    except ValueError:  # a transparent colour that this mode cannot hold
+    except ValueError:  # a transparent colour that is invalid in this mode
         return picture.convert("RGB")
     white = Image.new("RGB", picture.size, "white")
     white.paste(picture, mask=picture.getchannel("A"))
@@ -197,15 +197,17 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 def _from_numbers(picture: Image.Image) -> Image.Image:
     """Grey values of 12, 16 or 32 bits, or floats in 0..1, as bytes.
 
-    What says nothing of its range is taken to be in 0..1, 0..255 or 0..65535, whichever it fits, and else stretched.
+    Values of unknown range are taken as 0..1, 0..255 or 0..65535, whichever fits, and else stretched.
     """
     import numpy as np
 
     values = np.asarray(picture)
     bits = _bits(picture)
     if picture.mode != "F" and bits < 32:
-        most = (1 << bits) - 1
-        return Image.fromarray(((values.astype(np.uint32) * 255 + most // 2) // most).clip(0, 255).astype(np.uint8))
+        maximum = (1 << bits) - 1
+        return Image.fromarray(
+            ((values.astype(np.uint32) * 255 + maximum // 2) // maximum).clip(0, 255).astype(np.uint8)
+        )
     values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     low, high = float(values.min()), float(values.max())
     ranges = [1.0, 255.0, 65535.0] if picture.mode == "F" else [65535.0]
@@ -240,12 +242,12 @@ def _by_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def is_rendered(path: Path) -> bool:
-    """Whether a file is a PNG that carries the mark of the renderer or of an image generated here."""
+    """Whether a file is a PNG with the mark of a rendered or generated image."""
     try:
         with open(path, "rb") as file:
             if file.read(8) != _PNG:
                 return False
-            for _ in range(32):  # the mark stands at the front
+            for _ in range(32):  # the mark is at the front
                 length, kind = struct.unpack(">I4s", file.read(8))
                 if kind == b"IDAT" or length > 1 << 20:
                     return False
@@ -253,12 +255,12 @@ def is_rendered(path: Path) -> bool:
                 if kind == b"tEXt" and content.partition(b"\0")[0] == MARK.encode():
                     return content.partition(b"\0")[2].startswith((RENDERED.encode(), GENERATED.encode()))
     except (OSError, struct.error):
-        return False  # whoever opens it as a photo says what is wrong
+        return False  # opening it as a photo gives the error message
     return False
 
 
 def marked(png: bytes, text: str) -> bytes:
-    """A PNG file with the mark as its first text entry; pixels stay as they are."""
+    """A PNG file with the mark as its first text entry; pixels are unchanged."""
     end = 8 + 4 + 4 + 13 + 4  # signature and header
     content = b"tEXt" + MARK.encode() + b"\0" + text.encode("latin-1")
     return (
@@ -267,7 +269,7 @@ def marked(png: bytes, text: str) -> bytes:
 
 
 def generated_mark() -> PngInfo:
-    """The mark of generated images, for Pillow's `save(pnginfo=…)`."""
+    """The mark of generated images for Pillow's `save(pnginfo=…)`."""
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()

@@ -1,4 +1,4 @@
-"""Pictures as networks have them, floats in 0..1, to pictures as files have them, bytes."""
+"""Converts float images in 0..1 to bytes and Pillow images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def to_bytes(pictures: Tensor) -> Tensor:
-    """Pictures in 0..1, clamped, as files hold them: uint8, of the same shape and on the same device."""
+    """Images in 0..1, clamped, to uint8 of the same shape and device."""
     return (pictures.detach().float().clamp(0, 1) * 255).round().byte()
 
 
@@ -18,5 +18,5 @@ def to_uint8(pictures: Tensor) -> np.ndarray:
 
 
 def to_image(picture: Tensor) -> Image.Image:
-    """A picture (3, H, W) in 0..1 as a Pillow image."""
+    """An image (3, H, W) in 0..1 as a Pillow image."""
     return Image.fromarray(to_uint8(picture))

@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other."""
+"""Communication between the ranks of a run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 def gather(value: T) -> list[T]:
-    """Every rank's value, in the order of ranks, on each of them; in a single process its own alone.
+    """Gathers the values of all ranks, in order, on every rank; a single process returns its own.
 
     Args:
-        value: Anything that can be pickled, tensors on the CPU. Every rank must call this.
+        value: Any picklable value, tensors on the CPU. Collective: every rank must call this.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         return [value]

@@ -1,4 +1,4 @@
-"""Classes by the kind that cards and files name, so that no file ever names a module to import."""
+"""Registry of classes by `kind`, so that no file names a module to import."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """The subclasses of a base class by their `kind`: those imported so far, and those of installed packages.
+    """Subclasses of a base class by `kind`: those imported so far, and those of installed packages.
 
     Args:
-        what: What they are, for messages.
-        group: Group of the entry points by which an installed package offers more; an entry's name is the kind.
+        what: Description of the classes, for messages.
+        group: Group of entry points by which installed packages add classes; an entry's name is the kind.
     """
 
     def __init__(self, what: str, group: str) -> None:
@@ -24,7 +24,7 @@ class Registry(Generic[T]):
         self.kinds: dict[str, type[T]] = {}
 
     def add(self, kind: str, found: type[T]) -> None:
-        """Registers a class; a module that is imported anew replaces its own.
+        """Registers a class; a reloaded module replaces its own class.
 
         Raises:
             TypeError: If another class has that kind.
@@ -35,14 +35,14 @@ class Registry(Generic[T]):
         self.kinds[kind] = found
 
     def find(self, kind: Any, given: Iterable[type[T]] = ()) -> type[T]:
-        """The class of a kind: of those given, else imported, else offered by an installed package.
+        """The class of a kind, from `given`, imported modules, or entry points, in this order.
 
         Args:
-            kind: As a file names it.
-            given: Classes that the caller passes.
+            kind: Kind in a file.
+            given: Further classes of the caller.
 
         Raises:
-            BolidError: If there is none; the message lists the known kinds.
+            BolidError: If the kind is unknown; the message lists the known ones.
         """
         known = self.kinds | {getattr(found, "kind", ""): found for found in given}
         offered = {entry.name: entry for entry in entry_points(group=self.group)}

@@ -1,4 +1,4 @@
-"""Reading files nobody vouches for, and writing files that are either whole or absent."""
+"""Safe reading of untrusted files, and atomic writing."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
     from torch import Tensor
 
-MAX_PIXELS = 50_000_000  # of a photo in memory
+MAX_PIXELS = 50_000_000  # of a decoded photo
 
 
 class PictureError(BolidError):
-    """A photo that cannot be used: missing, broken, truncated, huge, or not a picture. The message names it."""
+    """A photo that is missing, broken, truncated, too large or not an image. The message names it."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, which becomes `path` if the block ends well and vanishes if it does not.
+    """Context with a temporary path that is renamed to `path` if the block succeeds, and removed if it fails.
 
-    The temporary name keeps the suffix, since Pillow and others take the format from it; missing folders are made.
+    The temporary name keeps the suffix, by which Pillow chooses the format; missing folders are created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_path(path: Path) -> Iterator[Path]:
-    """As `atomic_path`, but what is there stays: the new file's name gets the next free number, as in `0-2.png`."""
+    """Like `atomic_path`, but keeps an existing file: the new name gets the next free number, as in `0-2.png`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.tmp{path.suffix}")
     try:
@@ -55,7 +55,7 @@ def new_path(path: Path) -> Iterator[Path]:
 
 
 def _reserved(path: Path) -> Path:
-    """A new empty file of that name or the next free number, whoever else writes there."""
+    """Reserves a new empty file of that name or with the next free number, safe against concurrent writers."""
     names = chain([path], (path.with_stem(f"{path.stem}-{number}") for number in count(2)))
     for free in names:
         with suppress(FileExistsError):
@@ -66,7 +66,7 @@ def _reserved(path: Path) -> Path:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """As `atomic_path` for a folder: gives an empty one beside `path` that replaces all of `path` in the end."""
+    """Like `atomic_path` for a folder: a new empty folder that replaces `path` if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     mark = uuid4().hex[:8]
@@ -83,7 +83,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes `data` so that a kill leaves the old file or the new one, never a half."""
+    """Writes `data` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
@@ -94,29 +94,29 @@ def write_text(path: Path, text: str) -> None:
 
 
 def check_relative(name: str, where: str) -> str:
-    """Returns `name` if it can only lie below the folder it is relative to, judged by its text alone.
+    """Returns `name` if, by its text alone, it stays inside the folder that it is relative to.
 
     Args:
         name: A path with forward slashes.
-        where: What holds the name, for the message.
+        where: File that holds the name, for the message.
 
     Raises:
-        BolidError: if it is empty, absolute, an address, climbs with `..`, or holds a backslash or a NUL.
+        BolidError: If it is empty, absolute, a URL, contains `..`, a backslash or a NUL.
     """
     path = PurePosixPath(name)
-    foreign = "://" in name or "\\" in name or "\0" in name or name[1:2] == ":"  # a drive's letter
+    foreign = "://" in name or "\\" in name or "\0" in name or name[1:2] == ":"  # a drive letter
     if not path.parts or path.is_absolute() or ".." in path.parts or foreign:
         raise BolidError(f"{where}: the path {name!r} leads outside its folder; use a relative path inside it.")
     return name
 
 
 def resolve_inside(folder: Path, name: str) -> Path:
-    """Joins `folder` and `name`, and refuses what ends up outside `folder` once symbolic links are followed.
+    """Joins `folder` and `name`, and refuses paths outside `folder` after following symbolic links.
 
-    Links may lead elsewhere where `bolid.core.links` says so.
+    Links may lead outside where `bolid.core.links` permits.
 
     Raises:
-        BolidError: if it does; whether the file exists is not looked at.
+        BolidError: If it leads outside; the file need not exist.
     """
     root, path = os.path.realpath(folder), Path(folder) / check_relative(name, str(folder))
     target = os.path.realpath(path)
@@ -132,7 +132,7 @@ def resolve_inside(folder: Path, name: str) -> Path:
 
 
 def open_picture(path: Path, max_pixels: int | None = None) -> Image.Image:
-    """The photo as the data set reads it: `bolid.core.photos.open_photo`, of at most `MAX_PIXELS` pixels."""
+    """Opens a photo by `bolid.core.photos.open_photo`, reduced to at most `MAX_PIXELS` pixels."""
     from bolid.core.photos import open_photo
 
     return open_photo(path, max_pixels)
@@ -145,7 +145,7 @@ def sha256(path: Path) -> str:
 
 
 def open_parquet(path: Path) -> ParquetFile:
-    """A Parquet file to be read some rows at a time. By default pyarrow fetches it whole beforehand, and keeps that.
+    """Opens a Parquet file for reading in batches, without pyarrow's default of buffering the whole file.
 
     Raises:
         ArrowException, OSError: If it cannot be read.
@@ -156,7 +156,7 @@ def open_parquet(path: Path) -> ParquetFile:
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:
-    """What a `.safetensors` file says of itself; raises as `load_safetensors`."""
+    """The metadata of a `.safetensors` file; raises as `load_safetensors`."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -167,10 +167,10 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
 
 
 def load_safetensors(path: Path) -> dict[str, Tensor]:
-    """Reads a `.safetensors` file (nothing is ever unpickled) onto the CPU.
+    """Loads a `.safetensors` file (no unpickling) onto the CPU.
 
     Raises:
-        BolidError: if it is missing or not a safetensors file.
+        BolidError: If it is missing or not a safetensors file.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -1,4 +1,4 @@
-"""What a photo is on disk (`ImageRecord`) and in a training step (`TrainingBatch`): names, shapes, ranges, units."""
+"""Schema of a photo on disk (`ImageRecord`) and in a training step (`TrainingBatch`): names, shapes, ranges, units."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ T = TypeVar("T")
 
 BODY_KINDS = ("build", "height", "shoulders", "waist", "hips", "legs")
 PHRASE_KINDS = ("gender", *BODY_KINDS, "hair", "clothes", "pose", "companion", "view", "framing", "background", "text")
-ATTRIBUTE_KINDS = {"shirt": "clothes", "trousers": "clothes"}  # of the phrases that name them; others by their name
+ATTRIBUTE_KINDS = {"shirt": "clothes", "trousers": "clothes"}  # attribute -> kind of its phrase; default: its name
 SPLITS = ("train", "val", "test")
-ANYBODY = "a photo of a person"  # what a caption begins with when the gender phrase is dropped
+ANYBODY = "a photo of a person"  # start of a caption whose gender phrase is dropped
 
 
 class Phrase(NamedTuple):
-    """A piece of a caption that can be dropped on its own; `kind` is one of `PHRASE_KINDS`."""
+    """A phrase of a caption with its own dropout; `kind` is one of `PHRASE_KINDS`."""
 
     kind: str
     text: str
 
 
 def compose_caption(phrases: Sequence[Phrase], dropped: frozenset[str] | set[str] = frozenset()) -> str:
-    """Joins the phrases whose kind is not dropped; without a gender the photo is of "a person"."""
+    """Joins the phrases whose kind is not dropped; without a gender phrase it starts with "a photo of a person"."""
     kept = [p.text for p in phrases if p.kind not in dropped]
     if "gender" in dropped or not kept:
         kept.insert(0, ANYBODY)
@@ -41,30 +41,31 @@ class ImageRecord:
 
     Attributes:
         file_name: Path of the photo relative to the manifest's folder, with forward slashes.
-        identity: Who it is; an opaque key that never enters a caption.
-        phrases: The caption in droppable pieces, in order.
-        keypoints: (17, 3) float32, COCO order; x, y in pixels of the photo, confidence in 0..1 (0: unseen, x = y = 0).
-        keypoints_found: What a pose network finds, for whoever is not to know the true ones; no part of the manifest.
-        keypoints_canonical: The same pose and camera on the average body, where known (rendered photos).
+        identity: Key of the person; never part of a caption.
+        phrases: The caption's phrases in order.
+        keypoints: (17, 3) float32, COCO order; x, y in pixels of the photo, confidence in 0..1 (0: invisible, x = y =
+            0).
+        keypoints_found: Keypoints of a pose network, for parts that must not use true ones; not in the manifest.
+        keypoints_canonical: The same pose and camera on the average body, if known (rendered photos).
         box: (4,) x0, y0, x1, y1 of the person in pixels.
         face_box: (4,) of the face, or None.
         face_embedding: (F,) float32, L2-normalised, or None; `face_model` is the embedder's fingerprint.
         silhouette: Path of an 8-bit mask of the photo's size, relative to the folder, or None.
-        source: Where the photo is from; `licence` under which it may be used.
-        address: Of a collected photo, where it was fetched from, and `fetched` when (ISO 8601).
-        sha256: Of the photo's file.
+        source: Origin of the photo; `licence` is its licence.
+        address: URL of a collected photo; `fetched` is its download time (ISO 8601).
+        sha256: SHA-256 of the photo's file.
         renderer: Version of the renderer, 0 for real photos.
-        attributes: What the photo shows, where that is known: attribute -> class, such as {"pose": "standing"}.
+        attributes: Known attributes of the photo: attribute -> class, such as {"pose": "standing"}.
         proportions: (K,) float32, the person's proportions as deviations from the average body in standard deviations
-            within a gender, or None where they are not known.
-        whole_figure: Whether the photo shows a whole figure whose proportions can be read off it, where that is known.
-        scene: Photos of one scene differ in the outfit alone, and are never references of each other; empty: a scene
-            of its own.
-        group: Photos of one group belong together in a batch and share their noise, such as a counterfactual pair, in
-            which only the body differs; empty: none.
-        family: Identities of one family look alike in all but the body, and come into the same batch; empty: none.
-        verdicts: What curation's filters say: filter -> "kept", or a reason with its value, "blurry: 12.3 < 40".
-        rejected: The first filter that rejects the photo, which is then left out of training; empty: it is kept.
+            within a gender, or None if unknown.
+        whole_figure: Whether the photo is known to show a whole figure, with measurable proportions.
+        scene: Photos of one scene differ in the outfit alone, and are never references of each other; empty for none.
+        group: Photos of one group are batched together and share their noise, such as a counterfactual pair, in which
+            only the body differs; empty for none.
+        family: Identities of one family differ in the body alone, and are batched together as hard negatives; empty for
+            none.
+        verdicts: Results of curation's filters: filter -> "kept", or a reason with its value, "blurry: 12.3 < 40".
+        rejected: The first filter that rejects the photo, which excludes it from training; empty if it is kept.
     """
 
     file_name: str
@@ -95,7 +96,7 @@ class ImageRecord:
 
     @property
     def keypoints_seen(self) -> np.ndarray:
-        """What may be known of a photo's pose: what a pose network found, where that was asked for."""
+        """`keypoints_found` if present, else `keypoints`."""
         return self.keypoints if self.keypoints_found is None else self.keypoints_found
 
     @property
@@ -105,9 +106,9 @@ class ImageRecord:
 
 
 def asked_for(record: ImageRecord, dropped: Collection[str] = frozenset()) -> dict[str, str]:
-    """What the record's caption asks for, attribute -> class, without the kinds of phrases that are `dropped`.
+    """The attributes in the record's caption, attribute -> class, without those of `dropped` phrase kinds.
 
-    A caption asks for an attribute that the photo is known to show if it has a phrase of the attribute's kind.
+    A known attribute of the photo is in the caption if the caption has a phrase of the attribute's kind.
     """
     said = {p.kind for p in record.phrases} - set(dropped)
     return {name: value for name, value in record.attributes.items() if ATTRIBUTE_KINDS.get(name, name) in said}
@@ -120,7 +121,7 @@ class Views:
     Attributes:
         pictures: (B, M, 3, h, w) float32 in -1..1, cropped to the person.
         keypoints: (B, M, 17, 3) pixels of the h x w crop, confidence.
-        mask: (B, M) bool, which of them exist.
+        mask: (B, M) bool, existing views.
     """
 
     pictures: Tensor
@@ -130,15 +131,15 @@ class Views:
 
 @dataclass
 class References(Views):
-    """What conditions receive of each of B people, in training and at inference alike.
+    """Input of the conditions for each of B people, in training and inference.
 
     Attributes:
         faces: (B, M, F) L2-normalised face embeddings, zero where `face_mask` (B, M) bool is False.
-        pose: (B, 17, 3) the pose asked for, retargeted to the average body: x and y as shares of the picture's width
-            and height, confidence; zero where no pose is asked for.
-        proportions: (B, K) true proportions, see `ImageRecord`; not a number where unknown.
-        names: B lists of file names; `captions` B lists of captions with every phrase; `attributes` B lists of what the
-            photos show, see `ImageRecord`.
+        pose: (B, 17, 3) the target pose, retargeted to the average body: x and y as shares of the image's width and
+            height, confidence; zero without a target pose.
+        proportions: (B, K) true proportions, see `ImageRecord`; NaN if unknown.
+        names: B lists of file names; `captions` B lists of captions with every phrase; `attributes` B lists of the
+            photos' attributes, see `ImageRecord`.
     """
 
     faces: Tensor
@@ -150,7 +151,7 @@ class References(Views):
     attributes: list[list[dict[str, str]]]
 
     def shape_known(self, count: int) -> Tensor:
-        """Of which people this many proportions are known: (B,) bool."""
+        """Whether `count` proportions are known for each person: (B,) bool."""
         known = self.proportions.isfinite().all(1)
         return known if self.proportions.shape[1] == count else torch.zeros_like(known)
 
@@ -161,20 +162,20 @@ class TrainingBatch:
 
     Attributes:
         pictures: (B, 3, H, W) float32 in -1..1, the targets.
-        captions: B captions with phrases dropped as the training policy says: what the UNet gets.
+        captions: B captions for the UNet, with phrases dropped by the training policy.
         full_captions: B captions with every phrase.
-        asked: B times what the caption asks for, attribute -> class; `full_asked` the same of the full captions.
-        keypoints: (B, 17, 3) pixels of the H x W picture, confidence.
-        keypoints_found: (B, 17, 3) as a pose network finds them, where that was asked for; else the same.
+        asked: B mappings of the captions' attributes, attribute -> class; `full_asked` the same for full captions.
+        keypoints: (B, 17, 3) pixels of the H x W image, confidence.
+        keypoints_found: (B, 17, 3) keypoints of a pose network, if configured; else equal to `keypoints`.
         keypoints_canonical: (B, 17, 3) the pose retargeted to the average body.
-        silhouettes: (B, 1, H, W) in 0..1; only meaningful where `silhouette_known` (B,) bool.
-        whole_figure: (B,) bool, whether the target is known to show a whole figure whose proportions can be read.
+        silhouettes: (B, 1, H, W) in 0..1; valid where `silhouette_known` (B,) bool.
+        whole_figure: (B,) bool, whether the target is known to show a whole figure.
         time_ids: (B, 6) float32: original height, width, crop top, left, target height, width (SDXL's conditions).
-        references: Of the same people.
-        outfit: The target's scene in another outfit; M is 1 where the data asks for it, else 0.
+        references: References of the same people.
+        outfit: The target's scene in another outfit; M is 1 if configured, else 0.
         groups: (B,) int64; samples of one group share noise, timestep and condition dropout.
         identities: B identity keys.
-        families: B families' keys, see `ImageRecord`; the identity's own where it has none.
+        families: B family keys, see `ImageRecord`; the identity if it has no family.
         file_names: B file names of the targets.
     """
 
@@ -202,7 +203,7 @@ class TrainingBatch:
 
     @classmethod
     def cat(cls, batches: Sequence[TrainingBatch]) -> TrainingBatch:
-        """Joins batches along B (the DataLoader's collate function); the number of references M must agree."""
+        """Concatenates batches along B (the DataLoader's collate function); the number of references M must agree."""
         return joined(batches)
 
     def to(self, *args, **kwargs) -> TrainingBatch:
@@ -223,19 +224,19 @@ class TrainingBatch:
 
 
 def with_values(part: T, function: Callable[[Any], Any]) -> T:
-    """A dataclass of tensors, lists and such dataclasses, each tensor and list replaced by the function of it."""
+    """Maps a function over all tensors and lists of a nested dataclass."""
     values = {f.name: getattr(part, f.name) for f in fields(part)}  # type: ignore[arg-type]
     changed = {k: with_values(v, function) if is_dataclass(v) else function(v) for k, v in values.items()}
     return type(part)(**changed)
 
 
 def with_tensors(part: T, function: Callable[[Tensor], Tensor]) -> T:
-    """The same for tensors alone."""
+    """Maps a function over all tensors of a nested dataclass."""
     return with_values(part, lambda value: function(value) if isinstance(value, Tensor) else value)
 
 
 def joined(parts: Sequence[T]) -> T:
-    """Dataclasses of tensors, lists and such dataclasses, each field joined along the first axis."""
+    """Concatenates each field of nested dataclasses along the first axis."""
     columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(parts[0])}  # type: ignore[arg-type]
     return type(parts[0])(**{name: _joined(values) for name, values in columns.items()})
 

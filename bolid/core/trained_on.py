@@ -1,4 +1,4 @@
-"""Whom an adapter was trained on, as its card says it: salted hashes, from which no name can be read."""
+"""Record of an adapter's training identities in its card, as salted hashes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 from bolid.core.errors import BolidError
 
 CARD = "adapter.json"
-IDENTITIES = "identities"  # key in a card and in a checkpoint
+IDENTITIES = "identities"  # key in cards and checkpoints
 
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The identities of a fit; `name in trained_on` answers whether one is among them.
+    """The identities of a fit; `name in trained_on` tests membership.
 
     Attributes:
         salt: Hexadecimal, new for every fit, so that lists of two adapters cannot be compared.
@@ -30,17 +30,17 @@ class TrainedOn:
 
     @classmethod
     def of(cls, names: Iterable[str], before: TrainedOn | None = None) -> TrainedOn:
-        """Of these identities, and those of the adapter that the fit started from, if any."""
+        """The record of these identities, and of the adapter that the fit started from, if any."""
         salt = secrets.token_hex(16) if before is None else before.salt
         known = () if before is None else before.hashes
         return cls(salt, tuple(sorted({*known, *(_hash(salt, name) for name in names)})))
 
     @classmethod
     def read(cls, value: Any) -> TrainedOn | None:
-        """From a card; None if it does not say.
+        """Parses the entry of a card; None if absent.
 
         Raises:
-            TypeError: If it says something else.
+            TypeError: If the entry is invalid.
             LookupError: If a part is missing.
         """
         if value is None:
@@ -51,7 +51,7 @@ class TrainedOn:
         return cls(salt, tuple(hashes))
 
     def written(self) -> dict[str, Any]:
-        """For a card or a checkpoint; `read` reads it."""
+        """The entry for a card or a checkpoint, see `read`."""
         return {"salt": self.salt, "hashes": list(self.hashes)}
 
     def __contains__(self, name: str) -> bool:
@@ -63,7 +63,7 @@ def _hash(salt: str, name: str) -> str:
 
 
 def was_trained_on(folder: str | Path, name: str) -> bool | None:
-    """Whether an identity was among those that the adapter in a folder was trained on; None if its card does not say.
+    """Whether an adapter was trained on an identity; None if its card has no record.
 
     Raises:
         BolidError: If the folder holds no adapter.

@@ -1,4 +1,4 @@
-"""Photos to batches. Names are imported when asked for: a process that renders needs no training library."""
+"""Data sets: from photos to batches. Names are imported lazily: a rendering process needs no training library."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
-"""Working-size copies of the photos, so that decoding never starves a training step.
+"""Resized copies of the photos in memory-mapped files, so that training does not wait for decoding.
 
 A `ViewCache` holds one view of every record, as plain arrays in `<folder>/.cache/<name>-<key>/`: mapped into memory,
-they are shared by all workers and ranks. The key follows from the photos' names, sizes, dates and boxes, so that a
-changed photo gets a new cache; others of the same name are removed once nobody has used them for a day.
+they are shared by all workers and ranks. The key is a hash of the photos' names, sizes, dates and boxes, so that a
+changed photo gets a new cache; caches of the same name that are unused for a day are removed.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from bolid.models.crop import crop_window
 
 View = Literal["frame", "person"]
 Photos = FolderPhotos | ShardPhotos
-GREY = 128  # what lies outside the photo; about 0 after scaling to -1..1
+GREY = 128  # fill value outside the photo; about 0 after scaling to -1..1
 _UNUSED = 24 * 3600  # seconds; another run may be using a cache of other photos of the same folder
-_VERSION = 3  # raise it when the same photo would give another array
+_VERSION = 3  # increase it when the same photo gives another array
 
 
 class Geometry(NamedTuple):
-    """How a photo became a view: view x = `scale_x` * photo x + `offset_x`, likewise y; sizes in pixels."""
+    """Transform from photo to view: view x = `scale_x` * photo x + `offset_x`, likewise y; sizes in pixels."""
 
     photo_width: float
     photo_height: float
@@ -46,12 +46,12 @@ class Geometry(NamedTuple):
 
 
 def crop_box(record: ImageRecord, view: View, photo: tuple[int, int], size: tuple[int, int]) -> list[int]:
-    """The part of the photo that a view shows, in whole pixels; a person's may reach beyond the photo.
+    """The crop of a view in whole pixels; that of a person may extend beyond the photo.
 
     Args:
-        record: Whose box it is.
-        view: `frame`: the largest part of the view's aspect, as central as keeps the person inside; `person`: what
-            `crop_window` says.
+        record: Record with the person's box.
+        view: `frame`: the largest crop of the view's aspect, as central as keeps the person inside; `person`: see
+            `crop_window`.
         photo: Width and height of the photo.
         size: Height and width of the view.
 
@@ -68,19 +68,19 @@ def crop_box(record: ImageRecord, view: View, photo: tuple[int, int], size: tupl
 
 
 def _start(whole: int, part: int, low: int, high: int) -> int:
-    """Where a part of 0..whole begins that holds low..high, or as much of its middle as it can."""
+    """The start of a part of 0..whole that contains low..high, or else its middle."""
     central, middle = (whole - part) // 2, (low + high - part) // 2
-    if high <= low:  # nobody's box
+    if high <= low:  # no person's box
         return central
     wanted = min(max(central, high - part), low) if high - low <= part else middle
     return min(max(wanted, 0), whole - part)
 
 
 def cut(picture: Image.Image, crop: list[int], size: tuple[int, int], fill: int) -> tuple[np.ndarray, Geometry]:
-    """Cuts `crop` out and scales it to `size` (height, width), bilinear and smoothed; beyond the picture is `fill`.
+    """Crops and resizes to `size` (height, width), bilinear with antialiasing; `fill` outside the image.
 
     Raises:
-        PictureError: if the crop is so much larger than any picture that padding it would take the memory.
+        PictureError: If the crop is so much larger than the image that padding it would exhaust the memory.
     """
     x0, y0, x1, y1 = crop
     width, height = x1 - x0, y1 - y0
@@ -97,26 +97,26 @@ def cut(picture: Image.Image, crop: list[int], size: tuple[int, int], fill: int)
 
 
 class ViewCache:
-    """One view of all records, built on first use and resumed where a kill left it.
+    """Resized copies of one view of all records, built on first use; an interrupted build resumes.
 
     Attributes:
-        skipped: Messages naming the photos that could not be used.
+        skipped: Messages that name the unusable photos.
     """
 
     def __init__(
         self, records: Sequence[ImageRecord], folder: Path, view: View, size: tuple[int, int], name: str = "photos"
     ) -> None:
-        """Builds what is missing, with a progress bar.
+        """Builds missing copies, with a progress bar.
 
         Args:
             records: The photos; row k of every array is record k's.
             folder: Their top folder.
             view: `frame` or `person`, see `crop_box`.
             size: Height and width of the copies in pixels.
-            name: Tells caches of one folder apart, for example by split.
+            name: Name of the cache within the folder, such as the split.
 
         Raises:
-            BolidError: if the cache cannot be written.
+            BolidError: If the cache cannot be written.
         """
         self._size = size
         self._count = len(records)
@@ -138,7 +138,7 @@ class ViewCache:
 
     @cached_property
     def silhouettes(self) -> np.ndarray:
-        """(N, h, w) uint8, 0..255; zeros where there is none."""
+        """(N, h, w) uint8, 0..255; zeros if there is no silhouette."""
         return self._open("silhouettes")
 
     @cached_property
@@ -148,11 +148,11 @@ class ViewCache:
 
     @cached_property
     def good(self) -> np.ndarray:
-        """(N,) bool: which photos can be used."""
+        """(N,) bool: usable photos."""
         return self._open("good")
 
     def __getstate__(self) -> dict[str, object]:
-        # A pickled memory map would be a copy of it all; a spawned worker maps the files itself.
+        # Pickling a memory map would copy all of it; a spawned worker maps the files itself.
         mapped = ("pictures", "silhouettes", "geometry", "good")
         return {k: v for k, v in self.__dict__.items() if k not in mapped}
 
@@ -174,7 +174,7 @@ class ViewCache:
                     _reserve(temporary)
 
     def _build(self, records: Sequence[ImageRecord], photos: Photos, view: View) -> None:
-        todo = np.flatnonzero(~self.good)  # what was unreadable is tried again: the disk may have been at fault
+        todo = np.flatnonzero(~self.good)  # unreadable photos are tried again: the error may have been transient
         if not len(todo):
             return
         from tqdm import tqdm
@@ -186,14 +186,14 @@ class ViewCache:
                 arrays[0][k], arrays[1][k], arrays[2][k] = _read(records[k], photos, view, self._size)
             except BolidError as error:
                 return str(error)
-            arrays[3][k] = True  # last: a row that says so is whole
+            arrays[3][k] = True  # set last, so that a marked row is complete
             return None
 
         title = f"working copies of {photos.folder.name}"
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the interpreter's lock where it matters
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow releases the GIL while decoding
             errors = list(tqdm(pool.map(one, todo), title, len(todo), unit="photo", disable=len(todo) < 200))
         self.skipped = [error for error in errors if error is not None]
-        del self.good  # mapped before it was filled; the next look maps it anew
+        del self.good  # mapped before it was filled; the next access maps it again
 
     def _remove_outdated(self, prefix: str) -> None:
         os.utime(self.path)
@@ -203,7 +203,7 @@ class ViewCache:
 
 
 def _reserve(path: Path) -> None:
-    """Takes the file's room on the disk now: writing to a map when the disk is full kills the process."""
+    """Allocates the file's disk space in advance: writing to a memory map on a full disk kills the process."""
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -222,7 +222,7 @@ def _read(record: ImageRecord, photos: Photos, view: View, size: tuple[int, int]
 
 
 def check_unchanged(record: ImageRecord, path: Path) -> None:
-    """Refuses a photo whose file is another one than its row was written for.
+    """Refuses a photo whose file has changed since it was annotated.
 
     Raises:
         PictureError: If its hash differs; a row without a hash is not checked.

@@ -1,4 +1,4 @@
-"""Which phrases of a caption the network gets to read, and what a mirror does to words."""
+"""Dropout of caption phrases, and captions of mirrored photos."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class CaptionDropout:
-    """How often each kind of phrase is left out of a caption. The defaults are those of adapter training.
+    """Dropout probability of each kind of caption phrase. The defaults are those of adapter training.
 
     Attributes:
-        body: Probability of leaving out each body phrase (build, height, shoulders, waist, hips, legs) on its own.
-        all_body: Probability of leaving out all body phrases together.
-        gender: Of the gender; the caption then begins with "a photo of a person".
-        hair: Of the hair.
-        clothes: Of the clothes.
-        pose: Of the pose.
-        view: Of the view.
-        framing: Of the framing.
-        background: Of the background.
+        body: Probability of dropping each body phrase (build, height, shoulders, waist, hips, legs) on its own.
+        all_body: Probability of dropping all body phrases together.
+        gender: Probability for the gender; the caption then starts with "a photo of a person".
+        hair: Probability for the hair, as for the rest.
+        clothes: Clothes.
+        pose: Pose.
+        view: View.
+        framing: Framing.
+        background: Background.
     """
 
     body: float = 0.8
@@ -46,21 +46,21 @@ class CaptionDropout:
                 raise BolidError(f"caption_dropout.{name} is {value}; a probability lies between 0 and 1.")
 
     def draw(self, rng: np.random.Generator, phrases: Sequence[Phrase]) -> frozenset[str]:
-        """Draws the kinds to leave out of one caption; free captions (kind `text`) always stay.
+        """Samples the kinds of phrases to drop from one caption; free captions (kind `text`) are never dropped.
 
-        The same chance leaves the same kinds out, whichever of them a caption has.
+        The same random state drops the same kinds, whichever of them a caption has.
         """
         dropped = set(BODY_KINDS if rng.random() < self.all_body else ())
         dropped |= {kind for kind in PHRASE_KINDS if rng.random() < self._of(kind)}
         return frozenset(dropped.intersection(p.kind for p in phrases))
 
     def _of(self, kind: str) -> float:
-        """How often a kind is left out on its own."""
+        """The probability of dropping a kind on its own."""
         return self.body if kind in BODY_KINDS else getattr(self, kind, 0.0)
 
 
 def swap_sides(text: str) -> str:
-    """Exchanges the words left and right, as the caption of the mirrored photo needs it; keeps their case."""
+    """Swaps the words left and right for the caption of a mirrored photo; keeps their case."""
 
     def other(match: re.Match[str]) -> str:
         word = match.group()

@@ -1,4 +1,4 @@
-"""The DataModule of every task: a folder with a manifest to loaders of `TrainingBatch`."""
+"""The data module of all tasks: loaders of `TrainingBatch` from a folder with a manifest."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from bolid.data.specs import REFERENCES, SAMPLES, ReferenceSpec, SplitSpec, chec
 from bolid.data.splits import in_folders, leave_out_copies, split_records
 
 log = logging.getLogger(__name__)
-_NAMED = 20  # skipped photos that are named one by one
-# The splits a verb needs; the first must hold people.
+_NAMED = 20  # maximum number of skipped photos named in the log
+# The splits that a command needs; the first must hold people.
 STAGE_SPLITS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 
 
 class IdentityDataModule(LightningDataModule):
-    """Photos of people from a folder with a manifest; nobody is in two splits.
+    """Photos of people from a folder with a manifest; each identity is in exactly one split.
 
-    The folders `train`, `val` and `test` decide who is in which; without them a hash of the identity does (80, 10 and
-    10 %, two people at least, see `hashed_splits`).
-    Photos that are broken, huge or missing are skipped with a warning that names them.
+    The folders `train`, `val` and `test` define the splits; without them a hash of the identity does (80, 10 and 10 %,
+    at least two people, see `hashed_splits`). Broken, too large or missing photos are skipped with a warning that names
+    them.
     """
 
     def __init__(
@@ -50,17 +50,17 @@ class IdentityDataModule(LightningDataModule):
 
         Args:
             folder: The top folder of the photos, with the manifest.
-            batch_size: Samples of a batch on one device.
+            batch_size: Number of samples per batch and device.
             size: Height and width of the targets in pixels.
             references: The reference photos of each sample.
-            train: How samples to train on are made.
-            val: The same of validation; null: as to train on, without flips.
-            test: The same of tests and predictions; null: as to train on, without flips.
-            num_workers: Processes that make batches; 0 makes them in the training process.
-            seed: Of everything random about the samples.
+            train: Settings of training samples.
+            val: Settings of validation samples; null for those of training, without flips.
+            test: Settings of tests and predictions; null for those of training, without flips.
+            num_workers: Number of worker processes; 0 loads in the training process.
+            seed: Seed of everything random about the samples.
 
         Raises:
-            BolidError: if settings contradict each other.
+            BolidError: If settings contradict each other.
         """
         super().__init__()
         if batch_size < 1 or num_workers < 0:
@@ -73,19 +73,20 @@ class IdentityDataModule(LightningDataModule):
 
     @property
     def shows_outfits(self) -> bool:
-        """Whether training samples show somebody in another outfit."""
+        """Whether training samples include the target's scene in another outfit."""
         records = self.splits["train"]
         return bool(self.specs["train"].second_outfit) and len({r.scene or r.file_name for r in records}) < len(records)
 
     def require(self, stage: str, people: int = 1) -> None:
-        """Refuses, by the manifest alone and before anything else is loaded, a stage that lacks people.
+        """Checks by the manifest alone, before anything else is loaded, that a stage has enough people.
 
         Args:
             stage: fit, validate, test or predict.
-            people: How many the stage needs: a control that takes another person's references needs two.
+            people: Minimum number of people; a shuffled identity needs two.
 
         Raises:
-            BolidError: if there are too few, the folder or its manifest is missing or unfit, or batches cannot be made.
+            BolidError: If there are too few, the folder or its manifest is missing or invalid, or batches cannot be
+                made.
         """
         splits = self.stage_splits(stage)
         for split in splits if stage == "test" else splits[:1]:
@@ -113,26 +114,26 @@ class IdentityDataModule(LightningDataModule):
             )
 
     def prepare_data(self) -> None:
-        """Makes the working-size copies, on one rank, so that the others find them.
+        """Makes the resized copies on one rank, so that the others find them.
 
         Raises:
-            BolidError: if the folder or its manifest is missing or unfit.
+            BolidError: If the folder or its manifest is missing or invalid.
         """
         for split in self.needed():
-            self._dataset(split, training=split == "train" and self._verb() != "test")
+            self._dataset(split, training=split == "train" and self._command() != "test")
         self._datasets.clear()
 
     def needed(self) -> Sequence[str]:
-        """The splits that the trainer's verb needs; all without a trainer."""
-        return self.stage_splits(self._verb())
+        """The splits that the trainer's command needs; all without a trainer."""
+        return self.stage_splits(self._command())
 
-    def _verb(self) -> str:
+    def _command(self) -> str:
         """fit, validate, test or predict; empty without a trainer."""
-        verb = self.trainer.state.fn if self.trainer is not None else None
-        return verb.value if verb else ""
+        command = self.trainer.state.fn if self.trainer is not None else None
+        return command.value if command else ""
 
     def stage_splits(self, stage: str) -> Sequence[str]:
-        """The splits that a verb needs; the first must hold people."""
+        """The splits that a stage needs; the first must hold people."""
         if stage == "test" and self.specs["test"].probe:
             return "test", "train"
         return STAGE_SPLITS.get(stage, SPLITS)
@@ -141,7 +142,7 @@ class IdentityDataModule(LightningDataModule):
         """Loads the splits of a stage: fit, validate, test or predict.
 
         Raises:
-            BolidError: if the folder or its manifest is missing or unfit.
+            BolidError: If the folder or its manifest is missing or invalid.
         """
         for split in self.stage_splits(stage or ""):
             key = split, split == "train" and stage != "test"
@@ -156,20 +157,20 @@ class IdentityDataModule(LightningDataModule):
 
     @property
     def face_model(self) -> str:
-        """Fingerprint of the network that embedded the faces; empty where there are no faces."""
+        """Fingerprint of the network that embedded the faces; empty without faces."""
         records = (r for split in self.splits.values() for r in split)
         return next((r.face_model for r in records if r.face_embedding is not None), "")
 
     def read_splits(self) -> dict[str, list[ImageRecord]]:
-        """Reads the manifest and deals its records out to train, val and test.
+        """Reads the manifest and splits its records into train, val and test.
 
         Raises:
-            BolidError: if an identity is in two splits, or face embeddings come from different networks.
+            BolidError: If an identity is in two splits, or face embeddings come from different networks.
         """
         records = leave_out_rejected(self.read_records(), self.folder)
         kinds = {(r.face_model, len(r.face_embedding)) for r in records if r.face_embedding is not None}
         if len(kinds) > 1:
-            raise BolidError(f"{self.folder}: face embeddings of different networks are mixed; label the folder anew.")
+            raise BolidError(f"{self.folder}: face embeddings of different networks are mixed; annotate it anew.")
         splits = split_records(records, self.folder)
         kept = set(map(id, leave_out_copies(records, self.folder)))
         return {split: [r for r in rows if id(r) in kept] for split, rows in splits.items()}
@@ -179,11 +180,11 @@ class IdentityDataModule(LightningDataModule):
         return read_manifest(self.folder)
 
     def families(self, split: str = "train") -> Mapping[str, str]:
-        """Families of identities that look alike in all but the body, by identity; empty where there are none."""
+        """Identity -> family of identities that differ in the body alone (hard negatives); empty without families."""
         return {r.identity: r.family for r in self.splits[split] if r.family}
 
     def train_dataloader(self) -> DataLoader[TrainingBatch]:
-        """Endless chance, fixed by the seed; resumes in the middle of an epoch."""
+        """Random samples fixed by the seed; resumes in the middle of an epoch."""
         dataset = self._people("train", training=True)
         need = self.batch_size * (self.trainer.world_size if self.trainer else 1)
         samples = self.specs["train"].samples_per_epoch or max(len(dataset), need)
@@ -195,16 +196,16 @@ class IdentityDataModule(LightningDataModule):
         return ResumableLoader(dataset, sampler=sampler, drop_last=True, **self._loader_arguments())
 
     def val_dataloader(self) -> DataLoader[TrainingBatch] | list:
-        """Every photo with enough others once, in a fixed order; no loader where nobody is held out."""
+        """Every photo with enough references once, in a fixed order; no loader without validation people."""
         return self._eval_dataloader("val") if len(self._datasets["val", False]) else []
 
     def test_dataloader(self) -> DataLoader[TrainingBatch] | list:
-        """As `val_dataloader`, for the test split, and with a probe for the training people in a second loader."""
+        """See `val_dataloader`, for the test split; with `probe`, a second loader of training people."""
         loaders = [self._eval_dataloader(split) for split in self.stage_splits("test")]
         return loaders if len(loaders) > 1 else loaders[0]
 
     def predict_dataloader(self) -> DataLoader[TrainingBatch]:
-        """As `val_dataloader`, for the people of the test split."""
+        """See `val_dataloader`, for the test split."""
         return self._eval_dataloader("test")
 
     def _eval_dataloader(self, split: str) -> DataLoader[TrainingBatch]:
@@ -227,7 +228,7 @@ class IdentityDataModule(LightningDataModule):
     def _dataset(self, split: str, training: bool) -> LeaveOneOutDataset:
         tests = not training and split != "val"
         records = self.splits[split]
-        if tests:  # a probe of training people sees them as those who are tested: in another outfit in every photo
+        if tests:  # a probe's training people are loaded like test people: in another outfit in every photo
             records = list({r.scene or r.file_name: r for r in reversed(records)}.values())[::-1]
         spec = self.specs["test" if tests else split]
         name = f"{split}-probe" if tests and split != "test" else split
@@ -254,15 +255,13 @@ class IdentityDataModule(LightningDataModule):
         return dataset
 
     def _too_few(self, split: str, people: int = 0, needed: int = 1) -> BolidError:
-        who = f"only {people} of {split} has" if people else f"nobody in {split} has"
+        who = f"only {people} of {split} has" if people else f"no one in {split} has"
         need = f"{self.folder}: {who} {self.references.min + 1} or more usable photos"
         if people:
-            need += f", and {needed} people are needed to show one of them in the place of another"
+            need += f", and {needed} people are needed to shuffle identities"
         if in_folders([r for records in self.splits.values() for r in records]):
-            rule = "the folders train, val and test decide who is in which split"
-            return BolidError(f"{need}; {rule}: add people to {self.folder / split} and label anew.")
-        rule = (
-            "a hash of the name decides who is in which split: of 4 people on two or more test, of 6 on others validate"
-        )
-        remedy = f"add people, or move every person's folder into {self.folder}/train, val or test, and label anew"
+            rule = "the folders train, val and test define the splits"
+            return BolidError(f"{need}; {rule}: add people to {self.folder / split} and annotate anew.")
+        rule = "a hash of the name defines the splits: of 4 people on two or more test, of 6 on others validate"
+        remedy = f"add people, or move every person's folder into {self.folder}/train, val or test, and annotate anew"
         return BolidError(f"{need}; {rule}; {remedy}.")

@@ -1,4 +1,4 @@
-"""Photos to samples: one photo of an identity is the target, others of the same identity are its references."""
+"""Samples: one photo of an identity is the target, others of the same identity are its references."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ from bolid.data.order import Rounds, fixed_order
 from bolid.data.sampler import Draw
 from bolid.data.specs import ReferenceSpec, SplitSpec
 
-FACE_SIZE = 512  # numbers of a face embedding where there are none
+FACE_SIZE = 512  # size of face embeddings if there are none
 
 
 class LeaveOneOutDataset(Dataset[TrainingBatch]):
-    """Samples as a pure function of (seed, epoch, index), so that workers, ranks and resumed runs agree.
+    """Leave-one-out samples, a pure function of (seed, epoch, index), so that workers, ranks and resumed runs agree.
 
-    In training an epoch goes through the identities in rounds (see `Rounds`); the number of references is uniform over
-    what is allowed and possible, and they are drawn from the person's photos of other scenes. Samples of one group take
-    neighbouring places, and lose the same phrases of their captions.
-    In evaluation every photo with enough others is a target once, in a fixed order in which neighbours are different
-    people, with as many references as there are.
+    In training an epoch iterates over the identities in rounds (see `Rounds`); the number of references is uniform over
+    the possible values, and they are sampled from the person's photos of other scenes. Samples of one group are
+    consecutive, and drop the same caption phrases. In evaluation every photo with enough references is a target once,
+    in a fixed order in which neighbours are different people, with the maximum number of references.
 
     Attributes:
         records: The photos in use.
-        skipped: Why others are not: one message each, naming the file.
-        group_size: Photos of a group; 1 where there are none, and in evaluation.
-        left_out: Photos that are no targets because another of their group cannot be used.
+        skipped: One message per unusable photo, with its file name.
+        group_size: Number of photos in a group; 1 without groups, and in evaluation.
+        left_out: Number of photos that are no targets, because another of their group is unusable.
     """
 
     def __init__(
@@ -50,18 +49,18 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         name: str = "photos",
         face_size: int = FACE_SIZE,
     ) -> None:
-        """Makes the working-size copies that are missing, and sorts the photos by identity.
+        """Makes missing resized copies, and sorts the photos by identity.
 
         Args:
             records: The photos.
             folder: Their top folder.
             size: Height and width of targets in pixels.
-            references: Size and number of the references; None: the defaults.
-            spec: How samples are made; None: the defaults, with flips in training only.
-            training: Samples drawn at random, at any index, or all photos in order.
-            seed: Of everything random.
-            name: Of the working copies on disk, see `ViewCache`.
-            face_size: F, numbers of a face embedding.
+            references: Size and number of the references; None for the defaults.
+            spec: Settings of samples; None for the defaults, with flips in training only.
+            training: Whether samples are random, or all photos in order.
+            seed: Seed of everything random.
+            name: Name of the resized copies on disk, see `ViewCache`.
+            face_size: F, size of face embeddings.
         """
         self.spec, self.references = (spec or SplitSpec()).completed(training), references or ReferenceSpec()
         self.flip = self.spec.flip or 0.0
@@ -79,6 +78,7 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         target, size = self.spec.target or "frame", self.references.size
         self._targets = ViewCache(self._records, folder, target, self.size, name)
         alone = not (self.references.max or self.spec.second_outfit)
+        # Targets and references with equal crops share one set of copies on disk.
         same = alone or (target == "person" and self.size == size)
         self._people = self._targets if same else ViewCache(self._records, folder, "person", size, name)
         self.skipped = list(dict.fromkeys(self._targets.skipped + self._people.skipped))
@@ -103,7 +103,7 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         return len(self._others(target)) >= self.references.min
 
     def __len__(self) -> int:
-        """How many photos can be targets."""
+        """The number of possible targets."""
         return len(self._rounds if self.training else self._order)
 
     def __getitem__(self, draw: Draw | int) -> TrainingBatch:
@@ -111,17 +111,20 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         epoch, index = draw if isinstance(draw, tuple) else (0, draw)
         if not len(self) or index < 0 or (index >= len(self) and not self.training):
             raise IndexError(index)
-        lot = index // self.group_size
-        rng = np.random.default_rng([self.seed, 1, epoch, lot])
+        group_index = index // self.group_size
+        rng = np.random.default_rng([self.seed, 1, epoch, group_index])
         row = self._rounds.target(epoch, index, rng) if self.training else self._order[index]
         references = self._references(row, self._choose(row, rng), rng)
         outfit = self._views(self._other_outfit(row, rng), int(bool(self.spec.second_outfit)), rng)
-        # Chance of its own: the references of a group's samples may differ in number.
-        return self._sample(row, references, outfit, lot, np.random.default_rng([self.seed, 3, epoch, lot]))
+        # A separate generator: the samples of a group may differ in their number of references.
+        return self._sample(
+            row, references, outfit, group_index, np.random.default_rng([self.seed, 3, epoch, group_index])
+        )
 
     def _others(self, target: int) -> np.ndarray:
-        """The photos that may be references of a target."""
+        """The candidate references of a target."""
         others = self._rows[self._records[target].identity]
+        # A photo of the same scene in another outfit shares pose and background with the target.
         others = others[self._scenes[others] != self._scenes[target]]
         if self.spec.new_clothes:
             others = others[[self._colours[k].isdisjoint(self._colours[target]) for k in others]]
@@ -129,8 +132,8 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
 
     def _choose(self, target: int, rng: np.random.Generator) -> np.ndarray:
         others = self._others(target)
-        most = min(self.references.max, len(others))
-        count = rng.integers(self.references.min, most + 1) if self.training else most
+        max_views = min(self.references.max, len(others))
+        count = rng.integers(self.references.min, max_views + 1) if self.training else max_views
         return rng.permutation(others)[:count]
 
     def _other_outfit(self, target: int, rng: np.random.Generator) -> np.ndarray:
@@ -139,17 +142,17 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         rows = self._rows[self._records[target].identity]
         return rng.permutation(rows[(self._scenes[rows] == self._scenes[target]) & (rows != target)])[:1]
 
-    def _views(self, rows: np.ndarray, most: int, rng: np.random.Generator) -> Views:
-        """Crops of these photos, padded to `most`: a batch of one."""
+    def _views(self, rows: np.ndarray, max_views: int, rng: np.random.Generator) -> Views:
+        """Crops of these photos, padded to `max_views`: a batch of one."""
         height, width = self.references.size
-        pictures = np.zeros((most, 3, height, width), np.float32)
-        keypoints = np.zeros((most, 17, 3), np.float32)
+        pictures = np.zeros((max_views, 3, height, width), np.float32)
+        keypoints = np.zeros((max_views, 17, 3), np.float32)
         for slot, k in enumerate(rows):
             flipped = rng.random() < self.flip
             pictures[slot] = _scale(self._crop(int(k), rng), flipped)
             seen, geometry = self._records[k].keypoints_seen, self._people.geometry[k]
             keypoints[slot] = _place(seen, geometry, self.references.size, flipped)
-        return Views(_batch(pictures), _batch(keypoints), _batch(np.arange(most) < len(rows)))
+        return Views(_batch(pictures), _batch(keypoints), _batch(np.arange(max_views) < len(rows)))
 
     def _crop(self, row: int, rng: np.random.Generator) -> np.ndarray:
         """(h, w, 3) uint8."""
@@ -167,7 +170,7 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
             **vars(views),
             faces=_batch(faces),
             face_mask=_batch(face_mask),
-            pose=torch.zeros(1, 17, 3),  # is the target's, which knows how it is cropped
+            pose=torch.zeros(1, 17, 3),  # set with the target, whose crop it depends on
             proportions=_batch(self._proportions[target]),
             names=[[r.file_name for r in records]],
             captions=[[compose_caption(r.phrases) for r in records]],
@@ -184,6 +187,7 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
         silhouette = self._targets.silhouettes[row][:, ::-1] if flipped else self._targets.silhouettes[row]
         canonical = record.keypoints_canonical
         if canonical is None:
+            # Photographs have no rendering of the average body; random bone lengths hide the identity instead.
             canonical = kp.retarget(record.keypoints, rng)
         canonical = _place(canonical, geometry, self.size, flipped)
         references.pose = _batch(canonical / np.array([self.size[1], self.size[0], 1], np.float32))
@@ -210,13 +214,13 @@ class LeaveOneOutDataset(Dataset[TrainingBatch]):
 
 
 def colours(record: ImageRecord) -> frozenset[str]:
-    """The colours of clothes that a photo's caption names."""
+    """The clothing colours in a photo's caption."""
     asked = asked_for(record)
     return frozenset(asked[garment] for garment in ("shirt", "trousers") if garment in asked)
 
 
 def _proportions(records: Sequence[ImageRecord]) -> np.ndarray:
-    """(N, K) of all photos, not a number where unknown; K is 0 where nobody's are known."""
+    """(N, K) of all photos, NaN if unknown; K is 0 if all are unknown."""
     size = max((len(r.proportions) for r in records if r.proportions is not None), default=0)
     unknown = np.full(size, np.nan, np.float32)
     known = [unknown if r.proportions is None else r.proportions for r in records]
@@ -241,6 +245,6 @@ def _place(points: np.ndarray, geometry: Sequence[float], size: tuple[int, int],
 
 
 def _time_ids(g: Geometry, size: tuple[int, int]) -> Tensor:
-    """(1, 6): SDXL was told the photo's size, and how far into the *scaled* photo the crop began."""
+    """(1, 6): SDXL's size and crop conditions: the photo's size, and the crop's offset in the *scaled* photo."""
     crop = max(0.0, -g.offset_y), max(0.0, -g.offset_x)
     return torch.tensor([[g.photo_height, g.photo_width, *crop, *size]], dtype=torch.float32)

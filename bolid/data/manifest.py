@@ -1,12 +1,12 @@
-"""The manifest: photos' records as Parquet, in the layout of HF datasets' `imagefolder`.
+"""The manifest: records of photos as Parquet, in the layout of HF datasets' `imagefolder`.
 
-A photo below `train/`, `val/` or `test/` stands in that folder's `metadata.parquet`, `file_name` relative to it, so
-that `load_dataset("imagefolder", data_dir=…)` finds the splits; every other photo stands in the top folder's. Paths of
+A photo below `train/`, `val/` or `test/` is listed in that folder's `metadata.parquet`, `file_name` relative to it, so
+that `load_dataset("imagefolder", data_dir=…)` finds the splits; other photos are in the top folder's. Paths of
 silhouettes are relative to the top folder.
 
-A file's schema metadata hold the version of this format under `bolid_manifest`. Files without are of version 1, or from
-elsewhere: columns that they lack take their defaults. `stream_manifest` and `ManifestWriter` hold some thousand rows at
-a time, however many there are.
+A file's schema metadata hold the version of this format under `bolid_manifest`. Files without it are of version 1, or
+of other origin: missing columns take their defaults. `stream_manifest` and `ManifestWriter` hold a few thousand rows at
+a time.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from bolid.data.manifest_table import SCHEMA, read_tables, to_table
 
 log = logging.getLogger(__name__)
 MANIFEST = "metadata.parquet"
-ROWS = 4096  # of a row group: what streaming holds at a time
+ROWS = 4096  # rows of a row group, the unit of streaming
 
 
 def split_of(file_name: str) -> str | None:
-    """The split that a photo's top folder names, or None if it names none."""
+    """The split named by a photo's top folder, or None."""
     top = PurePosixPath(file_name).parts[0]
     return top if top in SPLITS else None
 
 
 class ManifestWriter:
-    """Writes a folder's whole manifest a few rows at a time: `with ManifestWriter(folder) as writer: writer.write(…)`.
+    """Writes a folder's whole manifest in chunks: `with ManifestWriter(folder) as writer: writer.write(…)`.
 
-    The old manifest stays until the block ends, and for good if it ends by an exception; so it can be read from
-    meanwhile. Rows keep their order within a split.
+    The old manifest is kept until the block ends, and after an exception, so that it can be read meanwhile. Rows keep
+    their order within a split.
 
     Args:
         folder: The top folder of the photos.
@@ -54,7 +54,7 @@ class ManifestWriter:
         self._waiting: dict[str | None, list[ImageRecord]] = {split: [] for split in (None, *SPLITS)}
         self._files: dict[str | None, pq.ParquetWriter] = {}
         self._names = array("Q")  # a hash of each file name: eight bytes a row
-        self._sizes: dict[str, int] = {}  # lengths that all rows must have in common
+        self._sizes: dict[str, int] = {}  # array lengths, equal for all rows
         self._stack = ExitStack()
 
     def __enter__(self) -> ManifestWriter:
@@ -74,7 +74,7 @@ class ManifestWriter:
                 self._flush(split)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        with self._stack:  # renames what is whole, and removes it after an exception
+        with self._stack:  # renames complete files, or removes them after an exception
             try:
                 if error is None:
                     self._finish()
@@ -91,7 +91,7 @@ class ManifestWriter:
             if waiting:
                 self._flush(split)
         if len(np.unique(np.frombuffer(self._names, np.uint64))) < len(self._names):
-            raise BolidError(f"manifest of {self.folder}: a photo stands there twice.")
+            raise BolidError(f"manifest of {self.folder}: a photo is listed twice.")
 
     def _check(self, record: ImageRecord) -> None:
         where = f"manifest of {self.folder}"
@@ -117,7 +117,7 @@ class ManifestWriter:
 
 
 def write_manifest(folder: Path, records: Sequence[ImageRecord]) -> None:
-    """Writes the folder's whole manifest: rows that are not among `records` are gone afterwards.
+    """Writes the folder's whole manifest; rows that are not in `records` are removed.
 
     Each file is written atomically. To extend a folder, write `read_manifest(folder) + new`.
 
@@ -126,22 +126,23 @@ def write_manifest(folder: Path, records: Sequence[ImageRecord]) -> None:
         records: One per photo, in any order; their order is kept within a split.
 
     Raises:
-        BolidError: if a path leaves the folder, a photo stands twice, or an array has the wrong shape.
+        BolidError: If a path leaves the folder, a photo is listed twice, or an array has the wrong shape.
     """
     with ManifestWriter(folder) as writer:
         writer.write(records)
 
 
 def stream_manifest(folder: Path, rows: int = ROWS) -> Iterator[list[ImageRecord]]:
-    """The records of all photos below `folder`, at most `rows` at a time; the order and errors are `read_manifest`'s.
+    """Yields the records of all photos below `folder`, at most `rows` at a time; order and errors as in
+    `read_manifest`.
 
-    That no photo stands twice is not looked at.
+    It does not check for photos that are listed twice.
     """
     folder = Path(folder)
     paths = [(split, folder / (split or "") / MANIFEST) for split in (None, *SPLITS)]
     if not any(path.is_file() for _, path in paths):
         raise BolidError(
-            f"{folder}: no {MANIFEST} here; make one with `bolid data annotate {folder}`, or mend the path."
+            f"{folder}: no {MANIFEST} here; make one with `bolid data annotate {folder}`, or correct the path."
         )
     for split, path in paths:
         if path.is_file():
@@ -155,7 +156,7 @@ def read_manifest(folder: Path) -> list[ImageRecord]:
     a `caption` without `phrases` becomes one phrase of kind `text`.
 
     Raises:
-        BolidError: if there is no manifest, or a row is malformed or points outside the folder.
+        BolidError: If there is no manifest, or a row is malformed or points outside the folder.
     """
     records = [record for batch in stream_manifest(folder) for record in batch]
     _check_rows(Path(folder), records)
@@ -163,12 +164,12 @@ def read_manifest(folder: Path) -> list[ImageRecord]:
 
 
 def read_kept(folder: Path) -> list[ImageRecord]:
-    """As `read_manifest`, without the photos that curation rejected."""
+    """Like `read_manifest`, without the photos that curation rejected."""
     return leave_out_rejected(read_manifest(folder), folder)
 
 
 def leave_out_rejected(records: Sequence[ImageRecord], folder: Path) -> list[ImageRecord]:
-    """The records that curation kept; how many it rejected, and why, is logged."""
+    """The records that curation kept; logs the number of rejected ones by reason."""
     reasons = Counter(r.rejected for r in records if r.rejected)
     if reasons:
         why = ", ".join(f"{count} for {reason}" for reason, count in reasons.most_common())
@@ -182,7 +183,7 @@ def _check_rows(folder: Path, records: Sequence[ImageRecord]) -> None:
         if record.silhouette:
             check_relative(record.silhouette, f"manifest of {folder}")
         if record.file_name in seen:
-            raise BolidError(f"manifest of {folder}: {record.file_name!r} stands there twice.")
+            raise BolidError(f"manifest of {folder}: {record.file_name!r} is listed twice.")
         seen.add(record.file_name)
     for name in ("face_embedding", "proportions"):
         if len({len(value) for r in records if (value := getattr(r, name)) is not None}) > 1:

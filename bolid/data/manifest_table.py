@@ -1,4 +1,4 @@
-"""The manifest's tables: `ImageRecord` to rows of Parquet and back."""
+"""Conversion between `ImageRecord` and rows of Parquet."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from bolid.core.errors import BolidError
 from bolid.core.safe_io import check_relative, open_parquet
 from bolid.core.schema import PHRASE_KINDS, ImageRecord, Phrase
 
-# 1 had no whole_figure, proportions, attributes, scene, group and family; 2 no address, fetched, verdicts and rejected.
+# Version 1 lacks whole_figure, proportions, attributes, scene, group and family; 2 address, fetched, verdicts,
+# rejected.
 FORMAT = 3
 _VERSION = b"bolid_manifest"
-# Shapes of the columns that hold arrays; the nested lists of a row must have exactly these lengths, 0 being any one.
+# Shapes of array columns; the nested lists of a row must have exactly these lengths, where 0 is any.
 _SHAPES = {
     "keypoints": (17, 3),
     "keypoints_canonical": (17, 3),
@@ -71,7 +72,7 @@ def to_table(folder: Path, records: Sequence[ImageRecord], split: str | None) ->
 
 
 def _to_lists(folder: Path, records: Sequence[ImageRecord], name: str) -> pa.Array:
-    """A column of nested lists, made from one flat buffer: Python lists of 40,000 embeddings take seconds."""
+    """A column of nested lists from one flat buffer: Python lists of 40,000 embeddings take seconds."""
     values = [getattr(r, name) for r in records]
     shape = _shape(name, (len(v) for v in values if v is not None))
     for record, value in zip(records, values, strict=True):
@@ -89,10 +90,10 @@ def _to_lists(folder: Path, records: Sequence[ImageRecord], name: str) -> pa.Arr
 
 
 def read_tables(path: Path, split: str | None, rows: int) -> Iterator[list[ImageRecord]]:
-    """The records of a manifest's file, at most `rows` at a time.
+    """Yields the records of a manifest's file, at most `rows` at a time.
 
     Raises:
-        BolidError: If the file is no manifest or of a later format, or a row is malformed or points outside the folder.
+        BolidError: If the file is no manifest or of a newer format, or a row is malformed or points outside the folder.
     """
     try:
         with open_parquet(path) as file:
@@ -120,12 +121,12 @@ def _check_version(path: Path, metadata: Mapping[bytes, bytes]) -> None:
     if not found.isdecimal() or not 1 <= int(found) <= FORMAT:
         raise BolidError(
             f"{path}: a manifest of format {found[:20]!r}, and this version of BoLID reads 1 to {FORMAT}: "
-            "update BoLID, or label the folder anew."
+            "update BoLID, or annotate the folder anew."
         )
 
 
 def _shape(name: str, lengths: Iterable[int]) -> tuple[int, ...]:
-    """A column's shape; where any length will do, the first one's, which the others must have."""
+    """A column's shape; a free length is that of the first row, which the others must match."""
     return tuple(length or max(1, next(iter(lengths), 1)) for length in _SHAPES[name])
 
 

@@ -1,4 +1,4 @@
-"""What photographs vary in and a body does not: backgrounds, colours, compression, sensor noise."""
+"""Augmentation of references by nuisance variables: backgrounds, colours, compression, sensor noise."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 from bolid.core.errors import BolidError
 
 LEAVES = 60  # shapes of a background
-POOL = 512  # backgrounds that are kept in memory
+POOL = 512  # number of backgrounds in memory
 CHROMA = 30.0  # standard deviation of a colour's channels from its grey
 SHADING = 24.0  # standard deviation of a background's slowly varying light, in grey levels
 
 
 @dataclass(frozen=True)
 class Nuisance:
-    """Changes of a person's crops in training, each drawn anew for every view.
+    """Random changes of a person's crops in training, sampled per view.
 
-    An encoder that is trained on rendered people reads real ones only if it has learnt to ignore what renders do not
-    vary (domain randomisation, Tobin et al. 2017). Backgrounds need silhouettes; crops without one keep theirs.
+    An encoder trained on rendered people generalises to real ones only if it ignores what renders do not vary (domain
+    randomisation, Tobin et al. 2017). Replacing the background needs a silhouette; crops without one keep theirs.
 
     Attributes:
         background: Probability of another background: occluding shapes of all sizes with shading and texture (dead
             leaves, Lee et al. 2001), whose statistics are those of photographs.
         recolour: Probability that the person's hue, saturation and brightness change.
         jpeg: Probability of JPEG compression, at a quality of 20 to 95.
-        noise: Largest standard deviation of the sensor's noise, in grey levels of 0..255.
+        noise: Maximum standard deviation of the sensor noise, in grey levels of 0..255.
     """
 
     background: float = 0.8
@@ -71,7 +71,7 @@ def recoloured(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def other_background(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """One of `POOL` backgrounds (height, width, 3) in 0..255, shifted and perhaps mirrored: making one takes longer."""
+    """One of `POOL` cached backgrounds (height, width, 3) in 0..255, randomly shifted and mirrored."""
     large = _pooled(int(rng.integers(POOL)), 2 * height, 2 * width)
     top, left = rng.integers(height + 1), rng.integers(width + 1)
     part = large[top : top + height, left : left + width]
@@ -87,7 +87,7 @@ def dead_leaves(height: int, width: int, rng: np.random.Generator) -> np.ndarray
     """A background (height, width, 3) in 0..255, float32: ellipses and boxes whose sizes follow a power law."""
     image = np.full((height, width, 3), _colour(rng), np.float32)
     side = max(height, width)
-    for size in side * 0.6 * rng.power(0.5, LEAVES):  # the large ones and the small ones hide each other
+    for size in side * 0.6 * rng.power(0.5, LEAVES):  # large and small shapes occlude each other
         centre, extent = rng.uniform(0, (width, height)), size * rng.uniform(0.2, 1, 2)
         box = (centre.tolist(), extent.tolist(), rng.uniform(0, 180))
         colour = _colour(rng).tolist()
@@ -97,7 +97,7 @@ def dead_leaves(height: int, width: int, rng: np.random.Generator) -> np.ndarray
             cv2.fillPoly(image, [cv2.boxPoints(box).round().astype(np.int32)], colour, cv2.LINE_AA)
     coarse = rng.normal(0, SHADING, (4, 4, 3)).astype(np.float32)
     image += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.02 * side)).clip(0, 255)  # more or less out of focus
+    return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.02 * side)).clip(0, 255)  # random defocus
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
@@ -105,6 +105,6 @@ def _colour(rng: np.random.Generator) -> np.ndarray:
 
 
 def compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
-    """(h, w, 3) uint8 RGB as a JPEG of that quality shows it."""
+    """(h, w, 3) uint8 RGB after JPEG compression of that quality."""
     _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]

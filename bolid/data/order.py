@@ -1,4 +1,4 @@
-"""Which photo is the target of which place in an epoch."""
+"""The order of targets in an epoch."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from bolid.core.schema import ImageRecord
 
 
 class Rounds:
-    """The order of training: rounds in which everybody comes once, the target uniform over the person's photos.
+    """Order of training: rounds in which each identity occurs once, the target uniform over the person's photos.
 
-    Photos of one group (see `ImageRecord`) take neighbouring places. A group that lacks one of its photos is left out
-    as a whole, so that it shifts no other. Members of a family follow each other, so that a batch holds them together.
+    Photos of one group (see `ImageRecord`) are consecutive. An incomplete group is left out, so that it does not shift
+    others. Identities of a family are consecutive, so that they share a batch as hard negatives.
 
     Attributes:
-        size: Photos of a group; 1 where photos belong to none.
-        left_out: Photos that are no targets because their group is incomplete.
+        size: Number of photos in a group; 1 without groups.
+        left_out: Number of photos that are no targets, because their group is incomplete.
     """
 
     def __init__(self, records: Sequence[ImageRecord], rows: Iterable[int], seed: int) -> None:
-        """Sorts the photos into groups, the groups by who is in them, and those by family.
+        """Sorts the photos into groups, groups by their identities, and these by family.
 
         Args:
             records: All photos; the largest of their groups is complete.
-            rows: Positions of those that can be targets.
-            seed: Of the rounds' orders.
+            rows: Indices of possible targets.
+            seed: Seed of the order.
         """
+        # The largest group is complete, and smaller ones lack a photo.
         self.size = max(Counter(r.group for r in records if r.group).values(), default=1)
         self.seed = seed
         members: dict[object, list[int]] = defaultdict(list)
@@ -39,7 +40,7 @@ class Rounds:
         teams: dict[tuple[str, ...], list[list[int]]] = defaultdict(list)
         for group in whole:
             teams[tuple(records[k].identity for k in group)].append(group)
-        self._teams = [np.array(teams[who]) for who in sorted(teams)]  # each (groups, size)
+        self._teams = [np.array(teams[team_key]) for team_key in sorted(teams)]  # each (groups, size)
         families: dict[object, list[int]] = defaultdict(list)
         for number, team in enumerate(self._teams):
             families[records[team[0, 0]].family or (number,)].append(number)
@@ -47,18 +48,18 @@ class Rounds:
         self._last_round: tuple[tuple[int, int], np.ndarray] = ((-1, -1), np.empty(0, int))
 
     def __len__(self) -> int:
-        """How many photos are targets."""
+        """The number of targets."""
         return sum(team.size for team in self._teams)
 
     def target(self, epoch: int, place: int, rng: np.random.Generator) -> int:
-        """The photo of a place; photos of one group need the same randomness."""
-        lot, member = divmod(place, self.size)
-        rounds, turn = divmod(lot, len(self._teams))
+        """The photo of a place; photos of one group need generators in the same state."""
+        group_index, member = divmod(place, self.size)
+        rounds, turn = divmod(group_index, len(self._teams))
         groups = self._teams[self._round(epoch, rounds)[turn]]
         return int(groups[rng.integers(len(groups)), member])
 
     def _round(self, epoch: int, rounds: int) -> np.ndarray:
-        """The order of one round of an epoch; the last one is kept, as samples ask in order."""
+        """The order of one round of an epoch; the last one is cached, since samples are requested in order."""
         key = (epoch, rounds)
         if self._last_round[0] != key:
             families = np.random.default_rng([self.seed, 2, *key]).permutation(len(self._families))
@@ -71,18 +72,19 @@ def _key(record: ImageRecord) -> tuple[str, str]:
 
 
 def fixed_order(
-    rows: Mapping[str, np.ndarray], seed: int, can_be_target: Callable[[int], bool], most: int | None = None
+    rows: Mapping[str, np.ndarray], seed: int, can_be_target: Callable[[int], bool], max_targets: int | None = None
 ) -> list[int]:
-    """The order of evaluation: every photo once, neighbours of different people while there are any.
+    """Order of evaluation: every photo once, with neighbours of different people as far as possible.
 
     Args:
-        rows: Positions of each person's photos.
-        seed: Of the order.
-        can_be_target: Leaves photos out, by their position.
-        most: At most so many of each person.
+        rows: Indices of each person's photos.
+        seed: Seed of the order.
+        can_be_target: Filter of targets, by index.
+        max_targets: Maximum number per person.
     """
     rng = np.random.default_rng([seed, 0])
     shuffled = [rng.permutation(rows[identity]) for identity in rng.permutation(list(rows))]
-    targets = [[int(k) for k in photos if can_be_target(k)][:most] for photos in shuffled]
+    targets = [[int(k) for k in photos if can_be_target(k)][:max_targets] for photos in shuffled]
+    # The k-th photo of every person comes before anyone's next one.
     rounds = max(map(len, targets), default=0)
     return [photos[k] for k in range(rounds) for photos in targets if k < len(photos)]

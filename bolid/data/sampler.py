@@ -1,4 +1,4 @@
-"""Which samples a rank sees, in which order, from where on: the same after a kill as without one."""
+"""Distributed sampling that resumes in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch.utils.data.distributed import DistributedSampler
 
 
 class Draw(NamedTuple):
-    """What a dataset is asked for: with the seed, it decides the sample. `place` is in the epoch, over all ranks."""
+    """The key of a sample: with the seed, it determines the sample. `place` is its index in the epoch of all ranks."""
 
     epoch: int
     place: int
 
 
 class EpochSampler(DistributedSampler):
-    """Deals the indices 0..length-1 out to the ranks, so many `together` to each in turn, as `Draw`s.
+    """Distributes the indices 0..length-1 over ranks in chunks of `together`, as `Draw`s.
 
-    It does not shuffle: chance lies in the dataset, which makes a sample from (seed, epoch, index). It is a
-    `DistributedSampler` so that Lightning neither replaces it nor forgets to tell it the epoch.
+    It does not shuffle: the dataset makes random samples from (seed, epoch, index). As a `DistributedSampler`, it is
+    not replaced by Lightning, which sets its epoch.
 
-    All ranks yield the same number of batches, without which distributed steps wait forever: training stops after the
-    last batch that is full on every rank; an evaluation keeps all samples, but for at most one fewer than there are
-    ranks, where some of them alone would need another batch.
+    All ranks yield the same number of batches, else distributed steps deadlock: training ends with the last batch that
+    is full on every rank; evaluation may drop up to `num_replicas` − 1 samples that would need a batch on some ranks
+    only.
     """
 
     def __init__(
@@ -33,15 +33,16 @@ class EpochSampler(DistributedSampler):
         """See the class.
 
         Args:
-            length: Samples of an epoch, over all ranks.
-            batch_size: Samples of a batch on one rank.
-            training: Whether only full batches count, and the epoch makes a difference.
+            length: Number of samples in an epoch, over all ranks.
+            batch_size: Number of samples per batch and rank.
+            training: Whether to yield only full batches, and to pass on the epoch.
             num_replicas: Number of ranks.
-            rank: This one, from 0.
-            together: How many neighbours never part, in training; a divisor of `batch_size`.
+            rank: This rank, from 0.
+            together: Number of consecutive samples that stay in one batch in training; a divisor of `batch_size`.
         """
         super().__init__(range(length), num_replicas, rank, shuffle=False)  # type: ignore[arg-type]
         self.training, self.together = training, together
+        # `fewest` is the smallest number of samples of any rank, `mine` that of this one.
         fewest, mine = length // (num_replicas * together) * together, len(range(rank, length, num_replicas))
         full = fewest // batch_size * batch_size
         self.num_samples = full if training else min(mine, -(-fewest // batch_size) * batch_size)
@@ -53,15 +54,15 @@ class EpochSampler(DistributedSampler):
     def __iter__(self) -> Iterator[Draw]:
         epoch = self.epoch if self.training else 0
         for position in range(self.start, self.num_samples):
-            lot, place = divmod(position, self.together)
-            yield Draw(epoch, (lot * self.num_replicas + self.rank) * self.together + place)
+            chunk, place = divmod(position, self.together)
+            yield Draw(epoch, (chunk * self.num_replicas + self.rank) * self.together + place)
 
 
 class ResumableLoader(DataLoader):
-    """A training DataLoader whose checkpoint is the epoch and the samples used; workers' read-ahead does not count.
+    """A training DataLoader with a state: the epoch and the number of samples used, without workers' prefetching.
 
-    Its sampler must be an `EpochSampler`. Samples being functions of (seed, epoch, index), nothing else has to be kept,
-    and a state saved on one rank holds for all of them.
+    Its sampler must be an `EpochSampler`. Samples are functions of (seed, epoch, index), so that no other state is
+    needed, and one rank's state holds for all.
     """
 
     _epoch = 0
@@ -69,7 +70,7 @@ class ResumableLoader(DataLoader):
     _resume: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator:
-        # A generator on purpose: it starts at the first `next`, by when Lightning has told the sampler the epoch.
+        # A generator, since it starts at the first `next`, after Lightning has set the sampler's epoch.
         sampler: EpochSampler = self.sampler  # type: ignore[assignment]
         epoch, used = self._resume or (sampler.epoch, 0)
         self._resume = None
@@ -80,9 +81,9 @@ class ResumableLoader(DataLoader):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader stands; Lightning puts it into the checkpoint."""
+        """The loader's position, which Lightning saves in the checkpoint."""
         return {"epoch": self._epoch, "samples": self._used}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Makes the next iteration go on from there if it is of the same epoch, else it starts afresh."""
+        """Resumes the next iteration there if it is of the same epoch; another epoch starts from its beginning."""
         self._epoch, self._used = self._resume = (state["epoch"], state["samples"])

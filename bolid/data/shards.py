@@ -1,8 +1,8 @@
-"""Photos of a set where they lie: as files in its folder, or as members of WebDataset shards.
+"""Access to the photos of a data set: files in its folder, or members of WebDataset shards.
 
-A sharded set has its manifest beside `shard-000000.tar`, …: plain tar files of samples `KEY.json`, `KEY.jpg` (or
-another suffix) and `KEY.mask.png`, where the JSON tells the `file_name` and the `silhouette` of the manifest. A shard
-may be anybody's: of its headers nothing but regular files with plain names is taken, and no name in it is a path here.
+A sharded set has its manifest next to `shard-000000.tar`, …: plain tar files of samples `KEY.json`, `KEY.jpg` (or
+another suffix) and `KEY.mask.png`, where the JSON holds the `file_name` and the `silhouette` of the manifest. Shards
+are untrusted: only regular files with plain names are accepted, and no name in them is used as a path.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BLOCK = tarfile.BLOCKSIZE
 
 
 class FolderPhotos:
-    """Photos that lie in their folder as files.
+    """Photos as files in a folder.
 
     Args:
         folder: The top folder of the photos.
@@ -46,12 +46,12 @@ class FolderPhotos:
         yield resolve_inside(self.folder, name)
 
     def stamp(self, name: str) -> str:
-        """What changes when the photo does, without reading it."""
+        """A stamp that changes with the photo, without reading its content."""
         return _stamp(self.folder / name)
 
 
 class Member(NamedTuple):
-    """A file in a shard: its name, where its content begins, and bytes."""
+    """A file in a shard: name, offset of its content, and size in bytes."""
 
     name: str
     offset: int
@@ -59,14 +59,14 @@ class Member(NamedTuple):
 
 
 class ShardPhotos:
-    """Photos in shards, found by an index of some bytes each that is made of the shards' headers.
+    """Photos in shards, found by a compact index made from the shards' headers.
 
     Args:
-        folder: Of the shards.
-        paths: The shards.
+        folder: Folder of the shards.
+        paths: Paths of the shards.
 
     Raises:
-        BolidError: If a shard is no plain tar file, or holds what no shard of a data set does.
+        BolidError: If a shard is no plain tar file of samples.
     """
 
     def __init__(self, folder: Path, paths: list[Path]) -> None:
@@ -81,14 +81,14 @@ class ShardPhotos:
         order = np.argsort(names)
         self._names, self._places = names[order], np.stack(places, 1)[order]
         if (self._names[1:] == self._names[:-1]).any():
-            raise BolidError(f"{folder}: a photo stands in its shards twice.")
+            raise BolidError(f"{folder}: a photo is in its shards twice.")
 
     @contextmanager
     def file(self, name: str) -> Iterator[Path]:
-        """A copy of a photo's file, there as long as the block lasts; raises `PictureError` if no shard has it."""
+        """Context with a temporary copy of a photo's file; raises `PictureError` if no shard has it."""
         place = self._find(name)
         if place is None:
-            raise PictureError(f"{self.folder / name}: stands in none of the {len(self.paths)} shards.")
+            raise PictureError(f"{self.folder / name}: is in none of the {len(self.paths)} shards.")
         number, offset, size = place
         with NamedTemporaryFile(suffix=Path(name).suffix) as copy, open(self.paths[number], "rb") as shard:
             shard.seek(offset)
@@ -97,7 +97,7 @@ class ShardPhotos:
             yield Path(copy.name)
 
     def stamp(self, name: str) -> str:
-        """What changes when the photo does, without reading it."""
+        """A stamp that changes with the photo, without reading its content."""
         place = self._find(name)
         return "missing" if place is None else f"{self._stamps[place[0]]} {place[1:]}"
 
@@ -111,28 +111,28 @@ class ShardPhotos:
 
 
 def photos_of(folder: Path) -> FolderPhotos | ShardPhotos:
-    """Where the photos of a folder with a manifest are."""
+    """The access to the photos of a folder with a manifest."""
     paths = [resolve_inside(folder, path.name) for path in sorted(Path(folder).glob("shard-*.tar")) if path.is_file()]
     return ShardPhotos(folder, paths) if paths else FolderPhotos(folder)
 
 
 def _files(path: Path) -> Iterator[tuple[str, Member]]:
     """The photos and silhouettes of a shard, by their names in the manifest."""
-    told: tuple[str, dict] = ("", {})
+    entry: tuple[str, dict] = ("", {})
     with open(path, "rb") as file:
         for member in _members(path, file):
             key, _, suffix = member.name.partition(".")
             if suffix == "json":
-                told = key, _told(path, file, member)
-            elif key != told[0]:
+                entry = key, _read_entry(path, file, member)
+            elif key != entry[0]:
                 raise BolidError(f"{path}: {member.name!r} comes before its {key}.json.")
             else:
-                name = told[1].get("silhouette" if suffix.startswith("mask.") else "file_name")
+                name = entry[1].get("silhouette" if suffix.startswith("mask.") else "file_name")
                 yield check_relative(str(name or ""), f"{path}: {key}.json"), member
 
 
 def _members(path: Path, file: BinaryIO) -> Iterator[Member]:
-    """Walks over the headers alone. Links, folders, sparse files and extended headers are refused, as bombs are."""
+    """Reads only headers. Refuses links, folders, sparse files, extended headers and archive bombs."""
     place, end = 0, os.fstat(file.fileno()).st_size
     while True:
         file.seek(place)
@@ -148,23 +148,23 @@ def _members(path: Path, file: BinaryIO) -> Iterator[Member]:
         start = place + _BLOCK
         if not 0 <= info.size <= min(MAX_BYTES, end - start):
             raise BolidError(
-                f"{path}: {info.name!r} is told to have {info.size} bytes; the shard is cut off or forged."
+                f"{path}: {info.name!r} has {info.size} bytes by its header; the shard is truncated or forged."
             )
         yield Member(info.name, start, info.size)
         place = start + -(-info.size // _BLOCK) * _BLOCK
 
 
-def _told(path: Path, file: BinaryIO, member: Member) -> dict:
+def _read_entry(path: Path, file: BinaryIO, member: Member) -> dict:
     try:
         if member.size > MAX_JSON:
             raise ValueError(f"{member.size} bytes are too many")
         file.seek(member.offset)
-        told = json.loads(file.read(member.size))
-        if not isinstance(told, dict):
+        entry = json.loads(file.read(member.size))
+        if not isinstance(entry, dict):
             raise ValueError("no object")
     except (ValueError, RecursionError) as error:
         raise BolidError(f"{path}: {member.name!r} cannot be read ({error}).") from error
-    return told
+    return entry
 
 
 def _hash(name: str) -> int:

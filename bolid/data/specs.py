@@ -1,4 +1,4 @@
-"""What a data module is asked for: which references, and how samples of each split are made."""
+"""Settings of a data module: references, and samples of each split."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bolid.data.nuisance import Nuisance
 
 
 def check_size(name: str, size: tuple[int, int]) -> None:
-    """Refuses a height and width that no image has.
+    """Refuses a height or width below 1.
 
     Raises:
-        BolidError: naming the setting.
+        BolidError: If one is; the message names the setting.
     """
     if min(size) < 1:
         raise BolidError(f"{name} is {list(size)}; height and width must be 1 pixel or more.")
@@ -22,12 +22,12 @@ def check_size(name: str, size: tuple[int, int]) -> None:
 
 @dataclass(frozen=True)
 class ReferenceSpec:
-    """The reference photos of a sample: others of the same person.
+    """Settings of a sample's references, other photos of the same person.
 
     Attributes:
         size: Height and width in pixels.
-        min: People with fewer other photos than this are no targets; 0 takes single photos too.
-        max: At most so many; 0 for none.
+        min: Minimum number of other photos for a photo to be a target; 0 includes single photos.
+        max: Maximum number of references; 0 for none.
     """
 
     size: tuple[int, int] = (96, 64)
@@ -42,23 +42,21 @@ class ReferenceSpec:
 
 @dataclass(frozen=True)
 class SplitSpec:
-    """How the samples of a split are made. What is null in `val` and `test` is as in `train`, except for flips.
+    """Settings of a split's samples. Null in `val` and `test` means as in `train`, except for flips.
 
     Attributes:
-        target: frame: the whole photo, cut to the aspect; person: cropped to the person, as references are. Null in
+        target: frame: the whole photo, cropped to the aspect; person: cropped to the person, like references. Null in
             train: frame.
-        caption_dropout: How often phrases are left out of the captions; validation and test have fixed draws. Null in
-            train: never.
+        caption_dropout: Dropout of caption phrases; validation and test sample it with a fixed seed. Null in train:
+            none.
         flip: Probability of mirroring each image. Null: 0.5 in train, else 0.
-        samples_per_epoch: In train, samples of an epoch; null: one per possible target, at least one batch.
-        max_targets: In val and test, at most so many photos of a person are targets, and the others references only.
-        new_clothes: In val and test, references wear none of the colours that the target's caption names; photos
+        samples_per_epoch: In train, number of samples in an epoch; null: one per possible target, at least one batch.
+        max_targets: In val and test, maximum number of targets per person; other photos are only references.
+        new_clothes: In val and test, whether references exclude the clothing colours of the target's caption; photos
             without enough such references are no targets.
-        second_outfit: Whether samples show the target's scene in another outfit too, where there is one. Null in
-            train: no.
-        probe: In test, whether training people are shown after the test's, from a loader of their own: a probe is
-            fitted on them.
-        nuisance: In train, how references and second outfits are changed; null: not at all.
+        second_outfit: Whether samples include the target's scene in another outfit, if there is one. Null in train: no.
+        probe: In test, whether a second loader provides training people, to fit probes on.
+        nuisance: In train, augmentation of references and second outfits; null for none.
     """
 
     target: View | None = None
@@ -80,7 +78,7 @@ class SplitSpec:
                 raise BolidError(f"{name} is {value}; it must be 1 or more, or null.")
 
     def completed(self, training: bool, other: SplitSpec | None = None) -> SplitSpec:
-        """What is null filled in: from `other` but for flips, or by the defaults."""
+        """A copy with null replaced: by `other` except for flips, or by the defaults."""
         other = other or SplitSpec("frame", second_outfit=False)
         other = replace(other, flip=0.5 if training else 0.0)
         names = ("target", "caption_dropout", "flip", "second_outfit")
@@ -88,7 +86,7 @@ class SplitSpec:
 
 
 REFERENCES, SAMPLES = ReferenceSpec(), SplitSpec()  # the defaults; frozen, so that they can be shared
-# Where settings mean something; elsewhere they would be passed over in silence.
+# The splits in which a setting has a meaning; elsewhere it would be ignored silently.
 _ONLY = {
     "nuisance": ("train",),
     "samples_per_epoch": ("train",),
@@ -99,10 +97,10 @@ _ONLY = {
 
 
 def complete_specs(train: SplitSpec, val: SplitSpec | None, test: SplitSpec | None) -> dict[str, SplitSpec]:
-    """The specs of all splits, with what is null filled in.
+    """The specs of all splits, with null replaced.
 
     Raises:
-        BolidError: if a setting stands in a split where it has no meaning.
+        BolidError: If a setting is given for a split in which it has no meaning.
     """
     given = {"train": train, "val": val or SplitSpec(), "test": test or SplitSpec()}
     for name, splits in _ONLY.items():

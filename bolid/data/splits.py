@@ -1,4 +1,4 @@
-"""Who is in which split: folders decide, else a hash of the identity."""
+"""Assigns identities to splits by folders, else by a hash of the identity."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _NAMED = 10  # photos
 
 
 def split_records(records: Sequence[ImageRecord], folder: Path) -> dict[str, list[ImageRecord]]:
-    """Records by split: the folders decide if any photo lies in one, else a hash of the identity.
+    """Records by split: by folders if any photo is in one, else by a hash of the identity.
 
     Raises:
-        BolidError: if an identity is in two splits, only some photos lie in a split's folder, or it is not known which
-            rendered photos are of one scene.
+        BolidError: If an identity is in two splits, only some photos are in a split's folder, or scenes of rendered
+            photos are unknown.
     """
     _check_scenes(records, folder)
     by_folder = in_folders(records)
@@ -39,10 +39,10 @@ def split_records(records: Sequence[ImageRecord], folder: Path) -> dict[str, lis
 
 
 def leave_out_copies(records: Sequence[ImageRecord], folder: Path) -> list[ImageRecord]:
-    """The records without photos that stand twice, told by their hashes.
+    """The records without duplicate photos, by their hashes.
 
-    A copy would be a reference of itself, and a photo of two people would be in training and in tests: of one person's
-    copies the first stays, of several people's none. Rendered photos are known to differ.
+    A copy would be its own reference, and a photo listed for two people may be in training and test: of one person's
+    copies the first is kept, of several people's none. Rendered photos are known to differ.
     """
     owners: dict[str, set[str]] = {}
     for record in records:
@@ -67,7 +67,7 @@ def leave_out_copies(records: Sequence[ImageRecord], folder: Path) -> list[Image
 
 
 def _check_scenes(records: Sequence[ImageRecord], folder: Path) -> None:
-    """A rendered photo in another outfit would be taken for a reference of the same scene."""
+    """Refuses old rendered sets without scenes, in which a photo could be a reference of its own scene."""
     if any(r.renderer and not r.scene for r in records):
         raise BolidError(
             f"{folder}: its manifest is of an older format, and does not say which of the rendered photos are of one "
@@ -77,20 +77,19 @@ def _check_scenes(records: Sequence[ImageRecord], folder: Path) -> None:
 
 
 def in_folders(records: Sequence[ImageRecord]) -> bool:
-    """Whether folders decide who is in which split."""
+    """Whether folders define the splits."""
     return any(split_of(r.file_name) for r in records)
 
 
 def hashed_splits(photos: Mapping[str, int]) -> dict[str, str]:
     """train, val or test for about 80, 10 and 10 % of the identities, the same on every machine.
 
-    Sorted by a hash of their names, the last ones are for tests and those before them for validation. Of six people or
-    more every split gets two at least; of four or five there are none for validation, and fewer are all for training.
-    Who is in which split depends on others only as long as some split would have fewer than two.
+    Identities are sorted by a hash of their names; the last ones are for tests, those before them for validation. With
+    six people or more every split gets at least two; with four or five there is no validation split, and fewer are all
+    for training. The split of an identity depends on others only if some split would have fewer than two.
 
     Args:
-        photos: How many photos there are of each identity; those with one alone do not count as people here, unless
-            there are no others.
+        photos: Number of photos per identity; those with a single photo are not counted, unless there are no others.
     """
     counted = [i for i, count in photos.items() if count > 1] or list(photos)
     order = sorted(counted, key=lambda i: (_hash(i), i), reverse=True)
@@ -101,18 +100,18 @@ def hashed_splits(photos: Mapping[str, int]) -> dict[str, str]:
     return {identity: found.get(identity) or hashed_split(identity) for identity in photos}
 
 
-def _number(order: Sequence[str], start: float, most: int) -> int:
-    """How many of these are in the split that begins at a hash: two at least, or none where that would be too many."""
+def _number(order: Sequence[str], start: float, limit: int) -> int:
+    """Number of identities in the split that starts at a hash: at least two, or none if that exceeds `limit`."""
     number = max(2, sum(_hash(identity) >= start for identity in order))
-    return min(number, most) if most >= 2 else 0
+    return min(number, limit) if limit >= 2 else 0
 
 
 def hashed_split(identity: str) -> str:
-    """The split of one among very many."""
+    """The split of one identity in a large set."""
     value = _hash(identity)
     return "train" if value < 0.8 else "val" if value < 0.9 else "test"
 
 
 def _hash(identity: str) -> float:
-    """A number in 0..1 that looks random."""
+    """A pseudorandom number in 0..1."""
     return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:4], "big") / 2**32

@@ -1,4 +1,4 @@
-"""`bolid data shard`: a folder's photos as WebDataset shards, some large files in the place of many small ones."""
+"""`bolid data shard`: writes a folder's photos as WebDataset shards, a few large files instead of many small ones."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ Files = list[tuple[str, bytes]]  # suffix and content
 
 
 def shard(folder: Path, out: Path = Path("shards"), megabytes: int = 500) -> str:
-    """Writes the photos of an annotated folder, their silhouettes and rows as shards that `bolid fit` trains on.
+    """Writes an annotated folder's photos, silhouettes and manifest as shards for `bolid fit`.
 
-    Photos that curation rejected, that are gone or that changed since they were annotated are left out. The photos of
-    the folder stay as they are.
+    Photos that curation rejected, that are missing or that changed since they were annotated are left out. The folder
+    itself is not changed.
 
     Args:
-        folder: Of the photos, with a manifest.
-        out: A new folder for shards and manifest.
-        megabytes: Of a shard, at most; a larger photo has one of its own.
+        folder: Folder of the photos, with a manifest.
+        out: New folder for shards and manifest.
+        megabytes: Maximum size of a shard; a larger photo gets its own.
 
     Returns:
-        A line that says what was written.
+        One line with the numbers of photos and shards.
 
     Raises:
-        BolidError: If there is nothing to write, or something is where it is to be written.
+        BolidError: If there is nothing to write, or `out` exists.
     """
     folder, out = Path(folder), Path(out)
     if megabytes < 1:
@@ -51,7 +51,7 @@ def shard(folder: Path, out: Path = Path("shards"), megabytes: int = 500) -> str
 
 
 def _write(folder: Path, out: Path, limit: int) -> tuple[int, int, int]:
-    """How many photos were written and how many were not, and in how many shards."""
+    """The numbers of photos written, of photos left out, and of shards."""
     photos = left_out = 0
     with ManifestWriter(out) as writer, Shards(out, limit) as shards:
         for records in stream_manifest(folder):
@@ -68,11 +68,11 @@ def _write(folder: Path, out: Path, limit: int) -> tuple[int, int, int]:
 
 
 def _files(folder: Path, record: ImageRecord) -> Files | None:
-    """What a photo's sample holds; None if it cannot be used."""
+    """The files of a photo's sample; None if it is unusable."""
     if record.rejected:
         return None
-    told = {"file_name": record.file_name, "silhouette": record.silhouette, "identity": record.identity}
-    files = [("json", json.dumps(told | {"caption": record.caption}, ensure_ascii=False).encode())]
+    entry = {"file_name": record.file_name, "silhouette": record.silhouette, "identity": record.identity}
+    files = [("json", json.dumps(entry | {"caption": record.caption}, ensure_ascii=False).encode())]
     try:
         check_unchanged(record, resolve_inside(folder, record.file_name))
         for name, kind in ((record.file_name, ""), (record.silhouette, "mask.")):
@@ -97,11 +97,11 @@ def _suffix(name: str) -> str:
 
 
 class Shards:
-    """Tar files that are begun anew when the next sample would be too much.
+    """Writes numbered tar files up to a size limit.
 
     Args:
-        folder: For the files.
-        limit: Bytes of one.
+        folder: Output folder.
+        limit: Maximum bytes per file.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -116,7 +116,7 @@ class Shards:
         self._open.close()
 
     def add(self, key: str, files: Files) -> None:
-        """Adds a sample; all its files lie in one shard."""
+        """Adds a sample; all its files are in one shard."""
         entries = list(self._entries(key, files))
         size = sum(len(content) + 1024 for _, content in entries)
         if self._tar is None or self._tar.offset + size > self.limit:

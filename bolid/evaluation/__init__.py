@@ -1,1 +1,1 @@
-"""Any method by any metric: protocol, statistics, report and picture sheet."""
+"""Evaluation of any method by any metric: protocol, statistics, report and image sheet."""

@@ -1,4 +1,4 @@
-"""Runs a test: every method generates the prompts of photos, every metric measures every method."""
+"""Runs a test: every method generates images for the photos' prompts, every metric scores every method."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from bolid.metrics.base import ImageMetric
 from bolid.metrics.interval import PersonScores, bounds, intervals
 from bolid.pipelines.bolid import BoLIDPipeline
 
-SHEET_PEOPLE = 64  # kept for the sheet: a test of thousands would not fit into memory
+SHEET_PEOPLE = 64  # maximum rows kept for the sheet: thousands of images would not fit into memory
 
 
 class Evaluator(nn.Module):
-    """Any method by any metric.
+    """Evaluates any method by any metric.
 
     Args:
-        evaluation: What generates, what measures.
-        pipeline: The networks under test; they stay no part of this module.
-        seed: Of the images; a photo's seed is the same for all methods.
+        evaluation: Methods, metrics and sampling.
+        pipeline: The networks under test; they are not registered in this module.
+        seed: Seed of the images; a photo's seed is the same for all methods.
 
     Raises:
-        BolidError: If a name cannot be one, or a method does not fit the networks.
+        BolidError: If a name is invalid, or a method does not fit the networks.
     """
 
-    scores: Any  # a ModuleDict of ModuleDicts, whose members mypy would take for mere Modules
+    scores: Any  # ModuleDict of ModuleDicts; mypy takes their values for plain Modules
 
     def __init__(self, evaluation: Evaluation, pipeline: BoLIDPipeline, seed: int = 0):
         super().__init__()
@@ -57,7 +57,7 @@ class Evaluator(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Forgets what was measured."""
+        """Resets all metrics."""
         self.images, self.sheet = 0, dict[str, SheetRow]()
         self._report: Report | None = None
         for metrics in self.scores.values():
@@ -65,46 +65,48 @@ class Evaluator(nn.Module):
                 metric.reset()
 
     def begin(self, samples: Sequence[TrainingBatch]) -> None:
-        """Starts a test of these samples afresh.
+        """Resets, and prepares every method for a test of these samples.
 
         Raises:
-            BolidError: If a method cannot generate what it asks for.
+            BolidError: If a method cannot generate for them.
         """
         self.reset()
         for method in self.methods.values():
             method.begin(samples)
 
     def update(self, batch: TrainingBatch) -> None:
-        """Generates and measures; the first images go to the sheet."""
+        """Generates images by every method and updates the metrics; the first images go to the sheet."""
         self._report = None
         subjects = {name: method.subjects(batch) for name, method in self.methods.items()}
+        # Reversed, so that the images that remain for the sheet are number 0.
         for number in reversed(range(self.sampling.images_per_prompt)):
             images = {name: self._generate(name, batch, subjects[name], number) for name in self.methods}
             for name, made in images.items():
                 for metric in self.scores[name].values():
                     metric.update(made, batch)
             self.images += len(batch)
+        # One row per person, so that the sheet shows many people.
         for identity, row in zip(batch.identities, sheet_rows(batch, images), strict=True):
             if len(self.sheet) < SHEET_PEOPLE:
                 self.sheet.setdefault(identity, row)
 
     def generate(self, name: str, batch: TrainingBatch, number: int = 0) -> Tensor:
-        """A method's images of a batch's prompts, (B, 3, H, W) in 0..1.
+        """Generates the images of a batch's prompts by a method, (B, 3, H, W) in 0..1.
 
-        A photo's seed is the same for all methods, and another one for each `number` of an image.
+        The seed depends on the photo and on the `number` of its image, not on the method.
         """
         return self._generate(name, batch, self.methods[name].subjects(batch), number)
 
     def rows(self, batch: TrainingBatch) -> list[SheetRow]:
-        """A row for each sample, with the images of all methods."""
+        """One sheet row per sample, with the images of all methods."""
         return sheet_rows(batch, {name: self.generate(name, batch) for name in self.methods})
 
     @torch.no_grad()
     def grid(self, batch: TrainingBatch, rank: int = 0, ranks: int = 1) -> list[SheetRow]:
-        """A row for each sample, always from the same noise; ranks share out the methods, and every rank must ask.
+        """One sheet row per sample, always from the same noise; methods are distributed over ranks. Collective.
 
-        Generated from the same batch everywhere, an image does not depend on the number of ranks. Where the batch shows
-        one person alone there is no other to shuffle with, and no reason to end a fit.
+        All ranks use the same batch, so that images do not depend on the number of ranks. If the batch holds a single
+        person, methods that shuffle identities are left out instead of ending the fit.
         """
         alone = len(set(batch.identities)) == 1
         names = [n for n, method in self.methods.items() if not (alone and isinstance(method, ShuffledIdentity))]
@@ -113,7 +115,7 @@ class Evaluator(nn.Module):
         return sheet_rows(batch, {name: images[name] for name in names})
 
     def report(self) -> Report:
-        """What was measured so far, on all ranks together, computed once; every rank must ask."""
+        """The report of the test so far over all ranks, computed once. Collective."""
         if self._report is None:
             self._report = self._compute()
         return self._report
@@ -128,6 +130,7 @@ class Evaluator(nn.Module):
         people: dict[str, dict[str, PersonScores]] = {}
         other: dict[str, float] = {}
         for name, metrics in self.scores.items():
+            # Several metrics may report a value of the same name, such as CLIP scores of two networks.
             called = keys(metrics)
             values |= {f"{key}/{name}": value for key, value in numbers(metrics, called).items()}
             people[name] = {}
@@ -150,14 +153,14 @@ class Evaluator(nn.Module):
 
 
 def keys(metrics: Mapping[str, ImageMetric]) -> dict[str, dict[str, str]]:
-    """Metric -> its numbers' names -> those in the report: where several metrics have a number, each adds its name."""
+    """Metric -> key of a value -> key in the report; if several metrics share a key, each appends its name."""
     made = {name: list(metric.compute()) for name, metric in metrics.items()}
     counts = Counter(key for own in made.values() for key in own)
     return {name: {key: f"{key}/{name}" if counts[key] > 1 else key for key in own} for name, own in made.items()}
 
 
 def numbers(metrics: Mapping[str, ImageMetric], called: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
-    """What metrics computed, by the names of `keys`."""
+    """The values of metrics by the keys of `keys`."""
     return {
         called[name][key]: float(value) for name, metric in metrics.items() for key, value in metric.compute().items()
     }

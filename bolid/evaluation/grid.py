@@ -1,4 +1,4 @@
-"""The first photos of a validation, which sample grids are always generated for."""
+"""The first photos of a validation, the fixed samples of the sample grid."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class FirstPhotos:
         self.batch: TrainingBatch | None = None
 
     def add(self, batch: TrainingBatch, number: int) -> None:
-        """Takes what is missing from batch number `number`; the first one starts afresh."""
+        """Adds samples of batch `number` until `PHOTOS` are collected; batch 0 starts anew."""
         if number == 0:
             self.batch = batch[:PHOTOS]
         elif self.batch is not None and len(self.batch) < PHOTOS:
             self.batch = TrainingBatch.cat([self.batch, batch])[:PHOTOS]
 
     def gathered(self) -> TrainingBatch | None:
-        """The first photos over all ranks, on the CPU; None if there are none. Every rank must ask."""
+        """The first photos over all ranks, on the CPU; None if there are none. Collective."""
         return first_photos(gather(self.batch and self.batch.to("cpu")))
 
 
 def first_photos(shares: list[TrainingBatch | None]) -> TrainingBatch | None:
-    """The first photos of a data set that was dealt out to the ranks one photo each in turn; None if there are none."""
+    """The first photos of a data set that a distributed sampler interleaves over ranks; None if there are none."""
     dealt = [share[k : k + 1] for k in range(PHOTOS) for share in shares if share is not None and k < len(share)]
     return TrainingBatch.cat(dealt[:PHOTOS]) if dealt else None

@@ -1,4 +1,4 @@
-"""Tests of body encoders: looks at people photo by photo, and what probes make of them."""
+"""Evaluation of body encoders: collects view features of photos, and fits probes on them."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ RATIO = {"shape_r2_ratio": Description("shape_r2 over that of an encoder taught 
 
 @dataclass
 class ProbeSpec:
-    """How a test measures a body encoder.
+    """Settings of a body encoder's test.
 
     Attributes:
-        pose: Finds people and keypoints in the photos, as for photos of users (then set data.test.target to frame);
-            null: those of the data are taken.
+        pose: Pose network that detects people and keypoints, as for photos of users (with data.test.target: frame);
+            null to use those of the data.
         supervised: report.json of a `SupervisedBodyTask` tested on the same people, for `shape_r2_ratio`.
-        probes: More probes by name, or others in place of the standard ones (retrieval, usage, shape, prior, clothes,
-            pose); null leaves one out.
+        probes: Further probes by name, or replacements of the standard ones (retrieval, usage, shape, prior, clothes,
+            pose); null removes one.
     """
 
     pose: PoseNetwork | None = None
@@ -57,7 +57,7 @@ class ProbeSpec:
         """The probes by name.
 
         Raises:
-            BolidError: If one that there is not is to be left out.
+            BolidError: If null is given for an unknown probe.
         """
         given = self.probes or {}
         if unknown := sorted(name for name, probe in given.items() if probe is None and name not in STANDARD):
@@ -67,31 +67,31 @@ class ProbeSpec:
 
 
 class EncoderTest:
-    """Collects what an encoder sees of people in a test, and measures it.
+    """Collects view features in a test, and computes the probes.
 
     Args:
-        spec: How.
-        seed: Of everything random.
+        spec: Settings of the test.
+        seed: Seed of everything random.
     """
 
     def __init__(self, spec: ProbeSpec, seed: int) -> None:
         self.spec, self.seed, self.probes = spec, seed, spec.chosen()
         self.ceiling: float | None = None
-        self.looks: tuple[list[Looks], list[Looks]] = ([], [])  # of people tested, and of people of the training
+        self.looks: tuple[list[Looks], list[Looks]] = ([], [])  # of test people, and of training people
         self.report = Report({}, 0, seed)
 
     def reset(self) -> None:
-        """Forgets all looks as a test begins; reads the ceiling's report, which a fit may come before.
+        """Removes all features, and reads the report of `supervised`, which may be written after this object is made.
 
         Raises:
-            BolidError: If that cannot be read.
+            BolidError: If that report cannot be read.
         """
         self.ceiling = None if self.spec.supervised is None else read_metric(self.spec.supervised, "shape_r2")
         self.looks, self.report = ([], []), Report({}, 0, self.seed)
 
     @torch.no_grad()
     def add(self, model: BodyVAE, backbone: Backbone, batch: TrainingBatch, training: bool) -> None:
-        """Looks at the targets of a batch, of people of the training or not."""
+        """Adds the view features of a batch's targets, of training people or of test people."""
         pictures, keypoints = batch.pictures, batch.keypoints
         if self.spec.pose is not None:
             found = self.spec.pose.estimate(pictures * 0.5 + 0.5)
@@ -108,12 +108,12 @@ class EncoderTest:
         self.looks[training].append(seen)
 
     def seen(self, model: BodyVAE, families: Mapping[str, Hashable]) -> Seen:
-        """What all ranks saw; every rank must ask."""
+        """The features of all ranks. Collective."""
         test, train = ([look for looks in gather(part) for look in looks] for part in self.looks)
         return Seen(model, Looks.cat(test), Looks.cat(train) if train else None, families, self.seed)
 
     def measure(self, seen: Seen) -> Report:
-        """The numbers, and notes on those that cannot be computed."""
+        """The metrics, and notes on those that cannot be computed."""
         found = measure(self.probes.values(), seen)
         if self.ceiling is not None and self.ceiling > 0 and "shape_r2" in found.values:
             found.values["shape_r2_ratio"] = found.values["shape_r2"] / self.ceiling

@@ -1,4 +1,4 @@
-"""What a test generates and measures."""
+"""Protocol of a test: methods, metrics and sampling."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bolid.metrics.base import ImageMetric
 
 @dataclass
 class Evaluation:
-    """Any method by any metric.
+    """Protocol of a test.
 
     Attributes:
-        methods: What generates, by name; text alone by default. Names are headings of the report and the sheet.
-        metrics: What measures, by name, each once per method.
-        sampling: How images are generated.
+        methods: Methods by name; by default text alone. Names are headings of the report and the sheet.
+        metrics: Metrics by name, each computed per method.
+        sampling: Sampling settings.
     """
 
     methods: dict[str, Method | None] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Writes what a test found: report.json for programs, report.md for people, sheet.png for the eye."""
+"""Writes the report of a test: report.json, report.md and sheet.png."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from bolid.core.safe_io import atomic_path, write_text
 from bolid.evaluation.results import Report, SheetRow
 from bolid.evaluation.sheet import draw_sheet
 
-BOUNDS = ("low", "high")  # how the names of an interval's ends end
+BOUNDS = ("low", "high")  # suffixes of the keys of an interval's bounds
 
 
 def write_report(report: Report, folder: Path, max_rows: int = 8) -> list[Path]:
-    """Writes `report.json`, `report.md` and, if there are rows, `sheet.png`, each whole or not at all.
+    """Writes `report.json`, `report.md` and, if there are rows, `sheet.png`, each atomically.
 
     Args:
-        report: What the test found.
-        folder: Is created if absent.
-        max_rows: People on the sheet.
+        report: Report of the test.
+        folder: Output folder, created if absent.
+        max_rows: Maximum number of rows on the sheet.
 
     Returns:
         The files written.
@@ -38,23 +38,23 @@ def write_report(report: Report, folder: Path, max_rows: int = 8) -> list[Path]:
 
 
 def flat(report: Report) -> dict[str, float | int]:
-    """Name -> number, with `pictures` and `seed`; NaN (FID of one picture) is left out, since JSON knows none."""
+    """Name -> number, with `pictures` (the number of images) and `seed`; NaN, which JSON lacks, is left out."""
     numbers = {name: value for name, value in report.metrics.items() if isfinite(value)}
     return {**numbers, "pictures": report.pictures, "seed": report.seed}
 
 
 def markdown(report: Report, sheet: bool = False) -> str:
-    """The report as a page: a table of metrics by column, and how to read it."""
+    """The report as Markdown: a table of metrics by method, and notes on how to read it."""
     columns = list(report.rows[0].images) if report.rows else []
-    lines = ["# Test report", "", f"{report.pictures} pictures, seed {report.seed}.", ""]
+    lines = ["# Test report", "", f"{report.pictures} images, seed {report.seed}.", ""]
     lines += [*table(report.metrics, columns), "", *how_to_read(report), *(f"- {note}" for note in report.notes)]
     if sheet:
-        lines += ["", "![Picture sheet](sheet.png)"]
+        lines += ["", "![Image sheet](sheet.png)"]
     return "\n".join(lines) + "\n"
 
 
 def how_to_read(report: Report) -> list[str]:
-    """A line for each thing to know about the report's numbers: which way is better, and what not to conclude."""
+    """Notes on the metrics: direction, unit, and limits of comparison."""
     names = list(dict.fromkeys(name.split("/")[0] for name in report.metrics))
     described = {name: report.descriptions[name] for name in names if name in report.descriptions}
     lines = [f"- `{name}`: {description}." for name, description in described.items()]
@@ -64,21 +64,21 @@ def how_to_read(report: Report) -> list[str]:
     few = [f"`{name}`" for name, description in described.items() if report.pictures < description.smallest]
     if few:
         lines.append(
-            f"- **Few pictures**: {', '.join(few)} from {report.pictures} pictures are not comparable with published "
-            "values, which take tens of thousands; compare only runs with as many pictures and the same network."
+            f"- **Few images**: {', '.join(few)} from {report.pictures} images are not comparable with published "
+            "values, which take tens of thousands; compare only runs with as many images and the same network."
         )
     if any(name.endswith(f"/{BOUNDS[0]}") for name in report.metrics):
         lines.append(
-            "- In brackets: 95 % bootstrap intervals over people, had other people been drawn; the networks are given. "
-            "`a-b` is column a less column b, of the same people: a real difference when its interval leaves out 0."
+            "- In brackets: 95 % bootstrap intervals over people, for the given networks. `a-b` is method a minus "
+            "method b for the same people: the difference is significant if its interval excludes 0."
         )
     return lines
 
 
 def table(metrics: dict[str, float], columns: Sequence[str]) -> list[str]:
-    """Markdown tables: a line per metric with the columns side by side, then what belongs to no column or to several.
+    """Markdown tables: one row per metric and one column per method, then values of no method or of several.
 
-    A value with bounds (`<name>/low` and `<name>/high`) stands with them, `0.14 [0.1, 0.18]`.
+    A value with bounds (`<name>/low` and `<name>/high`) is written as `0.14 [0.1, 0.18]`.
     """
     beside: dict[str, dict[str, str]] = {}
     alone: dict[str, str] = {}
@@ -96,7 +96,7 @@ def table(metrics: dict[str, float], columns: Sequence[str]) -> list[str]:
 
 
 def grid(corner: str, headings: Sequence[str], rows: Mapping[str, Sequence[float]]) -> list[str]:
-    """A Markdown table of numbers, a line per row; what is not a number is a dash."""
+    """A Markdown table of numbers; NaN is written as a dash."""
     return _lines(corner, headings, {name: [_cell(value) for value in values] for name, values in rows.items()})
 
 
@@ -113,5 +113,5 @@ def _cell(value: float, low: float | None = None, high: float | None = None) -> 
 
 
 def different_people(rows: Sequence[SheetRow], count: int) -> list[SheetRow]:
-    """`count` rows spread evenly over all of them, since neighbours are often photos of one person."""
+    """`count` evenly spaced rows, since neighbours are often photos of one person."""
     return [rows[i * len(rows) // count] for i in range(count)] if len(rows) > count else list(rows)

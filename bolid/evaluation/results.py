@@ -1,4 +1,4 @@
-"""What a test run hands over to those who write reports."""
+"""The results of a test."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bolid.metrics.base import Description
 
 @dataclass
 class SheetRow:
-    """One person on the picture sheet.
+    """One row of the image sheet.
 
     Attributes:
         references: Photos of the person, each (3, h, w) in 0..1.
-        images: Heading -> image (3, H, W) in 0..1, from left to right.
+        images: Method -> image (3, H, W) in 0..1, from left to right.
         caption: The prompt.
     """
 
@@ -30,16 +30,16 @@ class SheetRow:
 
 @dataclass
 class Report:
-    """The outcome of `bolid test`.
+    """Result of `bolid test`.
 
     Attributes:
-        metrics: Flat name -> value. A name that ends in `/<column>`, a heading of `rows` (`body_similarity/both`),
-            stands in that column of report.md's table.
-        pictures: Number of pictures per column behind the metrics.
-        seed: What every picture can be drawn again with.
-        rows: People for the picture sheet; none, no sheet.
-        notes: Sentences that a reader of the numbers must know.
-        descriptions: First part of a metric's name -> what report.md says of it.
+        metrics: Flat name -> value. A name that ends in `/<method>` (`body_similarity/both`) is in that method's column
+            of report.md's table.
+        pictures: Number of images per method.
+        seed: Seed that reproduces the images.
+        rows: Rows of the image sheet; empty for no sheet.
+        notes: Notes for readers of the metrics.
+        descriptions: First part of a metric's name -> its description.
     """
 
     metrics: dict[str, float]
@@ -51,7 +51,7 @@ class Report:
 
 
 def read_report(path: Path) -> dict[str, float]:
-    """The numbers of a `report.json` by name.
+    """Reads the metrics of a `report.json` by name.
 
     Raises:
         BolidError: If the file cannot be read.
@@ -63,12 +63,12 @@ def read_report(path: Path) -> dict[str, float]:
 
 
 def read_metric(path: Path, name: str) -> float:
-    """A number of a `report.json`.
+    """Reads one metric of a `report.json`.
 
     Raises:
-        BolidError: If the file cannot be read, or has no such number.
+        BolidError: If the file cannot be read, or lacks the metric.
     """
     report = read_report(path)
     if name not in report:
-        raise BolidError(f"{path} tells no {name}: name the report of another test.")
+        raise BolidError(f"{path} has no {name}: give the report of another test.")
     return report[name]

@@ -1,4 +1,4 @@
-"""The picture sheet: people in rows; their photos and what was drawn of them in columns."""
+"""The image sheet: one row per sample, with the references and one column per method."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor
 from bolid.core.pictures import to_image
 from bolid.evaluation.results import SheetRow
 
-TILE = 288  # least height of a picture on the sheet, in pixels; small pictures are enlarged to it
+TILE = 288  # minimum height of an image on the sheet in pixels; smaller ones are enlarged
 GAP, MARGIN = 10, 24
 HEADING, CAPTION, SMALL = 20, 15, 12  # font sizes
-ACROSS = 8  # pictures in a line of a gallery
+ACROSS = 8  # images per line of a gallery
 INK, FAINT, PAPER = (25, 25, 25), (95, 95, 95), (255, 255, 255)
 REFERENCES = "references"
 
 
 def draw_sheet(rows: Sequence[SheetRow], title: str = "") -> Image.Image:
-    """Draws the sheet: references | one column per heading, with the prompts under the rows.
+    """Draws the sheet: references | one column per method, with the prompts below the rows.
 
-    Where nobody has references their column is left out; if one picture a person is left, several stand side by side.
+    Without any references their column is left out; rows of a single image are arranged as a gallery.
 
     Args:
-        rows: At least one; the headings are those of the first.
-        title: A line above it all.
+        rows: At least one row; the headings are those of the first.
+        title: Line above the sheet.
     """
     alone = not any(row.references for row in rows)
     if alone and len(rows[0].images) == 1:
@@ -45,7 +45,7 @@ def draw_sheet(rows: Sequence[SheetRow], title: str = "") -> Image.Image:
 
 
 def _gallery(rows: Sequence[SheetRow], title: str) -> Image.Image:
-    """One picture a person, `ACROSS` beside each other, each with its prompt below."""
+    """A grid of images, `ACROSS` per line, each with its prompt below."""
     tile = _tile_size(rows[0])
     cells = [
         _below([_to_tile(next(iter(row.images.values())), tile), _text_strip(row.caption, tile[0], SMALL, FAINT)])
@@ -63,7 +63,7 @@ def _tile_size(row: SheetRow) -> tuple[int, int]:
 
 
 def _to_tile(picture: Tensor | None, tile: tuple[int, int]) -> Image.Image:
-    """Fits a picture into a tile, centred on white."""
+    """Fits an image into a tile, centred on white."""
     canvas = Image.new("RGB", tile, PAPER)
     if picture is None:
         return canvas
@@ -126,7 +126,7 @@ def _beside(tiles: Sequence[Image.Image]) -> Image.Image:
 
 
 def _below(strips: Sequence[Image.Image]) -> Image.Image:
-    """Strips below each other, as wide as the widest."""
+    """Stacks strips vertically, padded to the widest."""
     height = sum(strip.height + GAP for strip in strips) - GAP
     canvas = Image.new("RGB", (max(strip.width for strip in strips), height), PAPER)
     top = 0

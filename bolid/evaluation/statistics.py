@@ -1,4 +1,4 @@
-"""What follows from the scores of several methods: differences, and how much of a gap each one closes."""
+"""Statistics over several methods: differences, and the share of a gap that each method closes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ GAP = {
 
 
 def comparisons(methods: Mapping[str, Method]) -> list[tuple[str, str]]:
-    """Pairs of methods whose difference is what conditioning on a person does.
+    """Pairs of methods whose difference is the effect of conditioning on the identity.
 
-    Each method that is conditioned on its person, less those that are conditioned on nothing, or on no more and another
-    person. A reconstruction is neither.
+    Each method conditioned on the identity is compared with the methods conditioned on text alone, and with a shuffled
+    identity under the same conditions or a subset. Reconstructions are excluded.
     """
     controls = [n for n, m in methods.items() if is_text(m) or isinstance(m, ShuffledIdentity)]
     own = [n for n, m in methods.items() if m.uses and not isinstance(m, ShuffledIdentity)]
@@ -30,11 +30,11 @@ def comparisons(methods: Mapping[str, Method]) -> list[tuple[str, str]]:
 
 
 def body_gaps(scores: Mapping[str, Mapping[str, PersonScores]], methods: Mapping[str, Method]) -> dict[str, float]:
-    """`body_gap_closed/<method>` and its bounds, of the methods that are conditioned on a person.
+    """`body_gap_closed/<method>` and its bounds, for methods conditioned on the identity.
 
     Args:
-        scores: Method -> metric -> its scores.
-        methods: Without one for text alone, a reconstruction and body shape's error in `scores` there are no gaps.
+        scores: Method -> metric -> scores.
+        methods: Methods by name; the gap needs text alone, a reconstruction, and the body-shape error in `scores`.
     """
     errors = {name: metrics[SHAPE_ERROR] for name, metrics in scores.items() if SHAPE_ERROR in metrics}
     text = next((name for name, method in methods.items() if is_text(method)), None)
@@ -49,7 +49,7 @@ def body_gaps(scores: Mapping[str, Mapping[str, PersonScores]], methods: Mapping
 
 
 def guidance_notes(methods: Mapping[str, Method]) -> list[str]:
-    """Says so where methods are guided by different rules, whose strengths then differ beside what they know."""
+    """A note if methods use different negative conditions, and so different effective guidance."""
     rules: dict[bool, list[str]] = {True: [], False: []}
     for name, method in methods.items():
         adapter = method.of if isinstance(method, ShuffledIdentity) else method
@@ -57,9 +57,9 @@ def guidance_notes(methods: Mapping[str, Method]) -> list[str]:
             rules[adapter.negative_body].append(name)
     if not rules[True]:
         return []
-    away = f"Guidance of {', '.join(rules[True])} steers away from the opposite body (`negative_body`)"
-    rest = f", of {', '.join(rules[False])} from no conditions: do not compare them" if rules[False] else ""
-    return [f"{away}{rest}."]
+    note = f"Guidance of {', '.join(rules[True])} uses −c_body as the negative condition (`negative_body`)"
+    rest = f", that of {', '.join(rules[False])} zeros: do not compare them" if rules[False] else ""
+    return [f"{note}{rest}."]
 
 
 def is_text(method: Method) -> bool:

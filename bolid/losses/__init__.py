@@ -1,4 +1,4 @@
-"""The terms of the training objectives, one idea per file."""
+"""Terms of the training objectives, one per file."""
 
 from bolid.losses.alignment import AlignmentLoss
 from bolid.losses.base import ImageLoss, Loss

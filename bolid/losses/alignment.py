@@ -1,4 +1,4 @@
-"""Alignment: conditions on a person must not change what the caption attends to (PuLID, Guo et al. 2024)."""
+"""Alignment loss: identity conditions should not change the caption's attention (PuLID, Guo et al. 2024)."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from bolid.losses.base import Loss
 
 
 class Attended(NamedTuple):
-    """One cross-attention layer: queries (B, h, N, d) of the picture's places, keys (B, h, L, d) of the caption."""
+    """One cross-attention layer: queries (B, h, N, d) of the image's positions, keys (B, h, L, d) of the caption."""
 
     queries: Tensor
     keys: Tensor
 
 
 class AlignmentLoss(Loss):
-    """Queries with the conditions against those without, same captions and noise, mean over the cross-attention layers.
+    """Compares queries with and without the conditions for the same captions and noise; mean over cross-attention
+    layers.
 
-    It costs another UNet pass.
+    It costs a second UNet pass.
 
     Args:
-        semantic: Weight of ‖softmax(K Q_idᵀ/√d) Q_id − softmax(K Qᵀ/√d) Q‖²: what answers each word.
-        layout: Weight of ‖Q_id − Q‖²: what is where.
-        weight: Of both; see `Loss`, as the rest.
+        semantic: Weight of ‖softmax(K Q_idᵀ/√d) Q_id − softmax(K Qᵀ/√d) Q‖²: which features respond to each word.
+        layout: Weight of ‖Q_id − Q‖²: the spatial layout.
+        weight: Weight of their sum; see `Loss`, as the rest.
     """
 
     def __init__(self, semantic: float = 0.6, layout: float = 0.1, weight: float = 1.0, start: int = 0, ramp: int = 0):
@@ -37,7 +38,7 @@ class AlignmentLoss(Loss):
         self.semantic, self.layout = semantic, layout
 
     def forward(self, conditioned: Mapping[str, Attended], plain: Mapping[str, Attended]) -> Tensor:
-        """Layers' names to what they attended with the conditions, and without: scalar."""
+        """Loss of the layers by name, with the conditions and without: scalar."""
         terms = [
             self.semantic * F.mse_loss(answers(conditioned[name]), answers(plain[name]))
             + self.layout * F.mse_loss(conditioned[name].queries.float(), plain[name].queries.float())
@@ -47,15 +48,15 @@ class AlignmentLoss(Loss):
 
 
 def answers(layer: Attended) -> Tensor:
-    """softmax(K Qᵀ/√d) Q: for each word the mean query of the places that answer it, (B, h, L, d)."""
+    """softmax(K Qᵀ/√d) Q: for each word the mean query of the positions that respond to it, (B, h, L, d)."""
     queries = layer.queries.float()
-    with torch.autocast(queries.device.type, enabled=False):  # it is a difference of nearly equal numbers
+    with torch.autocast(queries.device.type, enabled=False):  # the loss is a difference of nearly equal numbers
         return F.scaled_dot_product_attention(layer.keys.float(), queries, queries)
 
 
 @contextmanager
 def attended(unet: UNet2DConditionModel) -> Iterator[dict[str, Attended]]:
-    """Fills a dictionary with what every cross-attention layer attends while the block runs the UNet once."""
+    """Context that records the queries and keys of every cross-attention layer in one UNet pass."""
     found: dict[str, Attended] = {}
     queries: dict[str, Tensor] = {}
     hooks = []

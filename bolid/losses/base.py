@@ -1,4 +1,4 @@
-"""What the losses beside L_diff have in common: a weight that grows, and samples that they can score."""
+"""Base classes of the losses besides L_diff: a weight schedule, and a mask of the samples that they can score."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from bolid.core.schema import TrainingBatch
 
 
 class Loss(nn.Module):
-    """A term of L whose weight begins at 0 and grows once the conditions have learned what L_diff teaches.
+    """A term of L with a weight that is 0 until `start` and then rises linearly over `ramp` steps.
 
-    Its name, in logs and configurations, is the one that the configuration gives it.
+    The configuration gives the term its name in logs.
 
     Args:
-        weight: Once grown.
-        start: Step at which it begins to grow.
-        ramp: Steps over which it grows.
+        weight: Final weight.
+        start: Step at which the weight starts to rise, once L_diff has trained the conditions.
+        ramp: Number of steps over which it rises.
 
     Raises:
-        BolidError: If the weight is not above 0, or steps are below 0.
+        BolidError: If the weight is not positive, or a number of steps is negative.
 
     Attributes:
-        needs: What a sample must have to be scored, for messages.
+        needs: Description of the samples that it can score, for messages.
     """
 
     needs: ClassVar[str] = "nothing"
@@ -35,24 +35,24 @@ class Loss(nn.Module):
     def __init__(self, weight: float, start: int = 0, ramp: int = 0):
         super().__init__()
         if not (isfinite(weight) and weight > 0):
-            raise BolidError(f"{type(self).__name__}: weight={weight} must be above 0; null in its place leaves it out")
+            raise BolidError(f"{type(self).__name__}: weight={weight} must be above 0; null turns the loss off")
         if min(start, ramp) < 0:
             raise BolidError(f"{type(self).__name__}: start={start} and ramp={ramp} must be 0 or more steps")
         self.weight, self.start, self.ramp = weight, start, ramp
 
     def weight_at(self, step: float) -> float:
-        """The weight in a step: 0 before `start`, then growing evenly over `ramp` steps; at infinity it has grown."""
+        """The weight at a step: 0 before `start`, then a linear rise over `ramp` steps; at infinity its end."""
         if step < self.start:
             return 0.0
         return self.weight * min(1.0, (step - self.start + 1) / max(1, self.ramp))
 
     def can_score(self, batch: TrainingBatch) -> Tensor:
-        """Which samples it can score: (B,) bool. Ask the batch's typed fields, never a caption's words."""
+        """Which samples it can score: (B,) bool, by the batch's typed fields; captions are never parsed."""
         return torch.ones(len(batch), dtype=torch.bool, device=batch.pictures.device)
 
 
 class ImageLoss(Loss, ABC):
-    """A term that looks at x_gen, the image that a training step would generate. See `Loss` for the arguments.
+    """A term that scores x_gen, the image that a training step would generate. See `Loss` for the arguments.
 
     Attributes:
         needs_pose: Whether the image must share the target photo's pose.
@@ -66,8 +66,8 @@ class ImageLoss(Loss, ABC):
 
         Args:
             images: (n, 3, H, W) in 0..1, with gradients.
-            batch: The n samples that they are of, all of which it can score.
-            groups: (n,) ids; images of one group are from the same noise.
+            batch: Their n samples, all of which `can_score`.
+            groups: (n,) ids; images of one group start from the same noise.
 
         Returns:
             (n,).

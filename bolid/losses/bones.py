@@ -1,4 +1,4 @@
-"""L_id on the proportions of real people, by their bones in three dimensions, for images of any pose."""
+"""L_id on the proportions of real people by their 3D bone lengths, for images in any pose."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from bolid.losses.base import ImageLoss
 from bolid.vision.bones import bone_lengths, bone_ratios, bones_seen
 from bolid.vision.pose_landmarks import COCO, PoseLandmarks, PoseReading
 
-FEWEST = 4  # bones of seven: fewer leave little to compare once the scale is taken off
-SPREAD = 0.07  # of a ratio's logarithm, a standard deviation between readings of one person: losses are in units of it
+FEWEST = 4  # of seven bones: with fewer, little is left after the scale is removed
+SPREAD = 0.07  # unit of the loss: standard deviation of a log ratio between readings of one person
 
 
 class BoneLoss(ImageLoss):
-    """Smooth L1 distance of the bone ratios read off x_gen from those read off the photo, the mean over bones.
+    """Smooth L1 distance between the bone ratios of x_gen and of the photo, the mean over bones.
 
-    The ratios are `bone_ratios` of BlazePose's world landmarks, taken over the bones that both show. Images in which
-    the network finds nobody count for less, by its score, which gets no gradient.
+    The ratios are `bone_ratios` of BlazePose's world landmarks over the bones visible in both. Images in which the
+    network finds no person are scaled down by its score, which gets no gradient.
 
     Args:
-        landmarks: Reads both; it should not be the network that scores.
+        landmarks: Landmark network for both; use another one than the metric's.
         weight: See `Loss`, as the rest.
     """
 
@@ -33,7 +33,7 @@ class BoneLoss(ImageLoss):
         self.landmarks = landmarks
 
     def can_score(self, batch: TrainingBatch) -> Tensor:
-        """Photos that show enough of a body, by their keypoints."""
+        """Photos with enough visible keypoints."""
         return bones_seen(batch.keypoints, least=1e-6).sum(1) >= FEWEST
 
     def forward(self, images: Tensor, batch: TrainingBatch, groups: Tensor) -> Tensor:
@@ -42,11 +42,11 @@ class BoneLoss(ImageLoss):
             truth = self.landmarks(batch.pictures * 0.5 + 0.5)
         made = self.landmarks(images)
         seen = _seen(truth) & _seen(made)  # (n, 7)
-        away = bone_ratios(bone_lengths(made.world), seen) - bone_ratios(bone_lengths(truth.world), seen)
-        distance = F.smooth_l1_loss(away / SPREAD, torch.zeros_like(away), reduction="none").sum(1)
+        residual = bone_ratios(bone_lengths(made.world), seen) - bone_ratios(bone_lengths(truth.world), seen)
+        distance = F.smooth_l1_loss(residual / SPREAD, torch.zeros_like(residual), reduction="none").sum(1)
         return distance / seen.sum(1).clamp_min(1) * made.score.detach()
 
 
 def _seen(reading: PoseReading) -> Tensor:
-    """Which bones a reading shows: (n, 7) bool."""
+    """Whether each bone is visible: (n, 7) bool."""
     return bones_seen(reading.points[:, list(COCO)].detach())

@@ -1,4 +1,4 @@
-"""L_CLIP: does x_gen show what the caption says?"""
+"""L_CLIP: CLIP similarity of x_gen and the caption."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bolid.vision.clip import ClipModel
 
 
 class ClipLoss(ImageLoss):
-    """L_CLIP = 1 − cos(CLIP(x_gen), CLIP(τ)), τ the caption that the UNet got.
+    """L_CLIP = 1 − cos(CLIP(x_gen), CLIP(τ)), τ the caption that the UNet receives.
 
     Args:
-        clip: Any open_clip model; it should not be the one that scores.
+        clip: Any open_clip model; use another one than the metric's.
         weight: See `Loss`, as the rest.
     """
 

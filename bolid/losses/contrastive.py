@@ -8,17 +8,17 @@ from torch.nn import functional as F
 
 
 def info_nce(first: Tensor, second: Tensor, identities: list[str], temperature: float = 0.2) -> Tensor:
-    """Each person's two codes should find each other among the batch (van den Oord et al. 2018), both ways.
+    """Symmetric InfoNCE (van den Oord et al. 2018) between two codes of each person, with the batch as negatives.
 
     Args:
-        first: (B, d) codes from one set of views; `second` (B, d) from views disjoint from it.
-        identities: B keys; other samples of the same person are no negatives.
-        temperature: Of the softmax over cosines.
+        first: (B, d) codes from one set of views; `second` (B, d) from a disjoint set.
+        identities: B keys; other samples of the same person are not negatives.
+        temperature: Temperature of the softmax over cosines.
 
     Returns:
-        Scalar in nats, log B when nothing is told apart.
+        Scalar in nats; log B at chance.
     """
-    centre = torch.cat([first, second]).mean(0)  # what all share says nothing, and would make every cosine 1
+    centre = torch.cat([first, second]).mean(0)  # the common mean would push every cosine towards 1
     first, second = first - centre, second - centre
     logits = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T / temperature  # (B, B)
     people = {key: number for number, key in enumerate(dict.fromkeys(identities))}

@@ -18,10 +18,10 @@ def diffusion_loss(predicted: Tensor, target: Tensor, weight: Tensor | None = No
 
 
 def person_weight(batch: TrainingBatch, latents: Tensor, extra: float) -> Tensor:
-    """Weight (B, 1, h, w) of the latent cells (B, C, h, w), its mean 1 in each picture.
+    """Weight (B, 1, h, w) of the latent cells (B, C, h, w) with mean 1 per image.
 
-    A cell that the person fills weighs 1 + `extra` times as much as one of the background: limbs and faces are small.
-    Where the silhouette is unknown, all cells weigh the same.
+    A cell filled by the person weighs 1 + `extra` times a background cell, since limbs and faces are small.
+    If the silhouette is unknown, all cells weigh the same.
     """
     known = batch.silhouette_known[:, None, None, None]
     person = F.interpolate(torch.where(known, batch.silhouettes, 0.0), latents.shape[2:], mode="area")

@@ -12,17 +12,17 @@ from bolid.models.gaussian import person_height
 from bolid.vision.pose import PoseNetwork
 
 POINTS = {"body12": tuple(range(5, 17)), "coco17": tuple(range(17))}
-FAR = 1.0  # of a squared distance in heights: an image without a person must not outweigh the others
+FAR = 1.0  # cap of the squared distance in heights: an image without a person must not dominate
 
 
 class KeypointLoss(ImageLoss):
-    """L_id = Σ_k ‖p_gen,k − p_k‖² / h² over the keypoints that the photo shows, h the person's height in it.
+    """L_id = Σ_k ‖p_gen,k − p_k‖² / h² over the keypoints visible in the photo, h the person's height in it.
 
-    A mean over the keypoints, so that photos that show few count as much.
+    It is a mean over keypoints, so that photos with few visible ones count as much.
 
     Args:
-        pose: A differentiable pose network; it should not be the one that scores.
-        points: `body12` (shoulders to ankles) or all of `coco17`: the papers use both.
+        pose: Differentiable pose network; use another one than the metric's.
+        points: `body12` (shoulders to ankles) or all of `coco17`: both are in use in papers.
         weight: See `Loss`, as the rest.
     """
 
@@ -41,12 +41,12 @@ class KeypointLoss(ImageLoss):
         self.pose, self.points = pose, POINTS[points]
 
     def can_score(self, batch: TrainingBatch) -> Tensor:
-        """Photos that show at least one of the keypoints."""
+        """Photos with at least one visible keypoint."""
         return (batch.keypoints[:, self.points, 2] > 0).any(1)
 
     def forward(self, images: Tensor, batch: TrainingBatch, groups: Tensor) -> Tensor:
         """See `ImageLoss.forward`."""
         found = self.pose(images).keypoints[:, self.points, :2]  # (n, K, 2)
         truth, visible = batch.keypoints[:, self.points, :2], (batch.keypoints[:, self.points, 2] > 0).float()
-        away = (found - truth).square().sum(-1) / person_height(batch.keypoints)[:, None].square()  # (n, K)
-        return (away.clamp_max(FAR) * visible).sum(1) / visible.sum(1).clamp_min(1)
+        distances = (found - truth).square().sum(-1) / person_height(batch.keypoints)[:, None].square()  # (n, K)
+        return (distances.clamp_max(FAR) * visible).sum(1) / visible.sum(1).clamp_min(1)

@@ -1,4 +1,4 @@
-"""How long a person's limbs are against the average body's in the same pose, seen from the same side."""
+"""Limb lengths relative to the average body in the same pose and view."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from bolid.core.keypoints import LIMBS
 ENDS = [ends for pairs in LIMBS.values() for ends in pairs]
 START, END = (list(side) for side in zip(*ENDS, strict=True))
 KIND = [kind for kind, pairs in enumerate(LIMBS.values()) for _ in pairs]
-FEWEST = 4  # limbs that must be seen: one scale is fitted to them, and fewer would leave nothing to tell
+FEWEST = 4  # minimum of visible limbs: one scale is fitted to them, and fewer leave no information
 
 
 def limb_error(lengths: Tensor, average: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
-    """Σ‖v − s·r·u‖² / Σ‖v‖² over the limbs v of a photo and u of the average body, r the lengths claimed.
+    """Σ‖v − s·r·u‖² / Σ‖v‖² over the limbs v of a photo and u of the average body, r the predicted lengths.
 
-    The scale s is the one that fits best: how far away the camera stood, nobody knows.
+    The scale s is fitted by least squares, since the distance of the camera is unknown.
 
     Args:
         lengths: (B, 7) in the order of `LIMBS`, relative to the average body's, above 0.
@@ -23,7 +23,7 @@ def limb_error(lengths: Tensor, average: Tensor, keypoints: Tensor) -> tuple[Ten
         keypoints: (B, 17, 3) the photo's own.
 
     Returns:
-        The error (B,), and whether enough limbs are seen for it to mean something (B,) bool.
+        The error (B,), and whether enough limbs are visible for it (B,) bool.
     """
     seen = _seen(average, keypoints).to(lengths.dtype)[..., None]  # (B, 12, 1)
     claimed = (average[:, END, :2] - average[:, START, :2]) * lengths[:, KIND, None] * seen
@@ -34,7 +34,7 @@ def limb_error(lengths: Tensor, average: Tensor, keypoints: Tensor) -> tuple[Ten
 
 
 def limbs_seen(average: Tensor, keypoints: Tensor) -> Tensor:
-    """Whether enough limbs are seen on both, (B, 17, 3) each: (B,) bool."""
+    """Whether enough limbs are visible in both, (B, 17, 3) each: (B,) bool."""
     return _seen(average, keypoints).sum(1) >= FEWEST
 
 

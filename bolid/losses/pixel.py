@@ -1,4 +1,4 @@
-"""Distance of pixels, of the first draft of the paper."""
+"""Mean squared error of pixels, a baseline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bolid.losses.base import ImageLoss
 
 
 class PixelLoss(ImageLoss):
-    """‖x_gen − x‖², the mean over the pixels of the target photo x.
+    """‖x_gen − x‖², the mean over pixels, x the target photo.
 
     Args:
         weight: See `Loss`, as the rest.

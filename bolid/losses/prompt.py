@@ -1,4 +1,4 @@
-"""Prompt adherence, attribute by attribute."""
+"""Prompt adherence by attribute classifiers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from bolid.vision.readers import UNKNOWN, AttributeReader
 
 
 class PromptLoss(ImageLoss):
-    """−log p(class | x_gen) by a reader of attributes, the mean over the attributes that the caption asks for.
+    """−log p(class | x_gen) of an attribute classifier, the mean over the attributes in the caption.
 
-    L_CLIP compares whole captions, in which the words for a pose are few.
+    L_CLIP compares whole captions, in which the pose is only a few words.
 
     Args:
-        reader: It should not be the one that scores.
-        attributes: Those that count: what the other losses cost. Gender is read off proportions, too.
+        reader: Attribute classifier; use another one than the metric's.
+        attributes: Attributes to score: by default those that other losses degrade. Gender depends on proportions, too.
         weight: See `Loss`, as the rest.
 
     Raises:
-        BolidError: If the reader does not know one of them.
+        BolidError: If the reader lacks one of them.
     """
 
     needs = "samples whose caption asks for one of its attributes (`asked`)"
@@ -44,11 +44,11 @@ class PromptLoss(ImageLoss):
         self.reader, self.attributes = reader, tuple(attributes)
 
     def can_score(self, batch: TrainingBatch) -> Tensor:
-        """Samples whose caption asks for at least one of the attributes."""
+        """Samples whose caption contains at least one of the attributes."""
         return (self.labels(batch) != UNKNOWN).any(0)
 
     def labels(self, batch: TrainingBatch) -> Tensor:
-        """(attributes, B) classes asked for."""
+        """(attributes, B) classes in the captions."""
         labels = self.reader.labels(batch.asked)
         return torch.stack([labels[name] for name in self.attributes]).to(batch.pictures.device)
 

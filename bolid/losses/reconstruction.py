@@ -1,4 +1,4 @@
-"""Stage 1's reconstruction terms: Gaussian negative log-likelihoods of pictures and silhouettes."""
+"""Reconstruction terms of stage 1: Gaussian negative log-likelihoods of images and silhouettes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def weighted_mse(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def mse_by_scale(predicted: Tensor, target: Tensor, scales: int = 4) -> Tensor:
-    """Mean squared errors of pictures and of their means over squares of 2, 4, … pixels: (B, C, H, W) -> (scales, B).
+    """Mean squared errors at full size and after average pooling by 2, 4, …: (B, C, H, W) -> (scales, B).
 
-    Outlines are most of the first; how much of a body there is, and roughly where, is all of the last.
+    The first scale is dominated by outlines, the last by the area and position of the body.
     """
     errors = []
     for halvings in range(scales):
@@ -26,19 +26,19 @@ def mse_by_scale(predicted: Tensor, target: Tensor, scales: int = 4) -> Tensor:
 
 
 def gaussian_nll(mse: Tensor, known: Tensor | None = None, dims: float = 500.0) -> Tensor:
-    """−log N(x; x̂, σ²) up to a constant, with the σ² under which the batch is likeliest: its mean squared error.
+    """−log N(x; x̂, σ²) up to a constant, with the maximum-likelihood σ², the batch's mean squared error.
 
-    That is σ-VAE's calibrated decoder (Rybkin et al. 2021). A σ that descends along with the weights lags a thousand
-    steps behind, and until then little but the KL counts.
+    This is the calibrated decoder of σ-VAE (Rybkin et al. 2021). A σ trained by gradient descent lags about a thousand
+    steps behind, in which the KL dominates.
 
     Args:
         mse: (B,) mean squared errors.
-        known: (B,) bool, the samples that count; None: all.
-        dims: How many values count as independent. Neighbouring pixels are not, so this is far below the number of
-            pixels; it sets the weight of the term against the KL.
+        known: (B,) bool, the samples to average over; None for all.
+        dims: Number of independent values. Neighbouring pixels are correlated, so this is far below the number of
+            pixels; it weights the term against the KL.
 
     Returns:
-        Scalar, in nats a sample; 0 if none counts.
+        Scalar in nats per sample; 0 without known samples.
     """
     known = torch.ones_like(mse) if known is None else known.to(mse.dtype)
     variance = (mse * known).sum() / known.sum().clamp_min(1)

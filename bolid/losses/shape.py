@@ -1,4 +1,4 @@
-"""L_id on proportions, for images of any pose; alone, and within counterfactual pairs."""
+"""L_id on body proportions for images in any pose, per image and within counterfactual pairs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from bolid.vision.readers import ProportionReader
 
 
 class ShapeLoss(ImageLoss):
-    """Smooth L1 distance of the proportions read off x_gen from those read off the photo, the mean over proportions.
+    """Smooth L1 distance between proportions regressed from x_gen and from the photo, the mean over proportions.
 
-    Bone lengths in the image change with pose and view; proportions of the body do not. Smooth L1 (Girshick 2015), so
-    that an image that cannot be read does not outweigh the others.
+    Unlike bone lengths in the image, proportions do not depend on pose and view. Smooth L1 (Girshick 2015) limits the
+    influence of images that the regressor cannot read.
 
     Args:
-        anthropometer: It should not be the one that scores.
-        gain: Readings of the photo are multiplied by it before those of x_gen are compared with them. The regressor
-            shrinks towards the mean by its slope on the truth; gain = 1 / slope compensates.
+        anthropometer: Regressor of proportions; use another one than the metric's.
+        gain: Factor on the photo's proportions before the comparison. The regressor shrinks towards the mean by its
+            slope on the truth; gain = 1 / slope compensates.
         weight: See `Loss`, as the rest.
     """
 
@@ -38,7 +38,7 @@ class ShapeLoss(ImageLoss):
         self.anthropometer, self.gain = anthropometer, gain
 
     def can_score(self, batch: TrainingBatch) -> Tensor:
-        """Whole figures, where that is known and asked for."""
+        """Samples known to show a whole figure."""
         return batch.whole_figure
 
     def residuals(self, images: Tensor, batch: TrainingBatch) -> Tensor:
@@ -52,24 +52,24 @@ class ShapeLoss(ImageLoss):
 
 
 class PairedShapeLoss(ShapeLoss):
-    """The same with the mean residual of a counterfactual pair taken off each of its residuals.
+    """`ShapeLoss` on residuals minus their mean within each counterfactual pair.
 
-    Both of a pair are generated from the same noise, captions and scene, so that what their errors share is due to the
-    noise, and what is left to the bodies. See `ShapeLoss` for the arguments.
+    Both images of a pair share noise, caption and scene, so that the common error is due to these, and the difference
+    to the bodies. See `ShapeLoss` for the arguments.
     """
 
     needs = "counterfactual pairs (samples of one group) of photos known to show a whole figure"
 
     def can_score(self, batch: TrainingBatch) -> Tensor:
-        """Whole figures of which a batch holds another one of the same group."""
+        """Whole figures with another one of the same group in the batch."""
         figure = batch.whole_figure
         same = (batch.groups[:, None] == batch.groups) & figure[:, None] & figure
         return same.sum(1) > 1
 
     def forward(self, images: Tensor, batch: TrainingBatch, groups: Tensor) -> Tensor:
         """See `ImageLoss.forward`."""
-        away = self.residuals(images, batch)
-        return smooth_l1(away - shared(away, groups))
+        residual = self.residuals(images, batch)
+        return smooth_l1(residual - shared(residual, groups))
 
 
 def smooth_l1(residuals: Tensor) -> Tensor:
@@ -78,6 +78,6 @@ def smooth_l1(residuals: Tensor) -> Tensor:
 
 
 def shared(values: Tensor, groups: Tensor) -> Tensor:
-    """The mean over the rows of (n, K) whose group (n,) is the same as each one's; 0 for a row that is alone."""
+    """For each row of (n, K) the mean over the rows of its group (n,); 0 for a group of one."""
     same = (groups[:, None] == groups).to(values)[..., None]  # (n, n, 1)
     return torch.where(same.sum(1) > 1, (same * values).sum(1) / same.sum(1), 0.0)

@@ -1,4 +1,4 @@
-"""The references' style by CLIP."""
+"""CLIP similarity of x_gen and the references."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bolid.vision.clip import ClipModel
 
 
 class ReferenceStyleLoss(ImageLoss):
-    """1 − cos(CLIP(x_gen), CLIP(reference)), the mean over the references: closer in style, and in clothes.
+    """1 − cos(CLIP(x_gen), CLIP(reference)), the mean over the references; it also compares clothes.
 
     Args:
         clip: Any open_clip model.

@@ -1,4 +1,4 @@
-"""x_gen: the image that a training step would generate, for losses that look at images, with its gradient."""
+"""x_gen: the image that a training step would generate, with gradients, for image losses."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from bolid.models.noise import clean_latents, few_step_scheduler, one_per_group
 
 
 class Denoising(NamedTuple):
-    """One training step's state: B samples.
+    """State of a training step with B samples.
 
     Attributes:
         noisy: z_t (B, C, h, w).
         timesteps: (B,).
-        predicted: The UNet's answer, (B, C, h, w).
-        scorable: (B,) how many losses can score each one's image.
-        complete: (B,) bool, whether neither its caption nor a condition was dropped.
-        text: All captions, none dropped.
-        embeds: Per condition (B, 1, E), none dropped.
-        opposites: Per condition (B, 1, E), the opposite embeddings, see `Condition.opposite`.
+        predicted: The UNet's prediction, (B, C, h, w).
+        scorable: (B,) number of losses that can score each image.
+        complete: (B,) bool, whether nothing was dropped.
+        text: Encoded captions, without dropout.
+        embeds: Embeddings per condition, (B, 1, E), without dropout.
+        opposites: Opposite embeddings per condition, (B, 1, E), see `Condition.opposite`.
         time_ids: (B, 6), see `TrainingBatch`.
         groups: (B,) ids; samples of one group share their noise.
     """
@@ -43,21 +43,22 @@ class Denoising(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """Images (n, 3, H, W) in 0..1, and the rows (n,) of the batch that they are of."""
+    """Images (n, 3, H, W) in 0..1, and their rows (n,) in the batch."""
 
     images: Tensor
     rows: Tensor
 
 
 class Estimator(ABC):
-    """Makes x_gen.
+    """Estimates x_gen.
 
     Args:
-        max_samples: Images of a batch at most, first those that most losses can score: they take time and memory.
-        recompute: Whether the decoder runs again on the way back in place of keeping what it computed.
+        max_samples: Maximum number of images per batch, to save time and memory; those that most losses can score come
+            first.
+        recompute: Whether to use gradient checkpointing in the VAE decoder.
 
     Attributes:
-        shares_pose: Whether an image shows the target photo's own pose and place.
+        shares_pose: Whether images have the target photo's pose and position.
     """
 
     shares_pose: bool
@@ -68,17 +69,18 @@ class Estimator(ABC):
 
     @abstractmethod
     def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Clean latents (n, C, h, w) and the rows (n,) of the batch that they are of."""
+        """Clean latents (n, C, h, w), and their rows (n,) in the batch."""
 
     def chosen(self, rows: Tensor, state: Denoising) -> Tensor:
-        """At most `max_samples` of the rows (n,), in their order; those that can be scored first, groups whole.
+        """At most `max_samples` of the rows (n,) in order: scorable ones first, whole groups only.
 
         Raises:
-            BolidError: If no group fits.
+            BolidError: If `max_samples` is less than a group.
         """
+        # Images that no loss can score would cost a decoding without giving gradients.
         order = rows[state.scorable[rows].argsort(descending=True, stable=True)]
         kept, left = order[: self.max_samples], order[len(order) if self.max_samples is None else self.max_samples :]
-        parted = state.groups[left[state.scorable[left] > 0]]  # what differs within a group is only seen in all of it
+        parted = state.groups[left[state.scorable[left] > 0]]  # differences within a group need all of its samples
         whole = kept[~torch.isin(state.groups[kept], parted)]
         if len(kept) and not len(whole):
             raise BolidError(f"x_gen.max_samples={self.max_samples} is less than a group of samples that share noise")
@@ -87,9 +89,10 @@ class Estimator(ABC):
     def __call__(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> Generated:
         """The images, with gradients to the weights of the conditions."""
         latents, rows = self.latents(backbone, state, generator)
-        if not len(rows):  # which no attention can reshape
+        if not len(rows):  # attention fails on empty batches
             size = (side * backbone.latent_scale for side in latents.shape[2:])
             return Generated(latents.new_zeros(0, 3, *size), rows)
+        # The decoder's activations at full resolution take most of the memory.
         if self.recompute and latents.requires_grad:
             decoded = checkpoint(backbone.decode_latents, latents, use_reentrant=False)
         else:
@@ -98,10 +101,10 @@ class Estimator(ABC):
 
 
 class OneStep(Estimator):
-    """x̂_0 straight from z_t, of the samples whose z_t still shows what the image is of.
+    """x̂_0 from z_t in one step, for samples at low noise.
 
     Args:
-        max_timestep: Only timesteps below it count, out of the scheduler's (usually 1000): later x̂_0 is a blur.
+        max_timestep: Upper limit of timesteps, of the scheduler's (usually 1000); at higher ones x̂_0 is blurred.
         max_samples: See `Estimator`, as `recompute`.
     """
 
@@ -114,6 +117,7 @@ class OneStep(Estimator):
 
     def latents(self, backbone: Backbone, state: Denoising, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """See `Estimator.latents`."""
+        # A sample with dropped inputs is not an image of its caption and identity.
         clear = torch.nonzero((state.timesteps < self.max_timestep) & state.complete)[:, 0]
         rows = self.chosen(clear, state)
         part = (values[rows] for values in (state.noisy, state.timesteps, state.predicted))
@@ -121,17 +125,17 @@ class OneStep(Estimator):
 
 
 class FewStep(Estimator):
-    """A whole deterministic generation from pure noise in N steps, gradients through the last k.
+    """Deterministic generation from pure noise in N steps, with gradients through the last k.
 
-    Samples of one group are generated from the same noise, so that what differs between their images is due to the
-    conditions. The Lightning branch: with a distilled UNet few steps are enough (Guo et al. 2024, PuLID).
+    Samples of one group share their noise, so that their images differ by the conditions only. With a distilled UNet
+    few steps are enough (the Lightning branch of PuLID, Guo et al. 2024).
 
     Args:
         steps: N.
         grad_steps: k.
-        guidance_scale: s in ε = ε_uncond + s·(ε_cond − ε_uncond); 1 is off. A UNet that was not distilled generates a
-            blur without.
-        negative_body: Whether guidance steers away from the opposite body, and not from no conditions at all.
+        guidance_scale: s in ε = ε_uncond + s·(ε_cond − ε_uncond); 1 is off, as for a distilled UNet; others blur
+            without guidance.
+        negative_body: Whether the negative condition is −c_body instead of zeros.
         max_samples: See `Estimator`, as `recompute`.
     """
 
@@ -157,8 +161,9 @@ class FewStep(Estimator):
         scheduler = few_step_scheduler(backbone.pipeline.scheduler, self.steps, state.noisy.device)
         text, time_ids = state.text.take(rows), state.time_ids[rows]
         embeds = [e[rows] for e in state.embeds]
-        away = [e[rows] if self.negative_body else torch.zeros_like(e[rows]) for e in state.opposites]
-        guided, learns = self.guidance_scale > 1, any(bool(e.any()) for e in away)
+        negatives = [e[rows] if self.negative_body else torch.zeros_like(e[rows]) for e in state.opposites]
+        # Zero embeddings give exact no-ops, so that the unconditional pass has no gradient to the conditions.
+        guided, learns = self.guidance_scale > 1, any(bool(e.any()) for e in negatives)
         if guided:
             nothing = text.where(
                 torch.zeros(len(rows), dtype=torch.bool, device=rows.device), backbone.encode_nothing()
@@ -169,19 +174,19 @@ class FewStep(Estimator):
                 predicted = backbone.predict(latents, timestep, text, embeds, time_ids).float()
                 if guided:
                     with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
-                        free = backbone.predict(latents, timestep, nothing, away, time_ids).float()
+                        free = backbone.predict(latents, timestep, nothing, negatives, time_ids).float()
                     predicted = free + self.guidance_scale * (predicted - free)
                 latents = scheduler.step(predicted, timestep, latents).prev_sample
         return latents, rows
 
     def _noise(self, state: Denoising, generator: torch.Generator) -> Tensor:
-        """(B, C, h, w), one for each group."""
+        """Noise (B, C, h, w), the same within each group."""
         shape, device = state.noisy.shape[1:], state.noisy.device
         return one_per_group(lambda count: torch.randn(count, *shape, generator=generator, device=device), state.groups)
 
 
 def check_positive(**settings: int | None) -> None:
-    """Refuses numbers below 1.
+    """Refuses settings below 1.
 
     Raises:
         BolidError: If there is one.

@@ -1,4 +1,4 @@
-"""Whatever can be asked for images of a subject: BoLID's adapter, controls, and the rivals."""
+"""Methods that generate images of a subject: BoLID's adapter, controls, and rivals."""
 
 from bolid.methods.base import Method, Sampling, Subject
 from bolid.methods.bolid import Adapter

@@ -1,4 +1,4 @@
-"""What every method offers: subjects are enrolled from references, images are generated of them."""
+"""Interface of methods: `enroll` turns references into subjects, `generate` makes images of them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from bolid.core.schema import References, TrainingBatch
 from bolid.pipelines.bolid import BoLIDPipeline
 from bolid.pipelines.request import check_request
 
-Subject: TypeAlias = Any  # whatever a method makes of one person's references
+Subject: TypeAlias = Any  # a method's own representation of one person's references
 
 
 @dataclass
 class Sampling:
-    """How images are generated in tests and sample grids.
+    """Sampling settings of tests and sample grids.
 
     Attributes:
-        steps: Denoising steps.
+        steps: Number of denoising steps.
         guidance_scale: s in ε = ε_uncond + s·(ε_cond − ε_uncond); 1 is off.
-        images_per_prompt: Images of each prompt in tests, each from noise of its own.
-        scheduler: Which of diffusers, by the name of its class; the backbone's own by default.
+        images_per_prompt: Number of images per prompt in tests, each from its own noise.
+        scheduler: Class name of a diffusers scheduler; by default the backbone's own.
     """
 
     steps: int = 20
@@ -41,42 +41,41 @@ class Sampling:
 
 
 class Method(ABC):
-    """A way to generate images of a person. Its name is the one that the configuration gives it.
+    """Base class of methods that generate images of a person; the configuration gives a method its name.
 
-    Methods that need other networks than the task's backbone and conditions bring their own, and move them to
-    `self.pipeline`'s device when they generate.
+    A method that needs further networks loads them itself, and moves them to `self.pipeline`'s device to generate.
     """
 
     pipeline: BoLIDPipeline
     sampling: Sampling
-    least_people: ClassVar[int] = 1  # whom a test must show for it to work
+    least_people: ClassVar[int] = 1  # minimum number of people in a test
 
     @property
     def uses(self) -> frozenset[str]:
-        """What of a person it is conditioned on, by names; empty for nothing."""
+        """Names of what it is conditioned on, such as "face"; empty for text alone."""
         return frozenset({"photos"})
 
     def prepare(self, pipeline: BoLIDPipeline, sampling: Sampling) -> None:
-        """Receives the networks under test, once, before anything is generated.
+        """Receives the networks under test and the sampling settings, once, before anything is generated.
 
         Raises:
-            BolidError: If its settings do not fit them.
+            BolidError: If its own settings do not fit them.
         """
         self.pipeline, self.sampling = pipeline, sampling
 
-    def begin(self, samples: Sequence[TrainingBatch]) -> None:  # noqa: B027  most methods can do without
-        """Is called when a test begins, with the samples that it will be asked for.
+    def begin(self, samples: Sequence[TrainingBatch]) -> None:  # noqa: B027  most methods need no preparation
+        """Called at the start of a test with its samples.
 
         Raises:
-            BolidError: If it cannot generate what the test asks for.
+            BolidError: If it cannot generate for them.
         """
 
     @abstractmethod
     def enroll(self, references: References) -> list[Subject]:
-        """What it knows of each of B people."""
+        """The subjects of B people."""
 
     def subjects(self, batch: TrainingBatch) -> list[Subject]:
-        """The subjects of a test's samples: the people of their references; controls take others."""
+        """The subjects of a test's samples: by default the people of their references; controls override it."""
         return self.enroll(batch.references)
 
     @abstractmethod
@@ -87,8 +86,8 @@ class Method(ABC):
 
         Args:
             prompts: B prompts.
-            subjects: B of what `enroll` or `subjects` returned.
-            seeds: B seeds; images of one seed share their noise in all methods.
+            subjects: B subjects of `enroll` or `subjects`.
+            seeds: B seeds; images of the same seed share their noise across methods.
             size: Height and width in pixels.
 
         Returns:

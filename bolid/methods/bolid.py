@@ -16,15 +16,15 @@ from bolid.pipelines.bolid import BoLIDPipeline
 
 
 class Adapter(Method):
-    """The task's backbone with some of its conditions on.
+    """Generates by the task's backbone with some of its conditions.
 
     Args:
-        conditions: Names of the conditions that are on.
+        conditions: Names of the active conditions.
         scale: λ of each of them.
-        negative_body: Whether guidance steers away from the opposite body; else from no conditions at all.
+        negative_body: Whether the negative condition is −c_body instead of zeros.
 
     Raises:
-        BolidError: If no condition is named, or one is named twice.
+        BolidError: If no condition is named, or one twice.
     """
 
     def __init__(self, conditions: list[str], scale: float = 1.0, negative_body: bool = False):
@@ -36,7 +36,7 @@ class Adapter(Method):
 
     @property
     def uses(self) -> frozenset[str]:
-        """The conditions that are on."""
+        """The names of the active conditions."""
         return frozenset(self.conditions)
 
     def prepare(self, pipeline: BoLIDPipeline, sampling: Sampling) -> None:
@@ -67,7 +67,7 @@ def generate(
     size: tuple[int, int],
     negative_body: bool = False,
 ) -> Tensor:
-    """The pipeline's images (B, 3, H, W) in 0..1 with a method's sampling; conditions that are not named are off."""
+    """Generates images (B, 3, H, W) in 0..1 by the pipeline with a method's sampling; unnamed conditions are off."""
     return method.pipeline.generate(
         prompts,
         embeds,

@@ -1,4 +1,4 @@
-"""Controls: text alone, another person's identity, and what images could be at best."""
+"""Controls: text alone, a shuffled identity, and the reconstruction as upper reference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bolid.pipelines.bolid import BoLIDPipeline
 
 
 class TextOnly(Method):
-    """The backbone with all conditions off."""
+    """The backbone without conditions."""
 
     @property
     def uses(self) -> frozenset[str]:
@@ -35,14 +35,14 @@ class TextOnly(Method):
 
 
 class Reconstruction(TextOnly):
-    """The target photos after a round trip through the backbone's autoencoder: the upper reference of every metric."""
+    """The target photos encoded and decoded by the backbone's VAE: the upper reference of every metric."""
 
     def enroll(self, references: References) -> list[Subject]:
         """The first photo of each person."""
         return list(references.pictures[:, 0])
 
     def subjects(self, batch: TrainingBatch) -> list[Subject]:
-        """The targets."""
+        """The target photos."""
         return list(batch.pictures)
 
     @torch.no_grad()
@@ -56,23 +56,23 @@ class Reconstruction(TextOnly):
 
 
 class ShuffledIdentity(Method):
-    """Another method, given the references of another person, of the same gender where the batch has one.
+    """Another method with a shuffled identity: the references of another person, of the same gender where possible.
 
-    What is asked for of the image, such as a pose, stays the prompt's.
+    Conditions on the image, such as a pose, stay those of the prompt.
 
     Args:
-        of: The method.
+        of: The method to shuffle.
     """
 
     least_people = 2
 
     def __init__(self, of: Method):
         self.of = of
-        self.seen: dict[str, References] = {}  # identity -> references of the two people seen last
+        self.seen: dict[str, References] = {}  # identity -> references of the last two people
 
     @property
     def uses(self) -> frozenset[str]:
-        """As the method."""
+        """See `Method`; delegates to the shuffled method."""
         return self.of.uses
 
     def prepare(self, pipeline: BoLIDPipeline, sampling: Sampling) -> None:
@@ -81,10 +81,10 @@ class ShuffledIdentity(Method):
         self.of.prepare(pipeline, sampling)
 
     def begin(self, samples: Sequence[TrainingBatch]) -> None:
-        """Remembers two people, so that a first batch that shows one alone has another one to take.
+        """Stores the references of two people, so that a batch of a single person has another one to use.
 
         Raises:
-            BolidError: If the test shows one person alone.
+            BolidError: If the test holds a single person.
         """
         self.of.begin(samples)
         self.seen = {}
@@ -99,19 +99,20 @@ class ShuffledIdentity(Method):
             )
 
     def enroll(self, references: References) -> list[Subject]:
-        """As the method."""
+        """See `Method`; delegates to the shuffled method."""
         return self.of.enroll(references)
 
     def subjects(self, batch: TrainingBatch) -> list[Subject]:
-        """For each sample another person: of the batch or, if it shows only one, of those before it."""
+        """Another person for each sample, from the batch or, if it holds only one, from an earlier one."""
         return self.of.enroll(self.others(batch))
 
     def others(self, batch: TrainingBatch) -> References:
         """The references of another person for each sample.
 
         Raises:
-            BolidError: If no other person has been seen.
+            BolidError: If there is no other person.
         """
+        # Look up earlier people before this batch replaces them.
         before = [references for identity, references in self.seen.items() if identity not in batch.identities]
         self._remember(batch)
         if len(set(batch.identities)) > 1:
@@ -120,12 +121,13 @@ class ShuffledIdentity(Method):
             found = joined([before[-1]] * len(batch))
         else:
             raise BolidError(f"a shuffled identity needs another person than {batch.identities[0]}, and there is none")
+        # The pose belongs to the image, not to the identity, and must not be shuffled.
         return replace(found, pose=batch.references.pose)
 
     def generate(
         self, prompts: list[str], subjects: Sequence[Subject], seeds: list[int], size: tuple[int, int]
     ) -> Tensor:
-        """As the method."""
+        """See `Method`; delegates to the shuffled method."""
         return self.of.generate(prompts, subjects, seeds, size)
 
     def _remember(self, batch: TrainingBatch) -> None:
@@ -136,9 +138,9 @@ class ShuffledIdentity(Method):
 
 
 def other_people(batch: TrainingBatch) -> list[int]:
-    """For each sample the next one of another person, of the same gender where that is known and there is one.
+    """For each sample the row of another person, of the same gender if known and available.
 
-    The batch must show two people at least.
+    The batch must hold at least two people.
     """
     count = len(batch)
     genders = [asked.get("gender") for asked in batch.full_asked]

@@ -1,4 +1,4 @@
-"""Bodies that a text prior imagines."""
+"""Bodies sampled from the text prior."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bolid.pipelines.bolid import BoLIDPipeline
 
 
 class Prior(Method):
-    """Bodies sampled from a text prior for the full captions, while the backbone gets the prompts alone.
+    """Samples bodies from the text prior given the full captions; the backbone receives only the prompts.
 
     Args:
-        folder: Of the prior, see `bolid identity prior`.
-        temperature: Of the samples, see `BodyPrior.sample`.
+        folder: Folder of the prior, see `bolid identity prior`.
+        temperature: Temperature of the samples, see `BodyPrior.sample`.
         scale: λ of the body condition.
     """
 
@@ -28,17 +28,18 @@ class Prior(Method):
 
     @property
     def uses(self) -> frozenset[str]:
-        """A body."""
+        """`body`."""
         return frozenset({"body"})
 
     def prepare(self, pipeline: BoLIDPipeline, sampling: Sampling) -> None:
         """See `Method.prepare`."""
         if not any(condition.kind == "body" for condition in pipeline.conditions.values()):
-            raise BolidError("Prior imagines bodies, and the task has no body condition")
+            raise BolidError("Prior samples bodies, and the task has no body condition")
         super().prepare(pipeline, sampling)
 
     def begin(self, samples: Sequence[TrainingBatch]) -> None:
         """Refuses a prior of another encoder or backbone; see `BoLIDPipeline.imagine`."""
+        # Sampling once loads the prior and runs all its checks before minutes of generation.
         self.pipeline.imagine(ANYBODY, str(self.folder), [0], self.temperature)
 
     def enroll(self, references: References) -> list[Subject]:

@@ -1,4 +1,4 @@
-"""What scores pictures, one idea per file."""
+"""Metrics of generated images and of body encoders, one per file."""
 
 from bolid.metrics.base import ImageMetric
 from bolid.metrics.body import BodySimilarity

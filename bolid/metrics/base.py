@@ -1,4 +1,4 @@
-"""What the metrics on generated pictures have in common."""
+"""Base class of metrics of generated images."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from bolid.metrics.interval import Interval, PersonScores
 
 @dataclass(frozen=True)
 class Description:
-    """What a report says of a number.
+    """Description of a metric in a report.
 
     Attributes:
-        text: What it is, with its range.
-        better: Which way is better; empty where neither is.
-        unit: Of the number; empty for none.
-        smallest: Images below which it must not be compared with published values; 0 where any number will do.
-        needs: What a sample must have to count; empty where every one does.
+        text: Definition and range.
+        better: "higher" or "lower"; empty if neither is better.
+        unit: Unit; empty for none.
+        smallest: Minimum number of images for a comparison with published values; 0 for any.
+        needs: What a sample must have to count; empty if every sample counts.
     """
 
     text: str
@@ -45,10 +45,10 @@ class ImageMetric(Metric, ABC):
     """Scores images that were generated for the samples of batches.
 
     Attributes:
-        describes: First part of a number's name, up to the slash -> what a report says of it.
+        describes: Metric name up to the slash -> its description.
 
-    States are sums (or lists) that reduce over ranks, none is saved in checkpoints, and networks are `Frozen`. Sums are
-    kept as `add_sum` makes them, in double precision.
+    States are sums or lists that reduce over ranks; none is saved in checkpoints. Networks are `Frozen`. Sums stay in
+    double precision, see `add_sum`.
     """
 
     describes: Mapping[str, Description] = MappingProxyType({})
@@ -60,24 +60,24 @@ class ImageMetric(Metric, ABC):
         self._no_rows: dict[str, Tensor] = {}
 
     def add_sum(self, name: str, *shape: int) -> None:
-        """Registers a float64 state of this shape that adds up over batches and ranks."""
+        """Registers a float64 state of this shape, summed over batches and ranks."""
         self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
 
     def add_rows(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> None:
-        """Registers a list to which updates append tensors (n, *shape); over ranks it is gathered."""
+        """Registers a list of tensors (n, *shape), gathered over ranks."""
         self.add_state(name, [], dist_reduce_fx="cat")
-        # A rank that gets no pictures must still have rows of the right shape to gather.
+        # A rank without images still needs rows of the right shape to gather.
         self._no_rows[name] = torch.zeros(0, *shape, dtype=dtype)
         getattr(self, name).append(self._no_rows[name])
 
     def reset(self) -> None:
-        """Forgets all pictures."""
+        """Resets the states."""
         super().reset()
         for name, nothing in self._no_rows.items():
             getattr(self, name).append(nothing.to(self.device))
 
     def _apply(self, fn, exclude_state=()):
-        # A module cast to half precision would cast the sums too, and thousands of pictures would stop adding up.
+        # Casting a module to half precision must not cast the sums, which would saturate after some thousand images.
         moved = super()._apply(fn, exclude_state)
         for name, default in self._defaults.items():
             if isinstance(default, Tensor):
@@ -86,47 +86,47 @@ class ImageMetric(Metric, ABC):
         return moved
 
     @abstractmethod
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds pictures.
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
+        """Adds generated images.
 
         Args:
-            pictures: (B, 3, H, W) in 0..1, one for each sample of the batch.
-            batch: What they were drawn for: its photos, prompts and references.
+            images: (B, 3, H, W) in 0..1, one per sample of the batch.
+            batch: The samples that they were generated for, with photos, prompts and references.
         """
 
     @abstractmethod
     def compute(self) -> dict[str, Tensor]:
-        """Metric name -> scalar; the name tells the network that gave the features."""
+        """Metric name -> scalar; the name includes the network of the features."""
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """Metric name -> the numbers that its value is the mean of, or its root, on all ranks; every rank must ask.
+        """Metric name -> the scores that its value is the mean of (or its root), over all ranks; collective.
 
-        Only of metrics that are such a mean: their reports have intervals.
+        Only for metrics that are such means, which get confidence intervals.
         """
         return {}
 
     def other_intervals(self) -> dict[str, Interval]:
-        """Metric name -> interval of metrics that are no such mean, where they have one; every rank must ask."""
+        """Metric name -> interval of metrics that are not such means, if they have one; collective."""
         return {}
 
 
 def full_precision(update: Callable[..., None]) -> Callable[..., None]:
-    """Runs an `update` in float32 whatever the trainer's precision is, so that scores do not depend on it."""
+    """Decorator that runs `update` in float32, so that scores do not depend on the trainer's precision."""
 
     @wraps(update)
-    def wrapped(self: ImageMetric, pictures: Tensor, batch: TrainingBatch) -> None:
-        with torch.autocast(pictures.device.type, enabled=False):
-            update(self, pictures.float(), batch)
+    def wrapped(self: ImageMetric, images: Tensor, batch: TrainingBatch) -> None:
+        with torch.autocast(images.device.type, enabled=False):
+            update(self, images.float(), batch)
 
     return wrapped
 
 
 def real_pictures(batch: TrainingBatch) -> Tensor:
-    """The batch's photos in 0..1, the range of generated pictures."""
+    """The batch's photos in 0..1, the range of generated images."""
     return (batch.pictures + 1) / 2
 
 
 def numbered(names: Sequence[str]) -> Tensor:
-    """Names as numbers, which ranks can gather: (N,) int64, equal for equal names only (64 bits of SHA-256)."""
+    """Hashes of names that ranks can gather: (N,) int64, 64 bits of SHA-256."""
     digests = (sha256(name.encode()).digest()[:8] for name in names)
     return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests], dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""Body similarity: is it the references' body, as the Body-ID encoder sees it?"""
+"""Body similarity of generated images and references by the Body-ID encoder."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from bolid.vision.pose import PoseNetwork
 
 
 class BodySimilarity(ImageMetric):
-    """Mean cosine of c_body of the picture and of the references, both centred on the training people's mean; -1..1.
+    """Mean cosine of c_body of the image and of the references, both centred on the training mean; -1..1.
 
-    Only a smoke check: the encoder that judges also conditions. Pictures in which nobody is found count as 0, and the
-    share in which somebody is, is told beside it.
+    Only a sanity check, since the same encoder conditions the images. Images without a detected person count as 0;
+    `body_found` is the share with one.
 
     Args:
-        pose: Finds the person and the keypoints in the pictures.
+        pose: Pose network that detects the person and the keypoints.
         encoder: Folder of a trained `BodyVAE`, the Body-ID encoder.
 
     Raises:
-        BolidError: if the encoder is missing or cannot be read.
+        BolidError: If the encoder is missing or unreadable.
     """
 
     describes = {
@@ -48,29 +48,29 @@ class BodySimilarity(ImageMetric):
         self.add_sum("found")
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's references."""
-        pose = self.pose.estimate(pictures)
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
+        """Adds images (B, 3, H, W) in 0..1, compared with the batch's references."""
+        pose = self.pose.estimate(images)
         size = (batch.references.pictures.shape[-2], batch.references.pictures.shape[-1])
-        crops, keypoints = crop_to_person(pictures * 2 - 1, pose.keypoints, pose.box, size)
-        somebody = pose.score > 0  # (B,)
-        ours = self._encode(crops[:, None], keypoints[:, None], torch.ones_like(somebody)[:, None])
+        crops, keypoints = crop_to_person(images * 2 - 1, pose.keypoints, pose.box, size)
+        detected = pose.score > 0  # (B,)
+        ours = self._encode(crops[:, None], keypoints[:, None], torch.ones_like(detected)[:, None])
         theirs = self._encode(batch.references.pictures, batch.references.keypoints, batch.references.mask)
         cosine = F.cosine_similarity(ours, theirs)  # (B,)
-        self.cosines.append(torch.where(somebody, cosine, 0.0))
+        self.cosines.append(torch.where(detected, cosine, 0.0))
         self.people.append(numbered(batch.identities).to(cosine.device))
-        self.found += somebody.sum()
+        self.found += detected.sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """`body_similarity`, and `body_found`, the share of pictures with a person, 0..1."""
+        """`body_similarity`, and `body_found`, the share of images with a person, 0..1."""
         cosines = dim_zero_cat(self.cosines)
         return {"body_similarity": cosines.mean(), "body_found": (self.found / len(cosines)).float()}
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """The cosines; see `ImageMetric`."""
+        """See `ImageMetric`."""
         with self.sync_context():
             return {"body_similarity": PersonScores(dim_zero_cat(self.cosines), dim_zero_cat(self.people))}
 
-    def _encode(self, pictures: Tensor, keypoints: Tensor, mask: Tensor) -> Tensor:
+    def _encode(self, images: Tensor, keypoints: Tensor, mask: Tensor) -> Tensor:
         network = self.encoder.network
-        return network.encode(pictures, keypoints, mask).mean.float() - network.mean_code.float()  # (B, d)
+        return network.encode(images, keypoints, mask).mean.float() - network.mean_code.float()  # (B, d)

@@ -1,4 +1,4 @@
-"""CLIP score: does the picture show what the prompt says?"""
+"""CLIP score of generated images and prompts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bolid.vision.clip import ClipModel
 
 
 class ClipScore(ImageMetric):
-    """Mean over the pictures of max(0, 100 · cos(picture, prompt)), in 0..100; more is better.
+    """Mean over images of max(0, 100 · cos(image, prompt)) (Hessel et al. 2021), in 0..100; higher is better.
 
-    Beside it what the prompt of the batch's next picture scores: how much of the score any prompt gets.
+    `clip_score_shuffled` scores the prompt of the batch's next image, the score that any prompt gets.
 
     Args:
-        clip: Compares them; it should not be the one that trained anything.
+        clip: CLIP model; use another one than the losses'.
     """
 
     describes = {
@@ -34,20 +34,20 @@ class ClipScore(ImageMetric):
         super().__init__()
         self.clip = clip
         self.add_rows("own")
-        self.add_rows("shuffled")  # not a number where a batch was of one picture
+        self.add_rows("shuffled")  # NaN for a batch of one image
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1, compared with `batch.captions`, which they were drawn from."""
-        seen, told = self.clip.encode_images(pictures), self.clip.encode_texts(batch.captions)
-        own, shuffled = ((100 * (seen * texts).sum(1)).clamp_min(0) for texts in (told, told.roll(1, 0)))
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
+        """Adds images (B, 3, H, W) in 0..1, compared with `batch.captions`, their prompts."""
+        seen, asked = self.clip.encode_images(images), self.clip.encode_texts(batch.captions)
+        own, shuffled = ((100 * (seen * texts).sum(1)).clamp_min(0) for texts in (asked, asked.roll(1, 0)))
         self.own.append(own)
-        self.shuffled.append(shuffled if len(told) > 1 else torch.full_like(own, torch.nan))
+        self.shuffled.append(shuffled if len(asked) > 1 else torch.full_like(own, torch.nan))
         self.people.append(numbered(batch.identities).to(own.device))
 
     def compute(self) -> dict[str, Tensor]:
-        """`clip_score/<network>` and, unless every batch was of one picture, `clip_score_shuffled/<network>`."""
+        """`clip_score/<network>` and, unless every batch held one image, `clip_score_shuffled/<network>`."""
         own, shuffled = dim_zero_cat(self.own).double().mean(), dim_zero_cat(self.shuffled).double().nanmean()
         return {f"clip_score/{self.clip.name}": own.float(), f"clip_score_shuffled/{self.clip.name}": shuffled.float()}
 

@@ -1,4 +1,4 @@
-"""Clothes in c_body: can the colour of the shirt be read off it?"""
+"""Probe for clothes in c_body: how well the shirt's colour is predictable."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bolid.metrics.probe import FEWEST, Measured, Probe, Seen
 
 
 class ClothesProbe(Probe):
-    """How much better than by guessing the commonest a linear probe reads an attribute off c_body of single photos.
+    """Accuracy of a linear probe of an attribute on c_body of single photos, minus that of the most frequent class.
 
     Args:
-        attribute: Of `ImageRecord.attributes`; photos of which it is not known do not count.
+        attribute: Key of `ImageRecord.attributes`; photos without it do not count.
     """
 
     describes = {
@@ -51,13 +51,13 @@ class ClothesProbe(Probe):
 
 
 def excess_accuracy(train: np.ndarray, ours: Sequence[str], test: np.ndarray, theirs: Sequence[str]) -> float:
-    """Accuracy of a linear probe over that of the commonest training label.
+    """Accuracy of a linear probe minus that of the most frequent training label.
 
     Args:
-        train: Codes (N, d) to fit on.
-        ours: N labels, empty where unknown.
-        test: Codes (M, d) to read.
-        theirs: M labels, empty where unknown.
+        train: Codes (N, d) of training people.
+        ours: N labels, empty if unknown.
+        test: Codes (M, d) of test people.
+        theirs: M labels, empty if unknown.
     """
     said, truth = np.array(ours), np.array(theirs)
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(train[said != ""], said[said != ""])

@@ -1,4 +1,4 @@
-"""How much of c_body is used."""
+"""Information in c_body, and its active dimensions."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from bolid.metrics.base import Description
 from bolid.metrics.looks import VIEWS, posterior
 from bolid.metrics.probe import Measured, Probe, Seen
 
-VARYING = 0.01  # variance over people from which a number counts as used (Burda et al. 2016)
+VARYING = 0.01  # minimum variance over people of an active dimension (Burda et al. 2016)
 
 
 class CodeUsage(Probe):
-    """`kl_nats` of the posterior of `VIEWS` photos, and in how many dimensions its mean varies over people."""
+    """`kl_nats` of the posterior of `VIEWS` photos, and the number of dimensions whose mean varies over people."""
 
     describes = {
         "kl_nats": Description(f"information in c_body of {VIEWS} photos against the standard normal", unit="nats"),
@@ -19,7 +19,7 @@ class CodeUsage(Probe):
     fitted = False
 
     def __call__(self, seen: Seen) -> Measured:
-        """See `Probe`; one person alone does not vary."""
+        """See `Probe`; `varying_dims` needs at least two people."""
         found = posterior(seen.model, seen.test, list(seen.test.sets().values()))
         varying = float((found.mean.var(0) > VARYING).sum()) if len(found.mean) > 1 else 0.0
         return Measured({"kl_nats": found.kl().mean().item(), "varying_dims": varying})

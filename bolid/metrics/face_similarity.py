@@ -1,4 +1,4 @@
-"""Face similarity: is the face in the picture the reference's?"""
+"""Face similarity of generated images and references."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ NEEDS = "references with a known face"
 
 
 class FaceSimilarity(ImageMetric):
-    """Mean cosine of the face in the picture and the mean of the references', -1..1, where both are known.
+    """Mean cosine of the image's face embedding and the mean of the references', -1..1, where both are known.
 
-    A face that is smaller than `min_face` or turned away is not known; the share of the others is told beside it. The
-    recogniser also conditions, so this says less than a judge of its own would.
+    A face smaller than `min_face` or turned away is unknown; `face_found` is the share of known ones. The recogniser
+    also conditions the images, so an independent one is a stronger test.
 
     Args:
-        pose: Finds eyes and nose.
+        pose: Pose network that detects eyes and nose.
         face: The recogniser that embedded the references' faces.
-        min_face: In pixels.
+        min_face: Minimum size of a face in pixels.
     """
 
     describes = {
@@ -49,13 +49,13 @@ class FaceSimilarity(ImageMetric):
         self.add_sum("asked")
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's references."""
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
+        """Adds images (B, 3, H, W) in 0..1, compared with the batch's references."""
         known = batch.references.face_mask.float()[..., None]  # (B, M, 1)
         theirs = F.normalize((batch.references.faces * known).sum(1), dim=1)  # (B, F)
         there = batch.references.face_mask.any(1)
-        keypoints = self.pose.estimate(pictures).keypoints.cpu().numpy()
-        photos, people = to_uint8(pictures), numbered(batch.identities).to(self.device)
+        keypoints = self.pose.estimate(images).keypoints.cpu().numpy()
+        photos, people = to_uint8(images), numbered(batch.identities).to(self.device)
         for row in torch.nonzero(there)[:, 0].tolist():
             embedding = self.embedder.embed(photos[row], keypoints[row])
             if embedding is not None:
@@ -65,7 +65,7 @@ class FaceSimilarity(ImageMetric):
         self.asked += there.sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """`face_similarity`, and `face_found`, the share of pictures with a face of those whose references show one."""
+        """`face_similarity`, and `face_found`, the share of images with a face, where references have one."""
         cosines = dim_zero_cat(self.cosines)
         return {"face_similarity": cosines.mean(), "face_found": (len(cosines) / self.asked).float()}
 

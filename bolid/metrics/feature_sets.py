@@ -1,4 +1,4 @@
-"""What FID and KID share: the features of photos and of pictures, compared as sets."""
+"""Base class of FID and KID: distances between sets of features."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bolid.metrics.base import ImageMetric, full_precision, numbered, real_pictu
 from bolid.metrics.interval import Interval, resampled
 from bolid.vision.base import FeatureNetwork
 
-FULL_RANK = 2048  # the covariance of 2048 Inception features has full rank only with more images than this
+FULL_RANK = 2048  # images; the covariance of 2048 Inception features has full rank only above it
 
 
 class FeatureSets(ImageMetric):
-    """A distance between the features of photos and of pictures, as many of each; 0 is best.
+    """A distance between the features of photos and of generated images, equally many of each; 0 is best.
 
     Args:
-        network: Gives the features. Values of two networks cannot be compared, so its name is in the metric's.
+        network: Feature network; values of different networks are not comparable, so the metric's name includes it.
         resamples: Bootstrap resamples of people for the interval; 0 for none.
     """
 
@@ -39,14 +39,14 @@ class FeatureSets(ImageMetric):
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1 and the batch's photos."""
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
+        """Adds images (B, 3, H, W) in 0..1 and the batch's photos."""
         self.real.append(self.network.features(real_pictures(batch)))
-        self.fake.append(self.network.features(pictures))
-        self.people.append(numbered(batch.identities).to(pictures.device))
+        self.fake.append(self.network.features(images))
+        self.people.append(numbered(batch.identities).to(images.device))
 
     def compute(self) -> dict[str, Tensor]:
-        """`<kind>/<network>`; not a number below two pictures."""
+        """`<kind>/<network>`; NaN below two images."""
         real, fake = dim_zero_cat(self.real).double(), dim_zero_cat(self.fake).double()
         return {f"{self.kind}/{self.network.name}": self.distance(real, fake)(torch.ones_like(real[:, 0])).float()}
 
@@ -62,4 +62,4 @@ class FeatureSets(ImageMetric):
 
     @abstractmethod
     def distance(self, real: Tensor, fake: Tensor) -> Callable[[Tensor], Tensor]:
-        """Of two sets (N, F), given how many times each of their rows counts, (N,): a scalar, all in float64."""
+        """Function from the multiplicity (N,) of rows to the distance of two sets (N, F), a scalar; all float64."""

@@ -12,9 +12,9 @@ from bolid.metrics.feature_sets import FULL_RANK, FeatureSets
 
 
 class FID(FeatureSets):
-    """Distance between Gaussians fitted to the features of photos and of pictures; see `FeatureSets`.
+    """Distance between Gaussians fitted to the features of photos and of generated images; see `FeatureSets`.
 
-    Biased upwards with few pictures: compare only values from equal numbers of them.
+    Biased upwards for few images: compare only values from equal numbers of images.
     """
 
     kind = "fid"
@@ -26,7 +26,7 @@ class FID(FeatureSets):
 
 
 def gaussian(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (F,) and covariance (F, F) of features (N, F) that count so many times, (N,)."""
+    """Mean (F,) and covariance (F, F) of features (N, F) with multiplicities (N,)."""
     count = weights.sum()
     mean = weights @ features / count
     away = features - mean

@@ -15,16 +15,16 @@ from bolid.vision.base import FeatureNetwork
 
 
 class InceptionScore(ImageMetric):
-    """exp of the mean KL(p(class | picture) ‖ p(class)): 1 (all alike or unclear) to K; more is better.
+    """exp of the mean KL(p(class | image) ‖ p(class)), 1 to the number of classes K; higher is better.
 
-    One score over all pictures (no splits), so that ranks add up. It does not look at the photos.
+    One score over all images (no splits), so that ranks reduce. It does not use the photos.
 
     Args:
-        network: Gives the classes' probabilities; its name is in the metric's.
+        network: Classifier; the metric's name includes its name.
         resamples: Bootstrap resamples of people for the interval; 0 for none.
 
     Raises:
-        BolidError: if the network has fewer than two classes.
+        BolidError: If the network has fewer than two classes.
     """
 
     describes = {"inception_score": Description("1 to the number of classes", "higher", smallest=FULL_RANK)}
@@ -35,18 +35,16 @@ class InceptionScore(ImageMetric):
     def __init__(self, network: FeatureNetwork, resamples: int = 0) -> None:
         super().__init__()
         if network.num_classes < 2:
-            raise BolidError(
-                f"InceptionScore: {network.name} tells {network.num_classes} classes apart; name at least 2."
-            )
+            raise BolidError(f"InceptionScore: {network.name} has {network.num_classes} classes; name at least 2.")
         self.network, self.resamples = network, resamples
         self.add_rows("logits", network.num_classes)
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1."""
-        self.logits.append(self.network.logits(pictures))
-        self.people.append(numbered(batch.identities).to(pictures.device))
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
+        """Adds images (B, 3, H, W) in 0..1."""
+        self.logits.append(self.network.logits(images))
+        self.people.append(numbered(batch.identities).to(images.device))
 
     def compute(self) -> dict[str, Tensor]:
         """`inception_score/<network>`."""
@@ -65,7 +63,7 @@ class InceptionScore(ImageMetric):
 
 
 def inception_score(logits: Tensor, weights: Tensor) -> Tensor:
-    """The score of logits (N, K) that count so many times, (N,) float64: scalar, not a number without any."""
+    """The score of logits (N, K) with multiplicities (N,) float64: scalar, NaN without images."""
     log_probability = logits.double().log_softmax(1)
     probability, share = log_probability.exp(), weights / weights.sum()
     mean = share @ probability

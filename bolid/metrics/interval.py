@@ -1,4 +1,4 @@
-"""How sure a mean is: bootstrap intervals over people, since pictures of one person are not independent."""
+"""Bootstrap confidence intervals over people, since images of one person are not independent."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LEVEL = 0.95  # of confidence
-ERRORS = 1.96  # standard errors of that level, of a normal distribution
+LEVEL = 0.95  # confidence level
+ERRORS = 1.96  # standard errors at that level for a normal distribution
 RESAMPLES = 9999
-TOGETHER = 1000  # resamples that are in memory at a time
+TOGETHER = 1000  # resamples in memory at a time
 
 
 class PersonScores(NamedTuple):
-    """One number a picture (or a person), and whose it is; a metric is their mean, or its root.
+    """One score per image (or per person), and its person; a metric is their mean, or its root.
 
     Attributes:
         scores: (N,).
         people: (N,) int64, equal for equal people (see `numbered`).
-        root: The metric is the root of the mean: scores are squared errors.
+        root: Whether the metric is the root of the mean, where scores are squared errors.
     """
 
     scores: Tensor
@@ -31,7 +31,7 @@ class PersonScores(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A mean over pictures, or what is made of several, and its bounds."""
+    """A mean over images, or a function of several means, and its bounds."""
 
     value: float
     low: float
@@ -39,25 +39,25 @@ class Interval(NamedTuple):
 
 
 def interval(own: PersonScores, other: PersonScores | None = None) -> Interval:
-    """The mean over the pictures, or two means' difference, with the bounds had other people been drawn.
+    """The mean over images, or the difference of two means, with confidence bounds over people.
 
-    People are resampled with all their pictures (percentile bootstrap); of a difference, in both terms at once.
+    People are resampled with all their images (percentile bootstrap), jointly in both terms of a difference.
 
     Args:
-        own: The scores.
-        other: Subtrahend, if a difference is asked for; then only people who are in both count.
+        own: Scores.
+        other: Subtrahend of a difference, over the people in both; None for a plain mean.
 
     Returns:
-        Not numbers: the bounds below two people, and the value without any.
+        The interval; bounds are NaN below two people, and the value without any.
     """
     return _bootstrapped([own], lambda mean: mean) if other is None else _bootstrapped([own, other], np.subtract)
 
 
 def gap_closed(text: PersonScores, own: PersonScores, floor: PersonScores) -> Interval | None:
-    """How far an error came down from `text` (0) to `floor` (1), of the people who are in all three.
+    """How far an error fell from `text` (0) towards `floor`, the reconstruction (1), over the people in all three.
 
     Returns:
-        (text − own) / (text − floor); None if there is no gap between text and floor, or nobody is in all three.
+        (text − own) / (text − floor); None without a gap between text and floor, or without people in all three.
     """
     found = _bootstrapped([text, own, floor], _share)
     return None if np.isnan(found.value) else found
@@ -68,7 +68,7 @@ def _bootstrapped(parts: Sequence[PersonScores], combine: Callable[..., np.ndarr
     from scipy.stats import bootstrap
 
     def statistic(*data: np.ndarray, axis: int) -> np.ndarray:
-        """Sums and numbers of pictures, (..., P) each, to what is asked for: (...)."""
+        """Sums and numbers of images, (..., P) each, to the statistic: (...)."""
         means = [total.sum(axis) / count.sum(axis) for total, count in zip(data[::2], data[1::2], strict=True)]
         return combine(*(np.sqrt(mean) if part.root else mean for mean, part in zip(means, parts, strict=True)))
 
@@ -85,18 +85,18 @@ def _bootstrapped(parts: Sequence[PersonScores], combine: Callable[..., np.ndarr
 
 
 def resampled(people: Tensor, statistic: Callable[[Tensor], Tensor], resamples: int) -> Interval:
-    """What is no mean of pictures, such as a distance between sets, and two standard errors (1.96) to either side.
+    """Interval of a statistic that is no mean of images, such as FID: the value ± 1.96 standard errors.
 
-    The errors are of bootstrap resamples of people. Their percentiles would lie too high: a resample shows fewer
-    different people, and sets of fewer pictures are further apart.
+    The errors are those of bootstrap resamples of people. Their percentiles would be biased upwards: a resample holds
+    fewer different people, and smaller sets are further apart.
 
     Args:
         people: (N,) int64, equal for equal people (see `numbered`).
-        statistic: How many times each picture counts, (N,) float64, to a scalar.
-        resamples: Number of resamples, 2 at least.
+        statistic: Function from the multiplicity of each image, (N,) float64, to a scalar.
+        resamples: Number of resamples, at least 2.
 
     Returns:
-        Bounds are not numbers below two people.
+        The interval; bounds are NaN below two people.
     """
     _, rows = people.unique(return_inverse=True)
     count = len(people.unique())
@@ -112,14 +112,14 @@ def resampled(people: Tensor, statistic: Callable[[Tensor], Tensor], resamples: 
 def intervals(
     columns: Mapping[str, Mapping[str, PersonScores]], differences: Iterable[tuple[str, str]]
 ) -> dict[str, float]:
-    """What a report says of scores by column.
+    """Confidence bounds of scores by method, for a report.
 
     Args:
-        columns: Column -> metric -> its scores.
-        differences: Pairs of columns, minuend and subtrahend.
+        columns: Method -> metric -> scores.
+        differences: Pairs of methods, minuend and subtrahend.
 
     Returns:
-        `<metric>/<column>/low` and `/high`; `<metric>/<minuend>-<subtrahend>`, with `/low` and `/high` of its own.
+        `<metric>/<method>/low` and `/high`; `<metric>/<minuend>-<subtrahend>`, with its own `/low` and `/high`.
     """
     found: dict[str, float] = {}
     for column, metrics in columns.items():
@@ -133,17 +133,17 @@ def intervals(
 
 
 def with_bounds(name: str, found: Interval) -> dict[str, float]:
-    """The value by its name, and the bounds by `<name>/low` and `/high`."""
+    """The value under `name`, and the bounds under `<name>/low` and `/high`."""
     return {name: found.value} | bounds(name, found)
 
 
 def bounds(name: str, found: Interval) -> dict[str, float]:
-    """The bounds alone; see `with_bounds`."""
+    """Only the bounds; see `with_bounds`."""
     return {f"{name}/low": found.low, f"{name}/high": found.high}
 
 
 def _by_person(part: PersonScores, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of scores and numbers of pictures of these people, both (P,)."""
+    """Sums of scores and numbers of images of these people, both (P,)."""
     theirs = part.people.cpu().numpy()
     known = np.isin(theirs, people)
     rows, scores = np.searchsorted(people, theirs[known]), part.scores.double().cpu().numpy()[known]
@@ -151,6 +151,6 @@ def _by_person(part: PersonScores, people: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _share(text: np.ndarray, own: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """Of the gap, how much is closed; not a number where there is none."""
+    """Share of the gap that is closed; NaN without a gap."""
     gap = text - floor
     return (text - own) / np.where(gap == 0, np.nan, gap)

@@ -11,9 +11,9 @@ from bolid.metrics.feature_sets import FULL_RANK, FeatureSets
 
 
 class KID(FeatureSets):
-    """Squared maximum mean discrepancy with the kernel (x·y / F + 1)³; unbiased also with few pictures.
+    """Squared maximum mean discrepancy with the kernel (x·y / F + 1)³; unbiased also for few images.
 
-    It is estimated from all pairs and not from random subsets, so that every rank and every run gives the same number.
+    It is estimated from all pairs instead of random subsets, so that every rank and run gives the same value.
     See `FeatureSets`.
     """
 
@@ -37,9 +37,9 @@ def cubic_kernel(x: Tensor, y: Tensor) -> Tensor:
 
 
 def mean_of_pairs(gram: Tensor, weights: Tensor) -> Tensor:
-    """Mean of a kernel (N, N) over pairs of different pictures that count so many times, (N,): scalar.
+    """Mean of a kernel (N, N) over pairs of different images with multiplicities (N,): scalar.
 
-    A picture is no pair with itself, however often it counts. Not a number if there is one picture alone.
+    An image never pairs with itself, whatever its multiplicity. NaN for a single image.
     """
     pairs = weights.sum().square() - weights.square().sum()
     return (weights @ gram @ weights - weights.square() @ gram.diagonal()) / pairs

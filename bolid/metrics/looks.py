@@ -1,4 +1,4 @@
-"""What an encoder saw of people, photo by photo, and the codes of any set of their photos."""
+"""View features of photos of many people, and the codes of any set of a person's photos."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ VIEWS = 4  # photos of a person in one set
 
 @dataclass
 class Looks:
-    """What an encoder saw of people, photo by photo.
+    """View features of N photos.
 
     Attributes:
-        features: (N, width) of `BodyVAE.look`, and `weight` (N,).
-        keypoints: (N, 17, 3) of the pose on the average body.
-        text: (N, D) features of the captions.
-        proportions: (N, K) true ones, see `ImageRecord`; not a number where unknown.
+        features: (N, width) features of `BodyVAE.look`, and their `weight` (N,).
+        keypoints: (N, 17, 3) keypoints of the pose on the average body.
+        text: (N, D) caption features.
+        proportions: (N, K) true proportions, see `ImageRecord`; NaN if unknown.
         identities: N identities.
-        attributes: N times what the full caption asks for, attribute -> class.
-        names: N file names, which order a person's photos.
+        attributes: N mappings of the full caption's attributes, attribute -> class.
+        names: N file names, which sort a person's photos.
     """
 
     features: Tensor
@@ -40,27 +40,27 @@ class Looks:
 
     @classmethod
     def cat(cls, parts: Sequence[Looks]) -> Looks:
-        """Joins parts along N."""
+        """Concatenates parts along N."""
         return joined(parts)
 
     def sets(self, first: int = 0) -> dict[str, list[int]]:
-        """Identity -> `VIEWS` of their photos from the `first` on; people without a photo there are absent."""
+        """Identity -> rows of `VIEWS` photos, starting with number `first`; people with too few photos are absent."""
         photos = defaultdict(list)
         for row in sorted(range(len(self.names)), key=self.names.__getitem__):
             photos[self.identities[row]].append(row)
         return {who: rows[first : first + VIEWS] for who, rows in sorted(photos.items()) if len(rows) > first}
 
     def shapes(self) -> dict[str, Tensor]:
-        """Identity -> true proportions (K,), of those of whom they are known."""
+        """Identity -> true proportions (K,), where known."""
         known = self.proportions.isfinite().all(1).tolist() if self.proportions.shape[1] else []
         return {self.identities[row]: self.proportions[row] for row, fact in enumerate(known) if fact}
 
 
 def posterior(model: BodyVAE, looks: Looks, sets: Sequence[Sequence[int]]) -> Posterior:
     """q(c_body | each set of photos), on the CPU: (B, d)."""
-    most = max(map(len, sets))
-    rows = torch.tensor([[*rows, *[rows[0]] * (most - len(rows))] for rows in sets])  # (B, M)
-    there = torch.tensor([[k < len(rows) for k in range(most)] for rows in sets])
+    max_views = max(map(len, sets))
+    rows = torch.tensor([[*rows, *[rows[0]] * (max_views - len(rows))] for rows in sets])  # (B, M)
+    there = torch.tensor([[k < len(rows) for k in range(max_views)] for rows in sets])
     place = next(model.parameters()).device
     weight = looks.weight[rows] * there
     with torch.no_grad():
@@ -69,6 +69,6 @@ def posterior(model: BodyVAE, looks: Looks, sets: Sequence[Sequence[int]]) -> Po
 
 
 def single(model: BodyVAE, looks: Looks, generator: torch.Generator | None) -> Tensor:
-    """c_body of each photo alone, (N, d): a sample if a generator is given, else the mean."""
+    """c_body of each single photo, (N, d): a sample if a generator is given, else the mean."""
     found = posterior(model, looks, [[row] for row in range(len(looks.names))])
     return found.mean if generator is None else found.sample(generator)

@@ -1,4 +1,4 @@
-"""Is anybody in the picture?"""
+"""Share of images with a detected person."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bolid.vision.pose import PoseNetwork
 
 
 class PersonFound(ImageMetric):
-    """Share of pictures in which the pose network finds a person; 0..1.
+    """Share of images in which the pose network finds a person; 0..1.
 
     Args:
-        pose: Finds people.
+        pose: Pose network that detects people.
     """
 
     describes = {"person_found": Description("share of images in which a person was found, 0 to 1", "higher")}
@@ -28,11 +28,11 @@ class PersonFound(ImageMetric):
         self.add_sum("pictures")
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1."""
-        self.found += (self.pose.estimate(pictures).score > 0).sum()
-        self.pictures += len(pictures)
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
+        """Adds images (B, 3, H, W) in 0..1."""
+        self.found += (self.pose.estimate(images).score > 0).sum()
+        self.pictures += len(images)
 
     def compute(self) -> dict[str, Tensor]:
-        """`person_found`; not a number without pictures."""
+        """`person_found`; NaN without images."""
         return {"person_found": (self.found / self.pictures).float()}

@@ -1,4 +1,4 @@
-"""Pose: does the person in the picture stand as in the photo whose caption it was drawn from?"""
+"""Pose error of generated images against the photo whose caption is the prompt."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from bolid.vision.pose import PoseNetwork
 from bolid.vision.yolo import import_ultralytics
 
 BODY = slice(5, 17)  # shoulders to ankles, COCO's numbers
-FILLED = 0.53  # share of a box that COCO takes for the person's area
+FILLED = 0.53  # person's area as a share of its box, as in COCO
 NEEDS = "known body points"
 
 
 class PoseError(ImageMetric):
-    """Mean distance of the 12 body points from the photo's, in heights of the photo's person, and their OKS.
+    """Mean distance of the 12 body points to the photo's, in heights of the person, and their OKS.
 
-    Only points that the photo shows count. Where nobody is found, the object keypoint similarity is 0 and there is no
-    distance.
+    Only points visible in the photo count. Images without a detected person have an object keypoint similarity of 0 and
+    no distance.
 
     Args:
-        pose: Finds the keypoints in the pictures.
+        pose: Pose network.
     """
 
     describes = {
@@ -40,24 +40,24 @@ class PoseError(ImageMetric):
     def __init__(self, pose: PoseNetwork) -> None:
         super().__init__()
         self.pose = pose
-        self.add_rows("distances")  # not a number where nobody is found
+        self.add_rows("distances")  # NaN without a detected person
         self.add_rows("similarities")
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1, compared with the batch's keypoints, in pixels of H x W."""
-        found = self.pose(pictures)
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
+        """Adds images (B, 3, H, W) in 0..1, compared with the batch's keypoints, in pixels of H x W."""
+        found = self.pose(images)
         ours, truth = found.keypoints[:, BODY], batch.keypoints[:, BODY]  # (B, 12, 3)
         seen = truth[..., 2] > SEEN
-        shown = seen.any(1)  # a photo without any of them asks for nothing
+        visible = seen.any(1)  # photos without visible points do not count
         size = extent(batch.keypoints)  # (B, 2)
         away = (ours[..., :2] - truth[..., :2]).norm(dim=-1) / size[:, 1:]  # (B, 12)
         distance = (away * seen).sum(1) / seen.sum(1).clamp_min(1)
-        nobody = found.score < self.pose.min_score
-        self.distances.append(distance.masked_fill(nobody, torch.nan)[shown])
-        self.similarities.append(keypoint_similarity(ours, truth, size.prod(1)).masked_fill(nobody, 0.0)[shown])
-        self.people.append(numbered(batch.identities).to(distance.device)[shown])
+        undetected = found.score < self.pose.min_score
+        self.distances.append(distance.masked_fill(undetected, torch.nan)[visible])
+        self.similarities.append(keypoint_similarity(ours, truth, size.prod(1)).masked_fill(undetected, 0.0)[visible])
+        self.people.append(numbered(batch.identities).to(distance.device)[visible])
 
     def compute(self) -> dict[str, Tensor]:
         """`pose_error` in heights of the person, 0 is best; `oks` in 0..1, 1 is best."""
@@ -76,7 +76,7 @@ class PoseError(ImageMetric):
 
 
 def extent(keypoints: Tensor) -> Tensor:
-    """Width and height in pixels of the box around the points that are seen, at least 1: (B, 17, 3) -> (B, 2)."""
+    """Width and height in pixels of the box around the visible points, at least 1: (B, 17, 3) -> (B, 2)."""
     seen = keypoints[..., 2:] > SEEN
     places = keypoints[..., :2]
     low, high = torch.where(seen, places, torch.inf).amin(1), torch.where(seen, places, -torch.inf).amax(1)
@@ -84,7 +84,7 @@ def extent(keypoints: Tensor) -> Tensor:
 
 
 def keypoint_similarity(ours: Tensor, truth: Tensor, area: Tensor) -> Tensor:
-    """COCO's OKS of the 12 body points, (B, 12, 3) each, of people whose boxes have this area (B,): (B,) in 0..1."""
+    """COCO's OKS of the 12 body points, (B, 12, 3) each, for box areas (B,): (B,) in 0..1."""
     import_ultralytics()
     from ultralytics.utils.metrics import OKS_SIGMA, kpt_iou
 

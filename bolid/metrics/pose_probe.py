@@ -1,4 +1,4 @@
-"""Pose in c_body: can the directions of limbs be read off it?"""
+"""Probe for pose in c_body: how well limb directions are predictable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from bolid.metrics.base import Description
 from bolid.metrics.probe import FEWEST, PENALTIES, Measured, Probe, Seen
 
-# Arms and legs: COCO's numbers of both ends.
+# Arms and legs: COCO indices of both ends.
 LIMBS = {
     "left upper arm": (5, 7),
     "left forearm": (7, 9),
@@ -21,13 +21,13 @@ LIMBS = {
     "right thigh": (12, 14),
     "right shin": (14, 16),
 }
-STILL = 1e-6  # standard deviation of directions below which there is nothing to read
+STILL = 1e-6  # minimum standard deviation of directions to predict
 
 
 class PoseProbe(Probe):
-    """Mean over limbs of R², at least 0, with which a linear probe reads their directions off c_body of single photos.
+    """Mean over limbs of R², clipped at 0, of a linear probe of their directions on c_body of single photos.
 
-    Limbs that too few photos show are left out of the mean.
+    Limbs visible in too few photos are left out of the mean.
     """
 
     describes = {
@@ -55,20 +55,20 @@ class PoseProbe(Probe):
 
 
 def measurable(keypoints: Tensor, limb: tuple[int, int]) -> bool:
-    """Whether enough photos show a limb, in more than one direction."""
+    """Whether enough photos show a limb in more than one direction."""
     along, _ = directions(keypoints, limb)
     return len(along) >= FEWEST and along.std(0).max() > STILL
 
 
 def explained(train: np.ndarray, ours: Tensor, test: np.ndarray, theirs: Tensor, limb: tuple[int, int]) -> float:
-    """R², at least 0, with which a probe fitted on codes (N, d) reads a limb's directions off other codes (M, d)."""
+    """R², clipped at 0, of a limb's directions on codes (M, d) by a probe fitted on codes (N, d)."""
     (taught, seen), (truth, truly) = directions(ours, limb), directions(theirs, limb)
     probe = RidgeCV(PENALTIES).fit(train[seen], taught)
     return max(0.0, float(r2_score(truth, probe.predict(test[truly]), multioutput="variance_weighted")))
 
 
 def directions(keypoints: Tensor, limb: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and sine (n, 2) of a limb's angle in the image where both its ends are seen, and where that is (N,)."""
+    """Cosine and sine (n, 2) of a limb's angle in the image where both ends are visible, and that mask (N,)."""
     ends = keypoints[:, list(limb)].numpy()  # (N, 2, 3)
     seen: np.ndarray = np.all(ends[..., 2] > 0, axis=1)
     along = ends[seen, 1, :2] - ends[seen, 0, :2]

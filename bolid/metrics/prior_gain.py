@@ -1,4 +1,4 @@
-"""What captions say of bodies, by a text prior over c_body."""
+"""Information of captions on bodies, by a text prior over c_body."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bolid.models.body_vae import BodyVAE
 
 
 class PriorGain(Probe):
-    """How much likelier a text prior finds test people's codes than a Gaussian that reads no caption does.
+    """Log-likelihood of test people's codes under a text prior minus that under a Gaussian without captions.
 
-    `prior_gain_nats/shuffled` is how much likelier than the prior does with the captions of others.
+    `prior_gain_nats/shuffled` is the gain over the same prior with shuffled captions.
     """
 
     describes = {
@@ -44,7 +44,7 @@ class PriorGain(Probe):
 
 
 def unfit(train: Looks, latent_dim: int) -> str:
-    """Why no prior can be fitted; empty where one can."""
+    """The reason why no prior can be fitted; empty if one can."""
     photos, people = len(train.names), len(set(train.identities))
     if photos > 2 * latent_dim and people >= FEWEST:
         return ""
@@ -55,13 +55,13 @@ def unfit(train: Looks, latent_dim: int) -> str:
 
 
 def train_prior(seen: Seen) -> BodyPrior:
-    """The prior of the training people's captions."""
+    """The prior fitted to the captions of training people."""
     assert seen.train is not None
     return fit_body_prior(caption_codes(seen.model, seen.train), seen.train.text, seen.train.identities)
 
 
 def caption_codes(model: BodyVAE, looks: Looks) -> Tensor:
-    """For each photo's caption c_body of `VIEWS` photos of its person, (N, d)."""
+    """c_body of `VIEWS` photos of the person for each photo's caption, (N, d)."""
     sets = looks.sets()
     place = {who: number for number, who in enumerate(sets)}
     found = posterior(model, looks, list(sets.values()))

@@ -1,4 +1,4 @@
-"""Probes of a body encoder: what its codes hold of people it was not trained on, and what they should not."""
+"""Probes of a body encoder: what its codes encode about unseen people, and what they should not."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from bolid.metrics.base import Description
 from bolid.metrics.looks import Looks, posterior, single
 from bolid.models.body_vae import BodyVAE
 
-FEWEST = 5  # photos, or people, that a probe is fitted on and that it reads, at least
-PENALTIES = np.logspace(-2, 5, 15)  # of ridge regressions, which take the best
+FEWEST = 5  # minimum number of photos, or people, for fitting and for testing a probe
+PENALTIES = np.logspace(-2, 5, 15)  # of ridge regressions, selected by cross-validation
 
 
 @dataclass
 class Seen:
-    """What an encoder saw in a test.
+    """View features of a test's people.
 
     Attributes:
         model: The encoder.
-        test: People it was not trained on.
-        train: People of the training, on whom probes are fitted; None where none were shown.
-        families: Test identity -> family, of people who share head, skin and hair; others are a family of their own.
-        seed: Of everything random.
+        test: Features of test people, unseen in training.
+        train: Features of training people, to fit probes on; None if the data hold none.
+        families: Test identity -> family of people who share head, skin and hair; others are their own family.
+        seed: Seed of everything random.
     """
 
     model: BodyVAE
@@ -38,12 +38,12 @@ class Seen:
     seed: int = 0
 
     def generator(self) -> torch.Generator:
-        """The same randomness for each probe."""
+        """A generator with the same seed for each probe."""
         return torch.Generator().manual_seed(self.seed)
 
     def codes(self, sample: bool) -> tuple[np.ndarray, np.ndarray]:
-        """c_body of each photo alone, of training and test people: (N, d) each; samples, or posterior means."""
-        assert self.train is not None  # `measure` asks no probe that is fitted without
+        """c_body of each single photo of training and test people: (N, d) each; samples, or posterior means."""
+        assert self.train is not None  # `measure` skips fitted probes without training people
         generator = self.generator() if sample else None
         ours, theirs = (single(self.model, looks, generator).numpy() for looks in (self.train, self.test))
         return ours, theirs
@@ -51,18 +51,18 @@ class Seen:
 
 @dataclass
 class Measured:
-    """Numbers by name, and sentences on what they leave out."""
+    """Metrics by name, and notes on what they leave out."""
 
     values: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 class Probe(ABC):
-    """One question to an encoder's codes.
+    """A probe of an encoder's codes.
 
     Attributes:
-        describes: First part of a number's name, up to the slash -> what a report says of it.
-        fitted: Whether it is fitted on people of the training.
+        describes: Metric name up to the slash -> its description.
+        fitted: Whether it is fitted on training people.
     """
 
     describes: Mapping[str, Description] = MappingProxyType({})
@@ -70,18 +70,18 @@ class Probe(ABC):
 
     @abstractmethod
     def __call__(self, seen: Seen) -> Measured:
-        """Its numbers; what cannot be computed is left out, with a note that says why."""
+        """Computes the metrics; those that cannot be computed are left out, with a note that says why."""
 
     def left_out(self, reason: str) -> Measured:
-        """No number, and the reason."""
+        """No metrics, and a note with the reason."""
         return Measured(notes=[f"{', '.join(f'`{name}`' for name in self.describes)} left out: {reason}."])
 
 
 def measure(probes: Iterable[Probe], seen: Seen) -> Measured:
-    """The numbers of all probes.
+    """The metrics of all probes.
 
     Raises:
-        BolidError: If the encoder's codes are no numbers.
+        BolidError: If the encoder's codes are not finite.
     """
     if not posterior(seen.model, seen.test, list(seen.test.sets().values())).mean.isfinite().all():
         raise BolidError("the body encoder gives codes that are not finite: its weights are damaged or diverged")

@@ -1,4 +1,4 @@
-"""Retrieval: do two sets of photos of a person find each other by c_body?"""
+"""Retrieval of a person's photos by c_body of other photos."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bolid.metrics.probe import Measured, Probe, Seen
 
 
 class Retrieval(Probe):
-    """How often sets of photos find their person, of those who have more than `VIEWS` photos: 0..1.
+    """Top-1 accuracy of retrieving a person by sets of photos, for people with more than `VIEWS` photos: 0..1.
 
-    `retrieval_top1_*` is among all who are not of the person's family, `twin_top1*` among the family, and
-    `retrieval_top1_4view/twins` among all people.
+    The gallery of `retrieval_top1_*` is everyone outside the person's family, that of `twin_top1*` the family (hard
+    negatives with the same head), and that of `retrieval_top1_4view/twins` all people.
     """
 
     describes = {
@@ -23,7 +23,7 @@ class Retrieval(Probe):
         "retrieval_top1_1view": Description("the same of single photos", "higher"),
     }
     twins = {
-        "twin_top1": Description("the same among people of one head, whom the body alone tells apart", "higher"),
+        "twin_top1": Description("the same among people of one head, who differ in the body alone", "higher"),
         "twin_top1_1view": Description("the same of single photos", "higher"),
     }
     fitted = False
@@ -32,7 +32,7 @@ class Retrieval(Probe):
         """See `Probe`; without families there is no `twin_top1`."""
         model, looks = seen.model, seen.test
         second = looks.sets(VIEWS)
-        first = {who: rows for who, rows in looks.sets().items() if who in second}
+        first = {person: rows for person, rows in looks.sets().items() if person in second}
         if len(first) < 2:
             return self.left_out(f"{len(first)} of the people tested have more than {VIEWS} photos, and it takes two")
         centre = model.mean_code.cpu()
@@ -41,7 +41,7 @@ class Retrieval(Probe):
         alone = posterior(model, looks, [[row] for _, row in photos]).mean - centre
         people = torch.tensor([number for number, _ in photos])
         everyone = torch.arange(len(first))
-        family = [seen.families.get(who, who) for who in first]
+        family = [seen.families.get(person, person) for person in first]
         kin = torch.tensor([[a == b for b in family] for a in family])
 
         def both_ways(allowed: Tensor | None) -> float:
@@ -62,13 +62,13 @@ class Retrieval(Probe):
 
 
 def top1(queries: Tensor, gallery: Tensor, truth: Tensor, allowed: Tensor | None = None) -> float:
-    """How often the gallery's code (P, d) with the highest cosine to a query (Q, d) is its true one, `truth` (Q,).
+    """Share of queries (Q, d) whose most similar gallery code (P, d) by cosine is the true one, `truth` (Q,).
 
     Args:
-        queries: Codes to look for.
-        gallery: Codes to find.
-        truth: Rows of the gallery.
-        allowed: (Q, P) bool, among whom each query is to be found; None for all.
+        queries: Query codes.
+        gallery: Gallery codes.
+        truth: True rows of the gallery.
+        allowed: (Q, P) bool, the candidates of each query; None for all.
     """
     cosine = F.normalize(queries, dim=1) @ F.normalize(gallery, dim=1).T
     if allowed is not None:

@@ -1,4 +1,4 @@
-"""Shape in c_body: how much of the body's true proportions can be read off it?"""
+"""Probe for body shape in c_body: how well true proportions are predictable."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bolid.models.body_vae import BodyVAE
 
 
 class ShapeProbe(Probe):
-    """What a linear probe reads of people's proportions off c_body of `VIEWS` photos, where samples carry them."""
+    """R² of a linear probe of people's proportions on c_body of `VIEWS` photos, where proportions are known."""
 
-    names: Sequence[str] = ()  # of the proportions; empty: their numbers
-    scored: Sequence[str] = ()  # those that `shape_r2` is the mean over; empty: all
+    names: Sequence[str] = ()  # names of the proportions; empty for their indices
+    scored: Sequence[str] = ()  # those in the mean `shape_r2`; empty for all
     describes = {
         "shape_r2": Description(
             f"variance of true proportions that a linear probe explains by c_body of {VIEWS} photos, up to 1",
@@ -35,7 +35,7 @@ class ShapeProbe(Probe):
         return Measured(self.scores(truth, shape_probe(seen.model, seen.train).predict(codes)))
 
     def scores(self, truth: np.ndarray, read: np.ndarray) -> dict[str, float]:
-        """`shape_r2/<proportion>` of readings (P, K) of the truth (P, K), and `shape_r2`, the mean over `scored`."""
+        """`shape_r2/<proportion>` of predictions (P, K) of the truth (P, K), and `shape_r2`, the mean over `scored`."""
         names = self.names or [str(number) for number in range(truth.shape[1])]
         found = dict(zip(names, r2_score(truth, read, multioutput="raw_values"), strict=True))
         return {f"shape_r2/{name}": float(value) for name, value in found.items()} | {
@@ -44,7 +44,7 @@ class ShapeProbe(Probe):
 
 
 def unfit(seen: Seen) -> str:
-    """Why nothing can be read of proportions; empty where it can."""
+    """The reason why no probe can be fitted; empty if one can."""
     if seen.train is None:
         return "no training people are shown"
     sizes = [looks.proportions.shape[1] for looks in (seen.train, seen.test)]
@@ -58,13 +58,13 @@ def unfit(seen: Seen) -> str:
 
 
 def codes_and_shapes(model: BodyVAE, looks: Looks, starts: Sequence[int] = (0,)) -> tuple[np.ndarray, np.ndarray]:
-    """c_body (P, d) of sets of photos from the `starts` on, and true proportions (P, K), of those who have them."""
+    """c_body (P, d) of sets of photos that begin at `starts`, and true proportions (P, K), where known."""
     shapes = looks.shapes()
-    pairs = [(who, rows) for start in starts for who, rows in looks.sets(start).items() if who in shapes]
+    pairs = [(person, rows) for start in starts for person, rows in looks.sets(start).items() if person in shapes]
     codes = posterior(model, looks, [rows for _, rows in pairs]).mean.numpy()
-    return codes, np.stack([shapes[who].numpy() for who, _ in pairs])
+    return codes, np.stack([shapes[person].numpy() for person, _ in pairs])
 
 
 def shape_probe(model: BodyVAE, looks: Looks) -> RidgeCV:
-    """Reads the proportions (P, K) off codes (P, d)."""
+    """Fits a ridge regression from codes (P, d) to proportions (P, K)."""
     return RidgeCV(PENALTIES).fit(*codes_and_shapes(model, looks))

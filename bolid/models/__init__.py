@@ -1,1 +1,1 @@
-"""Trained networks and what their steps are made of: backbones, attention, noise, the body encoder."""
+"""Networks and the parts of their training steps: backbones, attention, noise, the body encoder."""

@@ -1,4 +1,4 @@
-"""What draws a held-out photo of a person from c_body: p(photo | c_body, pose on the average body, caption)."""
+"""Decoder of a held-out photo: p(photo | c_body, pose on the average body, caption)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMBS_VARY = 0.1  # standard deviation over people of the logarithm of a limb's 
 
 
 class Reconstruction(NamedTuple):
-    """What the decoder tells of the held-out photo.
+    """Output of the decoder.
 
     Attributes:
         picture: (B, 3, H, W) in -1..1.
@@ -28,9 +28,9 @@ class Reconstruction(NamedTuple):
 
 
 class BodyDecoder(nn.Module):
-    """Draws the held-out photo from c_body, the pose on the average body, and the caption's features.
+    """Decodes the held-out photo from c_body, the pose on the average body, and caption features.
 
-    Beside the whole, it draws the outline of the trunk, and reads off c_body alone, linearly, how long limbs are.
+    It also decodes the silhouette of the trunk, and predicts limb lengths linearly from c_body alone.
     """
 
     def __init__(self, latent_dim: int, text_dim: int, channels: tuple[int, ...], size: tuple[int, int]):
@@ -51,7 +51,7 @@ class BodyDecoder(nn.Module):
         )
 
     def forward(self, code: Tensor, maps: Tensor, text: Tensor) -> Reconstruction:
-        """Draws from c_body (B, d), maps of the keypoints (B, 17, H, W) and the caption's features (B, text_dim)."""
+        """Decodes c_body (B, d), keypoint maps (B, 17, H, W) and caption features (B, text_dim)."""
         condition = torch.cat([code, text], 1)
         x = self.stem(condition).unflatten(1, (-1, *self.grid))  # (B, C, h, w)
         scales = [maps]
@@ -61,21 +61,22 @@ class BodyDecoder(nn.Module):
             x = F.interpolate(x, scale_factor=2.0)
             scale, shift = film(condition)[..., None, None].chunk(2, 1)
             x = F.silu(norm(conv(torch.cat([x, joints], 1))) * (1 + scale) + shift)
-        drawn = self.head(x)
-        return Reconstruction(drawn[:, :3].tanh(), drawn[:, 3:].sigmoid())
+        decoded = self.head(x)
+        return Reconstruction(decoded[:, :3].tanh(), decoded[:, 3:].sigmoid())
 
     def outline(self, code: Tensor, pose: Tensor, text: Tensor, height: int) -> Tensor:
-        """The silhouette in the window along the trunk, where girths lie in one place: (B, 1, *TRUNK.size) in 0..1.
+        """The silhouette in the window along the trunk, in which girths have fixed positions: (B, 1, *TRUNK.size) in
+        0..1.
 
         Args:
             code: (B, d) c_body.
             pose: (B, 17, 3) the photo's pose on the average body, in pixels of the crop.
             text: (B, text_dim) features of the photo's caption.
-            height: Of the crop, in pixels.
+            height: Height of the crop in pixels.
         """
         places = trunk_coordinates(pose, height).flatten(1)
         return self.trunk(torch.cat([code, text, places], 1)).float().sigmoid()
 
     def lengths(self, code: Tensor) -> Tensor:
-        """Of the `LIMBS`, relative to the average body's: (B, d) -> (B, 7), above 0."""
+        """Lengths of the `LIMBS` relative to the average body's: (B, d) -> (B, 7), positive."""
         return (LIMBS_VARY * self.limbs(code).float()).exp()

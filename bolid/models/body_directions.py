@@ -1,4 +1,4 @@
-"""Directions of c_body along which a body changes in one proportion and stays as it is in the others."""
+"""Directions of c_body that change one body proportion and keep the others."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def fit_body_directions(codes: Tensor, deviations: Tensor, names: Sequence[str])
     Args:
         codes: (N, d).
         deviations: (N, K) proportions, as `ImageRecord` has them.
-        names: Of the K proportions.
+        names: Names of the K proportions.
 
     Returns:
-        Name -> (d,) for one standard deviation more of it, and the share of the codes' variance that is explained.
+        Name -> direction (d,) of one standard deviation, and the explained share of the codes' variance.
 
     Raises:
-        BolidError: If there are too few codes, or not as many names as proportions.
+        BolidError: If there are too few codes, or the numbers of names and proportions differ.
     """
     if deviations.shape[1] != len(names):
         raise BolidError(f"{len(names)} names ({', '.join(names)}) for {deviations.shape[1]} proportions; name each")
     if len(codes) < 10 * len(names):
-        raise BolidError(f"{len(codes)} photos are too few to tell {len(names)} directions; add more people")
+        raise BolidError(f"{len(codes)} photos are too few to fit {len(names)} directions; add more people")
     x, y = (values.double() - values.double().mean(0) for values in (deviations, codes))
     found = torch.linalg.lstsq(x, y).solution  # (K, d)
     explained = 1 - (y - x @ found).square().sum() / y.square().sum()
@@ -40,7 +40,7 @@ def fit_body_directions(codes: Tensor, deviations: Tensor, names: Sequence[str])
 
 
 def save_directions(directions: dict[str, Tensor], path: Path, body_model: str) -> None:
-    """Writes directions of the encoder with that fingerprint, atomically."""
+    """Writes directions with the fingerprint of their encoder, atomically."""
     with atomic_path(path) as part:
         save_file(
             {k: v.contiguous() for k, v in directions.items()}, part, {"format": FORMAT, "body_model": body_model}
@@ -52,10 +52,10 @@ def load_directions(path: Path, body_model: str) -> dict[str, Tensor]:
 
     Args:
         path: The file.
-        body_model: SHA-256 of the encoder whose codes are to be moved; empty for any.
+        body_model: SHA-256 of the encoder whose codes to move; empty for any.
 
     Raises:
-        BolidError: If there is no such file, or it is of another encoder or of something else.
+        BolidError: If the file is missing, invalid, or of another encoder.
     """
     remedy = "find them with `bolid identity directions`"
     if not Path(path).is_file():

@@ -1,4 +1,4 @@
-"""The text prior p(c_body | caption): which bodies a caption stands for, where there is no photo."""
+"""The text prior p(c_body | caption), to sample bodies without photos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from bolid.core.errors import BolidError
 from bolid.core.paths import find_folder
 
-PENALTIES = torch.logspace(-3, 4, 15, dtype=torch.float64)  # of which a fit takes the best on people left out
+PENALTIES = torch.logspace(-3, 4, 15, dtype=torch.float64)  # candidates; a fit selects the best on held-out people
 LEFT_OUT = 5  # every fifth person
 SMALLEST = 1e-6  # variance in any direction
 
@@ -24,8 +24,8 @@ class BodyPrior(ModelMixin, ConfigMixin):
     Args:
         latent_dim: d, the size of c_body.
         text_dim: Size of the caption features.
-        body_model: SHA-256 of the encoder whose codes it was fitted to; codes of another mean something else.
-        text_model: SHA-256 of the text encoder whose features it reads, see `Backbone.text_model`.
+        body_model: SHA-256 of the encoder whose codes it was fitted to, since codes of another are incompatible.
+        text_model: SHA-256 of the text encoder of the features, see `Backbone.text_model`.
     """
 
     weight: Tensor
@@ -40,36 +40,39 @@ class BodyPrior(ModelMixin, ConfigMixin):
             self.register_parameter(name, torch.nn.Parameter(torch.zeros(shape), requires_grad=False))
 
     def mean(self, features: Tensor) -> Tensor:
-        """The likeliest body of each caption: features (B, D) -> (B, d)."""
+        """The mean body of each caption: features (B, D) -> (B, d)."""
         return features.to(self.weight) @ self.weight.T + self.bias
 
     def sample(self, features: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
-        """A body for each caption: features (B, D) -> (B, d).
+        """Samples a body for each caption: features (B, D) -> (B, d).
 
         Args:
-            features: Of the captions.
-            generator: Of the noise.
-            temperature: What deviations are multiplied by: 1 draws as bodies vary, less keeps nearer to what the
-                caption says, 0 draws the likeliest.
+            features: Caption features.
+            generator: Generator of the noise.
+            temperature: Factor on deviations from the mean: 1 for the distribution itself, less for bodies closer to
+                the mean, 0 for the mean.
         """
         noise = torch.randn(len(features), self.config.latent_dim, generator=generator)
         return self.mean(features) + temperature * noise.to(self.factor) @ self.factor.T
 
     def log_prob(self, codes: Tensor, features: Tensor) -> Tensor:
         """log p(c | caption) in nats: codes (B, d), features (B, D) -> (B,)."""
-        away = torch.linalg.solve_triangular(self.factor, (codes - self.mean(features)).T, upper=False)  # (d, B)
-        return -0.5 * (away.square().sum(0) + len(away) * math.log(2 * math.pi)) - self.factor.diagonal().log().sum()
+        residual = torch.linalg.solve_triangular(self.factor, (codes - self.mean(features)).T, upper=False)  # (d, B)
+        return (
+            -0.5 * (residual.square().sum(0) + len(residual) * math.log(2 * math.pi))
+            - self.factor.diagonal().log().sum()
+        )
 
 
 def fit_body_prior(
     codes: Tensor, features: Tensor, people: Sequence[str], body_model: str = "", text_model: str = ""
 ) -> BodyPrior:
-    """The likeliest prior by ridge regression, its penalty the one under which people left out are likeliest.
+    """Fits the prior by ridge regression; the penalty maximises the likelihood of held-out people.
 
     Args:
-        codes: (N, d) c_body, one for each caption.
-        features: (N, D) of the captions.
-        people: N identities: captions of one person are much alike.
+        codes: (N, d) c_body, one per caption.
+        features: (N, D) caption features.
+        people: N identities, to hold out whole people: captions of one person are similar.
         body_model: See `BodyPrior`, as `text_model`.
 
     Raises:
@@ -78,8 +81,8 @@ def fit_body_prior(
     if len(codes) <= 2 * codes.shape[1]:
         raise BolidError(f"{len(codes)} captions are too few for a prior over {codes.shape[1]} numbers")
     codes, features = codes.double(), features.double()
-    number = {who: k for k, who in enumerate(dict.fromkeys(people))}
-    held = torch.tensor([number[who] % LEFT_OUT == 0 for who in people])
+    number = {person: k for k, person in enumerate(dict.fromkeys(people))}
+    held = torch.tensor([number[person] % LEFT_OUT == 0 for person in people])
     tried = [_ridge(codes[~held], features[~held], p).log_prob(codes[held], features[held]).mean() for p in PENALTIES]
     found = _ridge(codes, features, PENALTIES[torch.stack(tried).argmax()])
     prior = BodyPrior(codes.shape[1], features.shape[1], body_model, text_model)
@@ -88,7 +91,7 @@ def fit_body_prior(
 
 
 def _ridge(codes: Tensor, features: Tensor, penalty: Tensor) -> BodyPrior:
-    """In double precision; its mean is a ridge regression, its covariance that of what this leaves."""
+    """Ridge regression in double precision; the covariance is that of the residuals."""
     centre, middle = features.mean(0), codes.mean(0)
     x, y = features - centre, codes - middle
     penalties = penalty * torch.eye(x.shape[1], dtype=x.dtype)
@@ -101,15 +104,15 @@ def _ridge(codes: Tensor, features: Tensor, penalty: Tensor) -> BodyPrior:
 
 
 def load_body_prior(path: str, body_model: str = "", text_model: str = "") -> BodyPrior:
-    """The prior of a folder, from safetensors only.
+    """Loads the prior of a folder, from safetensors only.
 
     Args:
-        path: The folder.
-        body_model: SHA-256 of the encoder that it is to stand in for; empty for any.
-        text_model: SHA-256 of the text encoder that it is to read; empty for any.
+        path: Folder of the prior.
+        body_model: SHA-256 that its body encoder must have; empty for any.
+        text_model: SHA-256 that its text encoder must have; empty for any.
 
     Raises:
-        BolidError: If it is missing, cannot be read, or was fitted to others.
+        BolidError: If it is missing, unreadable, or was fitted with other encoders.
     """
     remedy = "fit one with `bolid identity prior`"
     folder = find_folder(path, "config.json", remedy)

@@ -22,7 +22,7 @@ from bolid.models.body_decoder import BodyDecoder, Reconstruction
 from bolid.models.gaussian import SEEN, gaussian_maps
 from bolid.models.window import TRUNK, Window, cut, has_trunk, keypoints_in, trunk_coordinates
 
-# Parts of a view that are looked at closely: girths lie in one place of them whatever the pose, and faces are large.
+# Windows at higher resolution: girths have fixed positions in the first whatever the pose, and the face is large.
 NEAR = (replace(TRUNK, size=(72, 60)), Window((0.8, 2.0), (-0.6, 0.6), (32, 32)))
 
 
@@ -48,10 +48,10 @@ class Posterior(NamedTuple):
 
 
 class ViewEncoder(nn.Module):
-    """One view's (x·W, W, keypoint maps) to a feature vector; shared by all views.
+    """Encodes one view's (x·W, W, keypoint maps) into a feature vector; shared by all views.
 
-    The whole is looked at `shrink` times smaller. Where shoulders and hips are seen, trunk and head are looked at more
-    sharply, and the joints' places in lengths of the trunk.
+    The whole view is encoded at 1/`shrink` of its size. Where shoulders and hips are visible, windows of trunk and head
+    are encoded at higher resolution, with joint coordinates in trunk lengths.
     """
 
     def __init__(
@@ -64,28 +64,30 @@ class ViewEncoder(nn.Module):
         self.joints = nn.Sequential(nn.Linear(3 * KEYPOINTS, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, pictures: Tensor, keypoints: Tensor) -> Tensor:
-        """Looks at (N, 3, H, W) with keypoints (N, 17, 3) in their pixels."""
+        """(N, 3, H, W) with keypoints (N, 17, 3) in their pixels to (N, width)."""
         height = pictures.shape[-2]
         places = torch.cat([trunk_coordinates(keypoints, height), keypoints[..., 2:]], -1)
         close = self.joints(places.flatten(1))
         for window, net in zip(NEAR, self.near, strict=True):
-            close = close + net(self._shown(cut(pictures, keypoints, window), keypoints_in(keypoints, height, window)))
-        whole = self.net(self._shown(F.avg_pool2d(pictures, self.shrink), smaller(keypoints, self.shrink)))
+            close = close + net(
+                self._weighted_input(cut(pictures, keypoints, window), keypoints_in(keypoints, height, window))
+            )
+        whole = self.net(self._weighted_input(F.avg_pool2d(pictures, self.shrink), smaller(keypoints, self.shrink)))
         return whole + close * has_trunk(keypoints)[:, None]  # (N, width)
 
-    def _shown(self, pictures: Tensor, keypoints: Tensor) -> Tensor:
+    def _weighted_input(self, pictures: Tensor, keypoints: Tensor) -> Tensor:
         maps = gaussian_maps(keypoints, pictures.shape[-2:], self.sigma)
         weight = maps.amax(1, keepdim=True)  # W = max_i w_i  (N, 1, H, W)
         return torch.cat([pictures * weight if self.weighted else pictures, weight, maps], 1)
 
 
 def smaller(keypoints: Tensor, times: int) -> Tensor:
-    """Keypoints (..., 3) of pictures in pixels of the same pictures made smaller."""
+    """Keypoints (..., 3) in pixels of an image downsampled by `times`."""
     return keypoints / keypoints.new_tensor([times, times, 1])
 
 
 def _convolutions(channels: tuple[int, ...], width: int, size: tuple[int, int]) -> nn.Sequential:
-    """(N, 21, *size) halved once for each of the channels, to (N, width)."""
+    """A network from (N, 21, *size) to (N, width), with one halving per entry of `channels`."""
     stages = [
         nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(8, b), nn.SiLU())
         for a, b in pairwise([3 + 1 + KEYPOINTS, *channels])
@@ -95,7 +97,7 @@ def _convolutions(channels: tuple[int, ...], width: int, size: tuple[int, int]) 
 
 
 class ViewAttention(nn.Module):
-    """Self-attention over the set of views, blind to their order; a view counts by its pose confidence."""
+    """Permutation-invariant self-attention over views, biased by the log of their pose confidence."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -114,7 +116,7 @@ class ViewAttention(nn.Module):
 
 
 def weighted_mean(views: Tensor, weight: Tensor) -> Tensor:
-    """(B, M, width) and (B, M) -> (B, width); zero where nothing weighs."""
+    """(B, M, width) and (B, M) -> (B, width); zero if all weights are zero."""
     return (views * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp_min(1e-6)
 
 
@@ -124,18 +126,17 @@ class BodyVAE(ModelMixin, ConfigMixin):
     Args:
         latent_dim: d, the size of c_body.
         size: Height and width of the person crops.
-        shrink: How many times smaller the whole is looked at and drawn.
+        shrink: Downsampling factor of the whole view and of the decoded photo.
         sigma: Width of the Gaussian weighting as a share of the person's height.
-        text_dim: Size of the caption features given to the decoder; null: there is no decoder, which only stage 1
-            needs.
+        text_dim: Size of the decoder's caption features; null for no decoder, which only stage 1 needs.
         channels: Encoder channels, one per halving.
-        decoder_channels: Decoder channels, one per doubling up to what is drawn; null: the encoder's in reverse.
+        decoder_channels: Decoder channels, one per doubling up to the decoded size; null for the encoder's in reverse.
         width: Size of a view's feature vector.
-        heads: Attention heads over the views; 0: their weighted mean in place of attention.
-        weighted: Whether an encoder sees x·W, or all of the picture x.
+        heads: Attention heads over the views; 0 for their weighted mean instead of attention.
+        weighted: Whether the encoder receives x·W or the unweighted image x.
 
     Raises:
-        BolidError: If `size` over `shrink` is no multiple of what the decoder's doublings make.
+        BolidError: If `size` / `shrink` is not divisible by the decoder's upsampling.
     """
 
     mean_code: Tensor  # (d,) mean of c_body over the training people
@@ -158,13 +159,13 @@ class BodyVAE(ModelMixin, ConfigMixin):
         doublings = tuple(decoder_channels or channels[::-1])
         if any(n % (shrink * 2 ** len(doublings)) for n in size):
             raise BolidError(
-                f"size {list(size)} over shrink {shrink} cannot be drawn by {len(doublings)} doublings: set sizes that "
+                f"size {list(size)} over shrink {shrink} does not fit {len(doublings)} doublings: set sizes that "
                 f"{shrink * 2 ** len(doublings)} divides, or other decoder_channels, one per doubling"
             )
         self.views = ViewEncoder(tuple(channels), width, size, shrink, sigma, weighted)
         self.attention = ViewAttention(width, heads) if heads else None
         self.moments = nn.Linear(width, 2 * latent_dim)
-        # A code that starts as mostly noise teaches the decoder to ignore it, and then the KL term collapses it.
+        # A code that is mostly noise at first is ignored by the decoder, and the KL term then collapses it.
         nn.init.constant_(self.moments.bias[latent_dim:], -6.0)
         if text_dim is not None:
             self.decoder = BodyDecoder(latent_dim, text_dim, doublings, (size[0] // shrink, size[1] // shrink))
@@ -172,14 +173,14 @@ class BodyVAE(ModelMixin, ConfigMixin):
 
     @classmethod
     def load_config(cls, *args: Any, **kwargs: Any) -> Any:
-        """As diffusers', with settings of version 0.1 (`draws`, `pooling`) in today's terms."""
+        """See `ConfigMixin.load_config`; converts settings of version 0.1 (`draws`, `pooling`)."""
         found = super().load_config(*args, **kwargs)
         migrate(found[0] if isinstance(found, tuple) else found)
         return found
 
     def encoder(self) -> BodyVAE:
-        """A copy without the decoder: all that inference needs."""
-        settings = {k: v for k, v in self.config.items() if not k.startswith("_")}  # diffusers' own would undo this one
+        """A copy without the decoder, for inference."""
+        settings = {k: v for k, v in self.config.items() if not k.startswith("_")}  # diffusers' own
         alone = BodyVAE.from_config(settings | {"text_dim": None})
         alone.load_state_dict({k: v for k, v in self.state_dict().items() if not k.startswith("decoder.")})
         return alone
@@ -190,32 +191,32 @@ class BodyVAE(ModelMixin, ConfigMixin):
         Args:
             pictures: (B, M, 3, h, w) in -1..1, cropped to the person.
             keypoints: (B, M, 17, 3) in pixels of the crops, confidence.
-            mask: (B, M) bool, which views exist.
+            mask: (B, M) bool, existing views.
 
         Returns:
-            Posterior over (B, d). Without any view it is the posterior of an empty set (mask all False): the mean of
-            no features, the same for everybody.
+            Posterior over (B, d). Without any view (mask all False) it is that of zero features, the same for all
+            people.
         """
-        seen, counts = self.look(pictures[mask], keypoints[mask])  # missing views cost nothing
+        seen, counts = self.look(pictures[mask], keypoints[mask])  # missing views are not computed
         features, weight = seen.new_zeros(*mask.shape, seen.shape[-1]), counts.new_zeros(mask.shape)
         features[mask], weight[mask] = seen, counts
         return self.merge(features, weight)
 
     def look(self, pictures: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
-        """What single views tell: features (N, width) and how much each counts (N,), its pose confidence.
+        """View features (N, width), and the weight (N,) of each view, its pose confidence.
 
-        At inference a view's mirror image is looked at, too: bodies are nearly symmetric, and two looks err less.
+        At inference the features are averaged with those of the mirrored view, since bodies are nearly symmetric.
 
         Args:
             pictures: (N, 3, h, w) in -1..1, cropped to the person.
             keypoints: (N, 17, 3) in pixels of the crops, confidence.
 
         Raises:
-            BolidError: If the crops are of another size than the encoder's.
+            BolidError: If the crops' size differs from the encoder's.
         """
         if (found := list(pictures.shape[-2:])) != (size := list(self.config.size)):
             raise BolidError(
-                f"the body encoder reads crops of height and width {size}, and was given {found}: set the data's "
+                f"the body encoder takes crops of height and width {size}, and received {found}: set the data's "
                 f"references.size to {size}; to train an encoder, data.size too"
             )
         features = self.views(pictures, keypoints)
@@ -224,18 +225,18 @@ class BodyVAE(ModelMixin, ConfigMixin):
         return features, keypoints[:, 5:, 2].mean(-1).clamp_min(SEEN)
 
     def merge(self, features: Tensor, weight: Tensor) -> Posterior:
-        """The posterior over (B, d) of people of whom `look` saw (B, M, width) and weighs (B, M), 0 where missing."""
+        """The posterior over (B, d) of view features (B, M, width) with weights (B, M), 0 where missing."""
         together = weighted_mean(features, weight) if self.attention is None else self.attention(features, weight)
         mean, logvar = self.moments(together).float().chunk(2, 1)
         return Posterior(mean, logvar.clamp(-8, 4))
 
     def decode(self, code: Tensor, keypoints: Tensor, text: Tensor) -> Reconstruction:
-        """Draws the held-out photo, `shrink` times smaller than the crops.
+        """Decodes the held-out photo at 1/`shrink` of the crops' size.
 
         Args:
             code: (B, d) c_body.
-            keypoints: (B, 17, 3) the photo's pose *on the average body*, in pixels of what is drawn.
-            text: (B, text_dim) features of the photo's caption.
+            keypoints: (B, 17, 3) the photo's pose *on the average body*, in pixels of the decoded photo.
+            text: (B, text_dim) caption features.
         """
         height, width = self.config.size
         size = (height // self.config.shrink, width // self.config.shrink)
@@ -243,7 +244,7 @@ class BodyVAE(ModelMixin, ConfigMixin):
 
 
 def migrate(config: dict[str, Any]) -> None:
-    """Rewrites the configuration of an encoder that version 0.1 saved, in place."""
+    """Converts the configuration of an encoder of version 0.1, in place."""
     if not config.pop("draws", True):
         config["text_dim"] = None
     if config.pop("pooling", "attention") == "mean":
@@ -251,21 +252,21 @@ def migrate(config: dict[str, Any]) -> None:
 
 
 def _mirrored(keypoints: Tensor, width: int) -> Tensor:
-    """Keypoints (N, 17, 3) of mirrored pictures; those that are not seen lie anywhere."""
+    """Keypoints (N, 17, 3) of mirrored images; coordinates of invisible ones are arbitrary."""
     x, y, confidence = keypoints[:, list(FLIP)].unbind(-1)
     return torch.stack([width - x, y, confidence], -1)
 
 
 def body_vae_fingerprint(path: str) -> str:
-    """SHA-256 of the weights in a folder that `load_body_vae` has read: codes of two encoders mean different things."""
+    """SHA-256 of the weights of an encoder's folder, since codes of different encoders are incompatible."""
     return sha256(resolve(path) / SAFETENSORS_WEIGHTS_NAME)
 
 
 def load_body_vae(path: str) -> BodyVAE:
-    """The trained encoder of a folder, from safetensors only.
+    """Loads the trained encoder of a folder, from safetensors only.
 
     Raises:
-        BolidError: If it is missing or cannot be read.
+        BolidError: If it is missing or unreadable.
     """
     remedy = "train one with `bolid fit --config configs/body_vae.yaml`"
     folder = find_folder(path, "config.json", remedy)

@@ -1,4 +1,4 @@
-"""Cropping to a person: the one convention that references, metrics and losses share."""
+"""Crops to a person, by one convention for references, metrics and losses."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MARGIN = 0.1  # added on every side of the box, as a share of the box's height
-GREY = 0.0  # what fills the part of a crop outside the picture; mid-grey for pictures in -1..1
+GREY = 0.0  # fill value outside the image; mid-grey for images in -1..1
 
 
 def crop_window(box: Tensor, picture_size: tuple[int, int], size: tuple[int, int], margin: float = MARGIN) -> list[int]:
-    """The whole-pixel window around a person that has the aspect of `size`; it may reach outside the picture.
+    """The whole-pixel window around a person that has the aspect of `size`; it may reach outside the image.
 
     Args:
-        box: (4,) x0, y0, x1, y1 of the person in pixels; an empty box means the whole picture.
-        picture_size: Height and width of the picture in pixels.
-        size: Height and width of the crop wanted; only their ratio matters here.
+        box: (4,) x0, y0, x1, y1 of the person in pixels; an empty box means the whole image.
+        picture_size: Height and width of the image in pixels.
+        size: Height and width of the crop; only their ratio matters here.
         margin: Added on every side, as a share of the box's height.
 
     Returns:
@@ -37,12 +37,12 @@ def crop_window(box: Tensor, picture_size: tuple[int, int], size: tuple[int, int
 def crop_to_person(
     pictures: Tensor, keypoints: Tensor, box: Tensor, size: tuple[int, int], margin: float = MARGIN
 ) -> tuple[Tensor, Tensor]:
-    """Crops every picture to its person, pads to the aspect of `size` and resizes; differentiable in the pictures.
+    """Crops every image to its person, pads to the aspect of `size` and resizes; differentiable in the images.
 
     Args:
         pictures: (B, 3, H, W) in -1..1.
-        keypoints: (B, K, 3) x, y in pixels of the picture, confidence (0: undetected, stays x = y = 0).
-        box: (B, 4) x0, y0, x1, y1 in pixels; an empty box keeps the whole picture.
+        keypoints: (B, K, 3) x, y in pixels of the image, confidence (0: undetected, stays x = y = 0).
+        box: (B, 4) x0, y0, x1, y1 in pixels; an empty box keeps the whole image.
         size: Height and width (h, w) of the crops in pixels.
         margin: Added on every side of the box, as a share of the box's height.
 

@@ -1,4 +1,4 @@
-"""Gaussian weighting: how much each pixel tells about the body (the papers' W)."""
+"""Gaussian weighting of pixels by their distance to keypoints (W of the papers)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def gaussian_maps(keypoints: Tensor, size: Sequence[int], sigma: float) -> Tenso
     """One bump per keypoint: c_i · exp(−‖(x, y) − p_i‖² / 2σ²).
 
     Args:
-        keypoints: (B, K, 3) x, y in pixels of the picture, confidence c in 0..1.
+        keypoints: (B, K, 3) x, y in pixels of the image, confidence c in 0..1.
         size: Height and width (H, W) of the maps in pixels.
         sigma: Width of the bumps as a share of the person's height.
 

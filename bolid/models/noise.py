@@ -1,4 +1,4 @@
-"""The noise schedule: what training adds to latents, what the UNet is asked for, and the clean latents back from it."""
+"""Noise schedule: noised latents, regression targets, and estimates of clean latents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bolid.core.errors import BolidError
 
 
 def regression_target(scheduler: SchedulerMixin, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-    """What the UNet is asked for: ε, v or x_0, as the scheduler's `prediction_type` says. Shapes (B, C, h, w)."""
+    """The regression target ε, v or x_0 by the scheduler's `prediction_type`. Shapes (B, C, h, w)."""
     kind = scheduler.config.prediction_type
     if kind == "epsilon":
         return noise
@@ -25,7 +25,7 @@ def regression_target(scheduler: SchedulerMixin, latents: Tensor, noise: Tensor,
 
 
 def clean_latents(scheduler: SchedulerMixin, noisy: Tensor, timesteps: Tensor, predicted: Tensor) -> Tensor:
-    """x̂_0 of z_t = √ᾱ x_0 + √(1 − ᾱ) ε and the UNet's answer, ε, v or x_0: (B, C, h, w), in float32."""
+    """x̂_0 of z_t = √ᾱ x_0 + √(1 − ᾱ) ε and the UNet's prediction of ε, v or x_0: (B, C, h, w), in float32."""
     alphas = scheduler.alphas_cumprod.to(noisy.device)[timesteps][:, None, None, None].float()
     noisy, predicted = noisy.float(), predicted.float()
     return {
@@ -52,20 +52,20 @@ def noised(
     shift: float = 1.0,
     offset: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Samples noise and timesteps and mixes them in: returns z_t (B, C, h, w), the noise, the timesteps (B,).
+    """Samples noise and timesteps: returns z_t (B, C, h, w), the noise, the timesteps (B,).
 
-    Each timestep is uniform, and a batch has one of every n-th part of them, n its number of groups: the loss varies
-    less (Kingma et al. 2021, appendix I.1).
+    Timesteps are uniform and stratified over the n groups of a batch, which reduces the variance of the loss (Kingma et
+    al. 2021, appendix I.1).
 
     Args:
-        scheduler: Of the model.
+        scheduler: Scheduler of the model.
         latents: (B, C, h, w).
         groups: (B,) group ids; samples of one group get the same noise and timestep.
-        generator: On the latents' device.
-        shift: Above 1, moves a share u of the timesteps to s·u / (1 + (s - 1)·u), towards pure noise (Esser et al.
-            2024, equation 23), where the caption and the conditions alone decide what the image shows.
-        offset: Standard deviation of noise that is the same all over a channel, so that the mean brightness of images
-            is learned too.
+        generator: Generator on the latents' device.
+        shift: Maps a relative timestep u to s·u / (1 + (s - 1)·u); above 1 it shifts timesteps towards pure noise
+            (Esser et al. 2024, equation 23), where the caption and the conditions alone determine the image.
+        offset: Standard deviation of additional noise that is constant over a channel, so that the mean brightness of
+            images is learned, too.
     """
     steps = scheduler.config.num_train_timesteps
     where: dict[str, Any] = {"generator": generator, "device": latents.device}
@@ -86,14 +86,14 @@ def noised(
 
 
 def uniform(groups: Tensor, generator: torch.Generator) -> Tensor:
-    """A uniform number in 0..1 for each sample (B,), the same within a group (B,) of ids."""
+    """Uniform random numbers in 0..1 per sample (B,), equal within a group of `groups` (B,)."""
     return one_per_group(lambda count: torch.rand(count, generator=generator, device=generator.device), groups)
 
 
 def one_per_group(sample: Callable[[int], Tensor], groups: Tensor) -> Tensor:
-    """Deals out what `sample` makes for each of n groups, (n, ...), to the samples of the groups (B,): (B, ...).
+    """Broadcasts `sample(n)`, one value (n, ...) for each of n groups, to the samples of `groups` (B,): (B, ...).
 
-    Groups count in the order in which they first appear, whatever their ids are.
+    Groups are numbered by first appearance, whatever their ids.
     """
     ids = groups.tolist()
     numbers = {group: number for number, group in enumerate(dict.fromkeys(ids))}
@@ -102,14 +102,14 @@ def one_per_group(sample: Callable[[int], Tensor], groups: Tensor) -> Tensor:
 
 
 def noise_schedule(scheduler: SchedulerMixin, path: str) -> DDPMScheduler:
-    """The noise schedule, and what is predicted, of a base model's scheduler.
+    """The noise schedule and the prediction type of a base model's scheduler.
 
     Args:
-        scheduler: Any of diffusers that a sequence of β defines.
-        path: Of the base model, for the error.
+        scheduler: Any diffusers scheduler with a sequence of β.
+        path: Path of the base model, for the message.
 
     Raises:
-        BolidError: If none does, as with EDM and flow matching: another schedule in its place would be a wrong one.
+        BolidError: If it has none, as for EDM and flow matching.
     """
     if not {"beta_schedule", "trained_betas"} & scheduler.config.keys():
         raise BolidError(
@@ -120,11 +120,10 @@ def noise_schedule(scheduler: SchedulerMixin, path: str) -> DDPMScheduler:
 
 
 def few_step_scheduler(scheduler: SchedulerMixin, steps: int, device: torch.device | str = "cpu") -> DDIMScheduler:
-    """DDIM in N steps by a model's noise schedule, from pure noise to clean latents whatever its scheduler's file says.
+    """DDIM in N steps by a model's noise schedule, from pure noise to clean latents, whatever its scheduler's settings.
 
-    Timesteps are trailing, 999, 749, 499, 249 for four: the first belongs to pure noise. Published files count from the
-    other end (leading, offset 1: 751, 501, 251, 1), keep some noise at the last step, or clip what lies outside -1..1,
-    which latents do, at -1 and 1 or at a quantile.
+    Timesteps are trailing, such as 999, 749, 499, 249, so that the first is pure noise. Published settings may be
+    leading (751, 501, 251, 1), keep some noise at the last step, or clip samples to -1..1, which latents exceed.
     """
     made = DDIMScheduler.from_config(
         scheduler.config, timestep_spacing="trailing", steps_offset=0, set_alpha_to_one=True, clip_sample=False,

@@ -1,4 +1,4 @@
-"""Windows that lie along a person's trunk, whatever the pose: where girths and heads are read."""
+"""Windows aligned with a person's trunk in any pose, in which girths and the head have fixed positions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch.nn import functional as F
 from bolid.models.gaussian import SEEN
 
 SHOULDERS, HIPS = [5, 6], [11, 12]
-SHORTEST = 0.05  # a trunk is at least this share of the picture's height, even where it points at the camera
+SHORTEST = 0.05  # minimum trunk length as a share of the image's height, for trunks that point at the camera
 
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a person.
+    """A window relative to the trunk.
 
     Attributes:
-        along: From and to, in lengths of the trunk from the hips (0) towards the shoulders (1).
-        across: The same to the left and the right of the trunk, as a viewer sees an upright one.
+        along: Range along the trunk in trunk lengths, from the hips (0) to the shoulders (1).
+        across: Range across the trunk in trunk lengths, from the viewer's left to right for an upright trunk.
         size: Height and width (h, w) in pixels.
     """
 
@@ -33,11 +33,11 @@ TRUNK = Window((-1.0, 1.4), (-1.0, 1.0), (24, 20))  # from thighs to chin, elbow
 
 
 def trunk(keypoints: Tensor, height: int) -> tuple[Tensor, Tensor]:
-    """The middle of the hips, and the way from there to the middle of the shoulders: (B, 2) each, x, y in pixels.
+    """The middle of the hips, and the vector to the middle of the shoulders: (B, 2) each, x, y in pixels.
 
     Args:
-        keypoints: (B, 17, 2 or 3) x, y in pixels; where joints are not seen, so is no trunk, see `has_trunk`.
-        height: Of the picture, in pixels.
+        keypoints: (B, 17, 2 or 3) x, y in pixels; meaningful only where `has_trunk`.
+        height: Height of the image in pixels.
     """
     hips, shoulders = keypoints[:, HIPS, :2].mean(1), keypoints[:, SHOULDERS, :2].mean(1)
     axis = shoulders - hips
@@ -48,7 +48,7 @@ def trunk(keypoints: Tensor, height: int) -> tuple[Tensor, Tensor]:
 
 
 def window_grid(middle: Tensor, axis: Tensor, size: torch.Size, window: Window = TRUNK) -> Tensor:
-    """Where a window along the trunk lies in the picture: (B, h, w, 2) as `grid_sample` wants it."""
+    """The sampling grid of a window along the trunk: (B, h, w, 2) for `grid_sample`."""
     up, across = (
         torch.linspace(*span, n, device=axis.device)
         for span, n in zip((window.along[::-1], window.across), window.size, strict=True)
@@ -59,22 +59,22 @@ def window_grid(middle: Tensor, axis: Tensor, size: torch.Size, window: Window =
 
 
 def _aside(axis: Tensor) -> Tensor:
-    """(B, 2) to the right of an upright trunk."""
+    """The vector (B, 2) that points right for an upright trunk."""
     return torch.stack([-axis[:, 1], axis[:, 0]], 1)
 
 
 def has_trunk(keypoints: Tensor) -> Tensor:
-    """Whether shoulders and hips are seen, to lay a window along: (B, 17, 3) -> (B,) bool."""
+    """Whether shoulders and hips are visible: (B, 17, 3) -> (B,) bool."""
     return (keypoints[:, SHOULDERS + HIPS, 2] > SEEN).all(1)
 
 
 def cut(pictures: Tensor, keypoints: Tensor, window: Window = TRUNK) -> Tensor:
-    """What lies in the window: (B, C, H, W) to (B, C, h, w), interpolated where that is sharper and sampled where not.
+    """Samples the window bilinearly: (B, C, H, W) to (B, C, h, w).
 
     Args:
-        pictures: Or silhouettes, with zeros for what lies outside.
+        pictures: Images or silhouettes; zero outside.
         keypoints: (B, 17, 3) in their pixels, confidence.
-        window: A part of the person.
+        window: The window.
     """
     size = pictures.shape[-2:]
     middle, axis = trunk(keypoints, size[0])
@@ -82,9 +82,9 @@ def cut(pictures: Tensor, keypoints: Tensor, window: Window = TRUNK) -> Tensor:
 
 
 def keypoints_in(keypoints: Tensor, height: int, window: Window) -> Tensor:
-    """Keypoints (B, 17, 3) in pixels of a picture of a height, in pixels of what `cut` makes of it.
+    """Converts keypoints (B, 17, 3) from pixels of an image to pixels of its window by `cut`.
 
-    Those of confidence 0 lie anywhere.
+    Coordinates of confidence 0 are arbitrary.
     """
     right, up = _along_trunk(keypoints, height).unbind(-1)
     (low, high), (left, far) = window.along, window.across
@@ -94,17 +94,17 @@ def keypoints_in(keypoints: Tensor, height: int, window: Window) -> Tensor:
 
 
 def trunk_coordinates(keypoints: Tensor, height: int) -> Tensor:
-    """How far keypoints (B, 17, 3) in pixels of a picture of a height lie to the right of the hips and above.
+    """Coordinates of keypoints (B, 17, 3) relative to the hips, across and along the trunk.
 
     Returns:
-        (B, 17, 2) in lengths of the trunk, zeros for those that are not seen.
+        (B, 17, 2) in trunk lengths, zero for invisible keypoints.
     """
     return torch.where(keypoints[..., 2:] > SEEN, _along_trunk(keypoints, height), 0.0)
 
 
 def _along_trunk(keypoints: Tensor, height: int) -> Tensor:
     middle, axis = trunk(keypoints, height)
-    away = keypoints[..., :2] - middle[:, None]
+    offset = keypoints[..., :2] - middle[:, None]
     directions = torch.stack([_aside(axis), axis], 1)  # (B, 2, 2)
-    inner = (away[:, :, None] * directions[:, None]).sum(-1)  # a matrix product would be rounded in bfloat16
+    inner = (offset[:, :, None] * directions[:, None]).sum(-1)  # a matrix product would round under bfloat16 autocast
     return inner / axis.square().sum(1)[:, None, None]

@@ -1,4 +1,4 @@
-"""Inference, diffusers-style."""
+"""Inference, in the manner of diffusers."""
 
 from bolid.core.identity import Embedding, Identity
 from bolid.pipelines.bolid import BoLIDPipeline

@@ -1,4 +1,4 @@
-"""Between an adapter's card and its networks."""
+"""Builds, loads and saves an adapter's networks from and to its card."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def build(
     given: Sequence[type[Condition]],
     variant: str | None = None,
 ) -> tuple[Backbone, dict[str, Condition]]:
-    """The networks of a card, the conditions installed with weights yet to be loaded.
+    """Builds the networks of a card; the conditions are installed, their weights not yet loaded.
 
     See `BoLIDPipeline.from_pretrained` for the arguments and errors.
     """
@@ -47,10 +47,10 @@ def build(
 def make_conditions(
     card: Card, folder: Path, encoder: str | None = None, given: Sequence[type[Condition]] = ()
 ) -> dict[str, Condition]:
-    """The conditions of a card, by name.
+    """Builds the conditions of a card, by name.
 
     Raises:
-        BolidError: If one is of an unknown kind, its arguments do not fit, or there is no body condition for `encoder`.
+        BolidError: If a kind is unknown, its arguments do not fit, or `encoder` is given without a body condition.
     """
     parts = dict(card.conditions)
     if encoder is not None:
@@ -74,15 +74,16 @@ def _make(part: Part, given: Sequence[type[Condition]], where: str) -> Condition
 def save(
     folder: Path, backbone: Backbone, conditions: Mapping[str, Condition], identities: TrainedOn | None = None
 ) -> None:
-    """Writes a complete adapter: weights in the IP-Adapter split, the networks that read photos, and the card.
+    """Writes a complete adapter: weights in the IP-Adapter split, the encoders of photos, and the card.
 
     Raises:
-        BolidError: If the body encoder is no longer where it was loaded from.
+        BolidError: If the body encoder's file has moved or changed since it was loaded.
     """
     parts = {}
     for number, (name, condition) in enumerate(conditions.items()):
         with atomic_path(folder / f"{name}.safetensors") as part:
             save_file(adapter_weights(backbone.unet, number), part, metadata={"format": "pt"})
+        # Networks inside the adapter's folder replace arguments that are paths on this machine.
         inside = condition.save_networks(folder, name)
         outside = {key: value for key, value in condition.arguments.items() if key not in inside}
         parts[name] = Part(condition.kind, outside, inside)
@@ -90,10 +91,10 @@ def save(
 
 
 def load_weights(folder: Path, backbone: Backbone, conditions: Mapping[str, Condition]) -> None:
-    """Puts an adapter's weights into the installed conditions.
+    """Loads an adapter's weights into the installed conditions.
 
     Raises:
-        BolidError: If a file is missing, broken, holds numbers that are none, or does not fit.
+        BolidError: If a file is missing, broken, holds NaN or infinity, or does not fit.
     """
     for number, name in enumerate(conditions):
         file = folder / f"{name}.safetensors"
@@ -104,7 +105,7 @@ def load_weights(folder: Path, backbone: Backbone, conditions: Mapping[str, Cond
 
 
 def check_card(card: Card, conditions: Mapping[str, Condition], where: str) -> None:
-    """Refuses an adapter whose conditions are not these.
+    """Refuses an adapter whose conditions differ from the given ones.
 
     Raises:
         BolidError: If names, kinds or encoders differ.

@@ -1,4 +1,4 @@
-"""Images of a particular person: the stock diffusers pipeline with conditions in its UNet."""
+"""`BoLIDPipeline`: the stock diffusers pipeline with identity and pose conditions in its UNet."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from bolid.vision.choice import Kind, choose_for
 
 
 class BoLIDPipeline(PretrainedPipeline):
-    """Generates images of a person from a prompt, as a diffusers pipeline does; inference only.
+    """Generates images of a person from a prompt, in the manner of a diffusers pipeline; inference only.
 
     Args:
         backbone: A frozen backbone with the conditions installed (see `install_conditions`).
         conditions: The installed conditions by name, in the order of their installation.
 
     Attributes:
-        identities: Whom it was trained on, as hashes; None where that is not known.
+        identities: Hashes of the training identities; None if unknown.
     """
 
     def identity(
@@ -45,21 +45,22 @@ class BoLIDPipeline(PretrainedPipeline):
         person: str = "only",
         networks: Kind = "auto",
     ) -> Identity:
-        """Reads a person off one photo or several, the more the better, see `view_photos`.
+        """Embeds one or more photos of a person; more photos are better. See `view_photos`.
 
         Args:
-            photos: Files.
-            pose: Folder or name of the pose network; by default it suits the photos, see `networks`.
+            photos: Paths of the photos.
+            pose: Folder or name of the pose network; by default that of `networks`.
             face: File or name of the face recogniser that the adapter was trained with; "none" leaves faces out.
-            person: Whom photos of several people are of: only (they are left out), left, right, largest, or a photo.
-            networks: photographs, embedded (those of data/tiny, which know rendered people alone), or auto: embedded
-                where all photos are marked as rendered.
+            person: Selection in photos of several people: only (such photos are left out), left, right, largest, or a
+                photo.
+            networks: photographs, embedded (those of data/tiny, for rendered people only), or auto: embedded if all
+                photos are marked as rendered.
 
         Raises:
-            BolidError: If the recogniser is another one; see `view_photos` for the rest.
+            BolidError: If the face recogniser is not that of the adapter; see `view_photos` for the rest.
         """
         if not any(condition.personal for condition in self.conditions.values()):
-            raise BolidError("this adapter has no condition that reads photos; make an `Identity` yourself")
+            raise BolidError("this adapter has no condition that encodes photos; make an `Identity` yourself")
         photos = [photos] if isinstance(photos, str | Path) else photos
         views, face_model = read_photos(photos, self.conditions, choose_for(photos, networks, pose, face), person)
         return identify(self.conditions, views, face_model, self.backbone.unet.device)
@@ -71,12 +72,12 @@ class BoLIDPipeline(PretrainedPipeline):
         seeds: Sequence[int] = (0,),
         temperature: float = 1.0,
     ) -> list[Identity]:
-        """People whom prompts may be about: samples of c_body from the text prior, without a face.
+        """Samples identities for prompts: c_body from the text prior p(c_body | caption), without a face.
 
         Args:
-            prompt: One, or one per seed. The more it says of the body, the less is left to chance.
+            prompt: One prompt, or one per seed. The more it says of the body, the less the samples vary.
             prior: Folder that `bolid identity prior` wrote, with this adapter's body encoder and backbone.
-            seeds: Of the samples, one for each.
+            seeds: One seed per sample.
             temperature: See `BodyPrior.sample`.
 
         Raises:
@@ -108,33 +109,33 @@ class BoLIDPipeline(PretrainedPipeline):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         return_dict: bool = True,
     ) -> ImageOutput | tuple:
-        """Generates `num_images_per_prompt` images per prompt, those of one prompt side by side.
+        """Generates `num_images_per_prompt` images per prompt; those of one prompt are consecutive.
 
         Args:
             prompt: One or B prompts.
-            identity: One person for all prompts, one per prompt, or None for no identity.
-            negative_prompt: What to steer away from, one for all prompts or one per prompt; only with guidance.
-            height: Height in pixels; the backbone's own size by default, as `width`.
+            identity: One identity for all prompts, one per prompt, or None.
+            negative_prompt: Negative prompt for all prompts, or one per prompt; needs guidance.
+            height: Height in pixels; by default the backbone's own, as for `width`.
             width: Width in pixels.
-            num_inference_steps: Denoising steps.
+            num_inference_steps: Number of denoising steps.
             guidance_scale: s in ε = ε_uncond + s·(ε_cond − ε_uncond); 1 is off.
-            num_images_per_prompt: Images per prompt.
-            scale: λ, for every condition or by a condition's name (a missing name means 1).
-            seed: Image number i starts from seed + i, whatever the batch; `generator` or `latents` take its place.
+            num_images_per_prompt: Number of images per prompt.
+            scale: λ for every condition, or by the condition's name (1 for missing names).
+            seed: Image i starts from the noise of seed + i, whatever the batch; `generator` or `latents` override it.
             output_type: `pil`, `np` for an array (N, H, W, 3) in 0..1, `pt` for a tensor (N, 3, H, W) in 0..1, or
                 `latent` for latents (N, C, h, w).
-            pose: In which pose, if the adapter has a pose condition: (17, 3) COCO keypoints, x and y as shares of the
+            pose: Target pose, for adapters with a pose condition: (17, 3) COCO keypoints, x and y as shares of the
                 image's width and height, and confidence, 0 for unknown.
             negative_body: See `generate`.
-            generator: Of the noise: one for all images, or one per image.
+            generator: Generator of the noise: one for all images, or one per image.
             latents: Noise (N, C, h, w) to start from.
-            callback_on_step_end: Called after every step with the stock pipeline, the step's number, its timestep and
-                the tensors by name; what it returns takes their place.
+            callback_on_step_end: Called after every step with the stock pipeline, the step index, the timestep and the
+                tensors by name; the tensors that it returns replace them.
             callback_on_step_end_tensor_inputs: Names of those tensors.
             return_dict: Whether to return an `ImageOutput`; else a tuple of its images.
 
         Raises:
-            BolidError: If something cannot be generated (see `check_request`), or the images are no numbers.
+            BolidError: If the request is invalid (see `check_request`), or the images are not finite.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         people = per_prompt(identity, Identity, len(prompts), "identities")
@@ -149,6 +150,7 @@ class BoLIDPipeline(PretrainedPipeline):
         images = self.generate(
             [prompts[i] for i in rows],
             self.embeds([people[i] for i in rows], pose),
+            # Without any embedding all λ are 0, which skips the conditions' attention.
             {} if identity is None and pose is None else scales,
             seeds,
             guidance_scale=guidance_scale,
@@ -163,9 +165,9 @@ class BoLIDPipeline(PretrainedPipeline):
             callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs),
             output_type="latent" if output_type == "latent" else "pt",
         )
-        if not images.isfinite().all():  # they would be black
+        if not images.isfinite().all():  # the images would be black
             raise BolidError(
-                f"the images are no numbers: the weights of {self.backbone.path} or of the adapter are broken, or "
+                f"the images are not finite: the weights of {self.backbone.path} or of the adapter are broken, or "
                 f"{self.backbone.vae.dtype} is too small for them: use float32 or bfloat16"
             )
         made = ImageOutput(images=OUTPUTS[output_type](images))
@@ -178,7 +180,7 @@ class BoLIDPipeline(PretrainedPipeline):
         return {name: float(scale.get(name, 1.0)) for name in self.conditions}
 
     def embeds(self, identities: Sequence[Identity | None], pose: Tensor | None = None) -> dict[str, Tensor]:
-        """By condition the embeddings (B, E) of people who are all in one pose (17, 3); see `embed_people`."""
+        """The embeddings (B, E) of each condition for identities in one pose (17, 3); see `embed_people`."""
         return embed_people(self.conditions, identities, pose, self.backbone.unet.device)
 
     @torch.no_grad()
@@ -194,19 +196,19 @@ class BoLIDPipeline(PretrainedPipeline):
         generator: torch.Generator | list[torch.Generator] | None = None,
         **stock: Any,
     ) -> Tensor:
-        """Runs the stock pipeline.
+        """Runs the stock pipeline on embeddings.
 
-        Classifier-free guidance steers away from ε_uncond, which is given the negative prompt and no condition.
+        In classifier-free guidance ε_uncond receives the negative prompt and zero embeddings.
 
         Args:
             prompts: B prompts.
-            embeds: By condition (B, E); zero where a name is missing.
-            scales: λ by condition; off where a name is missing.
+            embeds: Embeddings by condition, (B, E); zero for missing names.
+            scales: λ by condition; 0 for missing names.
             seeds: B seeds, one per image.
-            guidance_scale: 1 is off.
-            negative_body: Whether ε_uncond is given the opposite (see `Condition.opposite`) in place of no condition:
-                −c_body in place of zeros increases the effective guidance of the body, about 2s − 1 in place of s.
-            generator: Of the noise, in the place of the seeds.
+            guidance_scale: See `__call__`.
+            negative_body: Whether ε_uncond receives `Condition.opposite` instead of zeros. Using −c_body increases the
+                effective body guidance from s to about 2s − 1.
+            generator: Generator of the noise, instead of the seeds.
             stock: Further arguments of the stock pipeline's `__call__`.
 
         Returns:
@@ -214,13 +216,15 @@ class BoLIDPipeline(PretrainedPipeline):
         """
         check_known({*embeds, *scales}, self.conditions, "generate", "condition")
         unet = self.backbone.unet
-        device = self.device  # not the UNet's where it waits in the computer's memory
+        device = self.device  # the UNet may be offloaded to the CPU
+        # Diffusers needs an embedding for every installed condition, also for inactive ones.
         complete = {n: embeds.get(n, torch.zeros(len(prompts), c.embed_dim)) for n, c in self.conditions.items()}
         rows = [e.to(device, unet.dtype)[:, None] for e in complete.values()]  # (B, 1, E)
-        if guidance_scale > 1 and unet.config.time_cond_proj_dim is None:  # stock diffusers wants the negatives first
+        if guidance_scale > 1 and unet.config.time_cond_proj_dim is None:  # stock diffusers expects the negatives first
             opposites = [c.opposite(row) for c, row in zip(self.conditions.values(), rows, strict=True)]
             nothing = opposites if negative_body else [torch.zeros_like(row) for row in rows]
             rows = [torch.cat(pair) for pair in zip(nothing, rows, strict=True)]
+        # λ is state of the shared UNet, so that it is restored after the call.
         set_scales(unet, [scales.get(name, 0.0) for name in self.conditions])
         try:
             with self.backbone.mixed():

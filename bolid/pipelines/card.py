@@ -18,12 +18,12 @@ FORMAT = "bolid-adapter-2"
 
 @dataclass(frozen=True)
 class Part:
-    """A network as a card names it.
+    """A network in a card.
 
     Attributes:
-        kind: Of its class; cards never name a module.
-        arguments: Of its constructor.
-        networks: Further arguments: folders inside the adapter's.
+        kind: Name of its class; cards never name a module, so that loading one imports nothing.
+        arguments: Arguments of its constructor.
+        networks: Further arguments that are folders inside the adapter's folder.
     """
 
     kind: str
@@ -33,12 +33,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Card:
-    """What `adapter.json` says.
+    """Content of `adapter.json`.
 
     Attributes:
-        backbone: Its only argument is the `path`: a folder, a hub id, or the embedded bundle's `data/tiny/…`.
-        conditions: By name, in the order of their weights in the UNet.
-        identities: Whom it was trained on, if that is known.
+        backbone: Base model; its only argument is the `path`: a folder, a hub id, or the embedded bundle's
+            `data/tiny/…`.
+        conditions: Conditions by name, in the order of their weights in the UNet.
+        identities: Hashes of the training identities, if known.
     """
 
     backbone: Part
@@ -51,10 +52,10 @@ class Card:
 
 
 def read_card(folder: str | Path) -> tuple[Path, Card]:
-    """The folder of an adapter, and its card.
+    """Reads an adapter's card, and returns it with the adapter's folder.
 
     Raises:
-        BolidError: If there is none, or it is no card.
+        BolidError: If there is no card, or it is invalid.
     """
     found = find_folder(folder, CARD, "give the `adapter` folder that `bolid fit` writes into its run")
     path = found / CARD
@@ -73,11 +74,11 @@ def read_card(folder: str | Path) -> tuple[Path, Card]:
 
 
 def part(value: Any, folder: Path) -> Part:
-    """A network of a card, its types checked; what is inside the adapter's folder becomes an argument like others.
+    """Parses a network of a card with type checks; `networks` become arguments with the adapter's folder prepended.
 
     Raises:
         TypeError: If a type is wrong.
-        BolidError: If a network is said to be in a folder outside.
+        BolidError: If a network's folder lies outside the adapter's.
     """
     kind, arguments, networks = value["kind"], value["arguments"], value.get("networks", {})
     texts = [kind, *networks, *networks.values()]
@@ -87,7 +88,7 @@ def part(value: Any, folder: Path) -> Part:
 
 
 def migrated(card: Any) -> dict[str, Any]:
-    """A card of the first format, which had no name, as the present one: conditions were a list named by their kind."""
+    """Converts a card of the first format (no `format` entry), where conditions were a list named by kind."""
     backbone, branches = card["backbone"], card["branches"]
     return {
         "format": FORMAT,

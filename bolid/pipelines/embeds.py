@@ -1,4 +1,4 @@
-"""Identities and a pose to what the conditions put into the UNet."""
+"""Embeddings of identities and of a pose, as the conditions receive them in the UNet."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def embed_people(
     pose: Tensor | None,
     device: torch.device | str,
 ) -> dict[str, Tensor]:
-    """By condition the embeddings (B, E) of people who are all in one pose (17, 3), zero where unknown.
+    """The embeddings (B, E) of each condition for B identities in one pose (17, 3), zero where unknown.
 
     Args:
-        conditions: By name.
-        identities: B people; None for no identity.
-        pose: What the conditions that are not of a person are given.
-        device: Where those conditions are.
+        conditions: Conditions by name.
+        identities: B identities; None for no identity.
+        pose: Input of the conditions that are not personal.
+        device: Device of those conditions.
 
     Raises:
-        BolidError: If one was read by another network than the condition was trained with, has another size or is no
-            embedding, or no condition takes a pose.
+        BolidError: If an embedding comes from another network than the condition was trained with, has another size or
+            is not finite, or no condition takes a pose.
     """
     if pose is not None:
         check_pose(conditions, pose)
@@ -45,10 +45,10 @@ def embed_people(
 
 
 def check_pose(conditions: Mapping[str, Condition], pose: Tensor | None = None) -> None:
-    """Refuses a pose where no condition takes one, or of another shape than (17, 3), or with other numbers.
+    """Refuses a pose if no condition takes one, its shape is not (17, 3), or it is not finite.
 
     Raises:
-        BolidError: If it is refused.
+        BolidError: If the pose is refused.
     """
     if all(condition.personal for condition in conditions.values()):
         raise BolidError("this adapter takes no pose: train one with configs/experiment/pose.yaml")
@@ -59,16 +59,17 @@ def check_pose(conditions: Mapping[str, Condition], pose: Tensor | None = None) 
 
 
 def embedding_of(name: str, condition: Condition, person: Identity | None) -> Tensor:
-    """What an identity holds for a condition, (E,) on the CPU, zero where nothing; errors as `embed_people`."""
+    """The embedding of an identity for a condition, (E,) on the CPU, zero if absent; errors as in `embed_people`."""
     if person is None or name not in person:
         return torch.zeros(condition.embed_dim)
     values, model = person[name]
+    # Embeddings of another network of the same size would pass unnoticed.
     if condition.fingerprint and not model:
         raise BolidError(
-            f"the identity does not say which network read its {name}, and this adapter takes embeddings of "
+            f"the identity does not say which network embedded its {name}, and this adapter takes embeddings of "
             f"{condition.fingerprint[:8]}… alone: create the identity anew"
         )
-    condition.check_fingerprint(model, f"what read the identity's {name}")
+    condition.check_fingerprint(model, f"what embedded the identity's {name}")
     if values.shape != (condition.embed_dim,):
         shape = " x ".join(map(str, values.shape))
         raise BolidError(f"the identity's {name} has {shape} numbers, the condition takes {condition.embed_dim}")

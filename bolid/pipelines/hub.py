@@ -16,7 +16,7 @@ tags: [bolid, diffusers, ip-adapter, text-to-image]
 
 # {name}
 
-An adapter of [BoLID](https://pypi.org/project/bolid/) for pictures of a particular person, by {conditions}, trained for
+An adapter of [BoLID](https://pypi.org/project/bolid/) for images of a particular person, by {conditions}, trained for
 `{path}`.
 
 ```python
@@ -30,14 +30,14 @@ pipe("a photo of a person, walking", person).images[0].save("person.png")
 
 
 def find_adapter(path: str | Path, **options: Any) -> Path:
-    """An adapter's folder: `path` itself, or the hub's snapshot of that id.
+    """Finds an adapter: the folder `path` itself, or the hub's snapshot of that id.
 
     Args:
         path: A folder, or a hub id such as org/name.
-        options: Of `huggingface_hub.snapshot_download`, such as revision, token and local_files_only.
+        options: Arguments of `huggingface_hub.snapshot_download`, such as revision, token and local_files_only.
 
     Raises:
-        BolidError: If it is no folder and no such adapter can be had from the hub.
+        BolidError: If it is neither a folder nor an adapter that the hub provides.
     """
     folder, name = resolve(path), str(path)
     if folder.exists() or name.count("/") != 1 or Path(name).is_absolute() or name.startswith("."):
@@ -60,11 +60,11 @@ def push(folder: Path, name: str, private: bool = False, **options: Any) -> str:
     Args:
         folder: As `save_pretrained` writes it.
         name: The hub id, org/name.
-        private: Of a repository that is made.
-        options: Of `HfApi.upload_folder`, such as commit_message, revision and token.
+        private: Whether a new repository is private.
+        options: Arguments of `HfApi.upload_folder`, such as commit_message, revision and token.
 
     Raises:
-        BolidError: If the hub does not take it.
+        BolidError: If the upload fails.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -79,7 +79,7 @@ def push(folder: Path, name: str, private: bool = False, **options: Any) -> str:
 
 
 def model_card(folder: Path, name: str) -> str:
-    """What an adapter's page on the hub says."""
+    """The model card (README.md) of an adapter's repository on the hub."""
     from bolid.pipelines.card import read_card
 
     _, card = read_card(folder)

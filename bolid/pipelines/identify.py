@@ -1,4 +1,4 @@
-"""Photos of a person to the `References` that conditions read, and to an `Identity`."""
+"""Turns photos of a person into the `References` that conditions encode, and into an `Identity`."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ Size = tuple[int, int]
 
 
 class View(NamedTuple):
-    """What one photo shows of a person.
+    """The crops and the face embedding of a person in one photo.
 
     Attributes:
-        name: Of the photo.
-        crops: By height and width: the person (3, h, w) in -1..1 and their keypoints (17, 3) in pixels of the crop.
+        name: Name of the photo.
+        crops: (height, width) -> the crop of the person (3, h, w) in -1..1, and its keypoints (17, 3) in pixels of the
+            crop.
         face: (F,) L2-normalised, or None if the photo does not show the face.
-        body: Whether it shows a trunk, shoulders to hips; a head or bust says nothing of a body.
+        body: Whether shoulders and hips are visible; a head or bust says nothing of the body.
     """
 
     name: str
@@ -55,18 +56,18 @@ def view_photos(
     whom: Whom = "only",
     refused: Sequence[str] = (),
 ) -> list[View]:
-    """What photos of one person show.
+    """Detects, crops and embeds one person in photos.
 
     Args:
-        photos: Files; one that is broken, or does not show one person, is left out with a warning.
+        photos: Paths; a photo that is broken, or does not show exactly one person, is left out with a warning.
         sizes: Heights and widths of the crops.
-        pose: Finds the person and the keypoints.
-        face: Embeds the face where it is seen; None leaves faces out.
-        whom: Whom a photo of several people is of, see `bolid.vision.people.choose`.
-        refused: Networks among these that may look at rendered photos alone.
+        pose: Pose network that detects the person and the keypoints.
+        face: Face recogniser; None leaves faces out.
+        whom: Selection in photos of several people, see `bolid.vision.people.choose`.
+        refused: Names of those networks that must not see real photographs.
 
     Raises:
-        BolidError: If no photo can be used.
+        BolidError: If no photo is usable.
     """
 
     def read(photo: str | Path) -> View:
@@ -87,7 +88,7 @@ def view(
     face: np.ndarray | None,
     sizes: Collection[Size],
 ) -> View:
-    """What a photo shows of a person, whose keypoints (17, 3) and box (4,) are known in its pixels."""
+    """The view of a person with keypoints (17, 3) and box (4,) in pixels of the photo."""
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 127.5 - 1  # (1, 3, H, W)
     keypoints, box = (torch.from_numpy(values)[None] for values in person)
     crops = {}
@@ -98,10 +99,10 @@ def view(
 
 
 def usable(photos: Sequence[T], read: Callable[[T], View]) -> list[View]:
-    """Views of photos of one person; each photo that cannot be used is left out with a warning.
+    """The views of the usable photos; the others are left out with a warning.
 
     Raises:
-        BolidError: If none is left.
+        BolidError: If none is usable.
     """
     views, reasons = [], []
     for photo in photos:
@@ -117,27 +118,27 @@ def usable(photos: Sequence[T], read: Callable[[T], View]) -> list[View]:
 
 
 def crop_sizes(conditions: Mapping[str, Condition]) -> set[Size]:
-    """Heights and widths of the crops that conditions read."""
+    """Heights and widths of the crops that conditions encode."""
     return {c.crop_size for c in conditions.values() if c.crop_size is not None}
 
 
 def identify(
     conditions: Mapping[str, Condition], views: Sequence[View], face_model: str = "", device: torch.device | str = "cpu"
 ) -> Identity:
-    """The person whom one or more views show, as the conditions embed them.
+    """The identity of one or more views: one embedding per condition.
 
     Args:
-        conditions: By name; those that are not of a person are left out.
-        views: With crops of every size of `crop_sizes`.
-        face_model: SHA-256 of what embedded the faces.
-        device: Where the conditions are.
+        conditions: Conditions by name; those that are not personal are left out.
+        views: Views with crops of every size of `crop_sizes`.
+        face_model: SHA-256 of the recogniser that embedded the faces.
+        device: Device of the conditions.
 
     Raises:
-        BolidError: If a network answers with numbers that are none.
+        BolidError: If an embedding is not finite.
     """
     found = {}
     if strange := strangers(views):
-        log.warning("faces that disagree with the majority, perhaps somebody else's: %s", ", ".join(strange))
+        log.warning("faces that disagree with the majority, perhaps of another person: %s", ", ".join(strange))
     for name, condition in conditions.items():
         shown = [v for v in views if v.body or not condition.reads_bodies]
         if not shown:
@@ -145,6 +146,7 @@ def identify(
             continue
         seen = with_tensors(references(shown, condition.crop_size), lambda tensor: tensor.to(device))
         if condition.personal and condition.known(seen).item():
+            # A face condition embeds nothing itself: the fingerprint is that of the recogniser.
             model = face_model if condition.reads_faces else condition.fingerprint
             values = condition.embed(seen)[0].float().cpu()
             check_values(values, f"what was read of the person's {name} (are its network's weights broken?)")
@@ -153,7 +155,7 @@ def identify(
 
 
 def strangers(views: Sequence[View]) -> list[str]:
-    """Photos whose faces disagree with those of the majority."""
+    """The names of photos whose faces disagree with the majority."""
     faces = [(v.name, v.face.numpy()) for v in views if v.face is not None]
     if not faces:
         return []
@@ -162,7 +164,7 @@ def strangers(views: Sequence[View]) -> list[str]:
 
 
 def references(views: Sequence[View], size: Size | None) -> References:
-    """Views of one person as conditions receive them (B = 1), in crops of a size, if any."""
+    """The `References` (B = 1) of one person's views, with crops of the given size, if any."""
     crops = [v.crops[size] for v in views] if size else [(torch.zeros(3, 1, 1), torch.zeros(KEYPOINTS, 3))] * len(views)
     numbers = next((len(v.face) for v in views if v.face is not None), EMBEDDING)
     faces = [torch.zeros(numbers) if v.face is None else v.face for v in views]
@@ -181,7 +183,7 @@ def references(views: Sequence[View], size: Size | None) -> References:
 
 
 def pose_alone(pose: Tensor | None, count: int) -> References:
-    """References of nobody who is to be in a pose (17, 3), `count` times (B = count, M = 0); None: in any."""
+    """`References` without an identity (B = count, M = 0) for a target pose (17, 3), or None for any pose."""
     asked = torch.zeros(KEYPOINTS, 3) if pose is None else pose.float().cpu()
     return References(
         pictures=torch.zeros(count, 0, 3, 1, 1),
@@ -198,19 +200,20 @@ def pose_alone(pose: Tensor | None, count: int) -> References:
 
 
 def pose_in(photo: str | Path, size: Size, pose: Estimator, refused: Sequence[str] = ()) -> Tensor:
-    """In which pose the one person of a photo is, (17, 3) as `BoLIDPipeline` takes it.
+    """The pose of the only person in a photo: (17, 3) as `BoLIDPipeline` takes it.
 
     Args:
-        photo: File; the largest part of it in its middle counts that has the shape of the picture to draw.
-        size: Height and width of that picture.
-        pose: Finds the keypoints. The limbs are as long as those of whom the photo shows.
-        refused: Networks that may look at rendered photos alone.
+        photo: Path; the photo is center-cropped to the aspect ratio of the image to generate.
+        size: Height and width of that image.
+        pose: Pose network. The keypoints keep the limb lengths of the person in the photo.
+        refused: Names of networks that must not see real photographs.
 
     Raises:
         BolidError: If the photo cannot be read, or does not show one person.
     """
     if refused and not is_rendered(Path(photo)):
         raise PictureError(refusal(str(photo), refused))
+    # Keypoints are shares of the image's size, and keep their aspect only after this crop.
     picture = ImageOps.fit(open_picture(Path(photo)), size[::-1])
     keypoints = find_person(picture, pose, str(photo)).keypoints
     return torch.from_numpy(keypoints / np.array([*picture.size, 1.0])).float()

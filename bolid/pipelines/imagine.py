@@ -1,4 +1,4 @@
-"""People whom prompts may be about: bodies from the text prior."""
+"""Samples identities for prompts: bodies from the text prior."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def imagine(
 
 
 def check_temperature(temperature: float) -> None:
-    """Refuses what deviations cannot be multiplied by.
+    """Refuses an invalid temperature.
 
     Raises:
-        BolidError: If it is below 0 or no number.
+        BolidError: If it is negative or not finite.
     """
     if not isfinite(temperature) or temperature < 0:
         raise BolidError(f"temperature={temperature} must be 0 or more")

@@ -28,7 +28,7 @@ class PretrainedPipeline(StockPipeline):
         conditions: The installed conditions by name, in the order of their installation.
 
     Attributes:
-        identities: Whom it was trained on, as hashes; None where that is not known.
+        identities: Hashes of the training identities; None if unknown.
     """
 
     def __init__(self, backbone: Backbone, conditions: Mapping[str, Condition]):
@@ -47,21 +47,22 @@ class PretrainedPipeline(StockPipeline):
         torch_dtype: Dtype | torch.dtype | None = None,
         **hub: Any,
     ) -> Self:
-        """Loads what a fit of the adapter wrote.
+        """Loads an adapter that `bolid fit` or `save_pretrained` wrote, and its base model.
 
         Args:
             pretrained_model_name_or_path: Folder or hub id of `adapter.json`, one `.safetensors` per condition and the
                 body encoder.
-            backbone: Folder or hub id in place of the one it was trained on (same family and sizes).
-            encoder: Folder of the body encoder in place of the card's; its weights must be the same.
-            dtype: Precision of everything.
-            conditions: Classes that cards may name beside those that are imported or installed.
-            variant: Of the base model's weights, such as fp16; by default the plain ones, or the only one there is.
-            torch_dtype: The same as `dtype`, by its older name.
-            hub: For an adapter on the hub: revision, token, cache_dir, local_files_only, force_download.
+            backbone: Folder or hub id of a base model that replaces the one of the training (same family and sizes).
+            encoder: Folder of the body encoder that replaces the card's; its weights must be the same.
+            dtype: Precision of the base model and the conditions.
+            conditions: Condition classes that cards may name besides those that are imported or installed.
+            variant: Variant of the base model's weights, such as fp16; by default the plain ones, or the only one there
+                is.
+            torch_dtype: Older name of `dtype`.
+            hub: Arguments for an adapter on the hub: revision, token, cache_dir, local_files_only, force_download.
 
         Raises:
-            BolidError: If a file is missing or does not fit, or the body encoder is not the one of the training.
+            BolidError: If a file is missing or does not fit, or the body encoder is not that of the training.
         """
         folder, card = read_card(find_adapter(pretrained_model_name_or_path, **hub))
         pipe = cls(*build(card, folder, backbone, encoder, dtype_name(torch_dtype or dtype), conditions, variant))
@@ -74,10 +75,10 @@ class PretrainedPipeline(StockPipeline):
         return pipe
 
     def load_weights(self, folder: str | Path) -> TrainedOn | None:
-        """Takes the weights of an exported adapter, whose conditions must be those that are installed here.
+        """Loads the weights of an exported adapter whose conditions equal the installed ones.
 
         Returns:
-            Whom that adapter was trained on, if it says so.
+            Hashes of that adapter's training identities, if its card has them.
 
         Raises:
             BolidError: If names, kinds, sizes or encoders differ, or a file is missing or broken.
@@ -88,12 +89,12 @@ class PretrainedPipeline(StockPipeline):
         return card.identities
 
     def save_pretrained(self, save_directory: str | Path, identities: TrainedOn | None = None) -> None:
-        """Writes all that an adapter is but its base model, so that it works from any folder; see `save`.
+        """Writes the complete adapter without its base model, to any folder; see `save`.
 
         Args:
-            save_directory: For the card, the networks that read photos, and IP-Adapter files, which stock diffusers
+            save_directory: Folder for the card, the encoders of photos, and IP-Adapter files that stock diffusers
                 loads, too.
-            identities: Whom it was trained on; by default what is known of that.
+            identities: Hashes of the training identities; by default those of the pipeline.
         """
         save(Path(save_directory), self.backbone, self.conditions, identities or self.identities)
 

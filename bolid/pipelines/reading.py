@@ -1,4 +1,4 @@
-"""Photos of a person to what conditions read, by the networks that fit the photos."""
+"""Detects and embeds people in photos by the networks that suit the photos and the adapter."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from bolid.vision.whom import whom_by
 def read_photos(
     photos: Sequence[str | Path], conditions: Mapping[str, Condition], choice: Choice, person: str = "only"
 ) -> tuple[list[View], str]:
-    """What photos show of a person, and the SHA-256 of the recogniser, if one was asked.
+    """The views of a person in photos, and the SHA-256 of the face recogniser, if one was used.
 
     Args:
         photos: See `view_photos`.
-        conditions: That are to know the person.
-        choice: The networks.
-        person: Whom a photo of several people is of, see `whom_by`.
+        conditions: Conditions that encode the views.
+        choice: Networks to use.
+        person: Selection in photos of several people, see `whom_by`.
 
     Raises:
-        BolidError: If no photo can be used, a network is not there, or the faces are not those of the conditions.
+        BolidError: If no photo is usable, a network is missing, or the conditions take embeddings of another
+            recogniser.
     """
     embedder = None if choice.face is None else face_recogniser(choice.face)
     fingerprint = embedder.fingerprint if embedder else ""
@@ -36,16 +37,16 @@ def read_photos(
 
 
 def check_faces(conditions: Mapping[str, Condition], found: str, where: str, option: str) -> None:
-    """Refuses faces that were embedded by another network than the one that conditions were trained with.
+    """Refuses face embeddings of another recogniser than the conditions were trained with.
 
     Args:
-        conditions: By name.
-        found: The fingerprint of what embedded the faces.
-        where: What that is, for the message.
-        option: How another recogniser is given.
+        conditions: Conditions by name.
+        found: Fingerprint of the recogniser that embedded the faces.
+        where: Description of that recogniser, for the message.
+        option: Option that selects another recogniser, for the message.
 
     Raises:
-        BolidError: If both are known and differ; it says which recogniser it was, if that is known, and what to do.
+        BolidError: If both are known and differ; the message names the right recogniser, if known.
     """
     for condition in (c for c in conditions.values() if c.reads_faces):
         try:
@@ -59,5 +60,5 @@ def _remedy(wanted: str | None, option: str) -> str:
     if wanted is None:
         return f"by {option} the recogniser that annotated the adapter's photos"
     if is_embedded(wanted):
-        return f"{wanted}, which knows rendered people alone; of photographs take an adapter trained on photographs"
+        return f"{wanted}, which is for rendered people only; for photographs take an adapter trained on photographs"
     return f"{option} {wanted}"

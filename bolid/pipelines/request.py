@@ -1,4 +1,4 @@
-"""What may be asked of the pipeline: checked before anything is loaded."""
+"""Checks of the pipeline's arguments, which need no loaded network."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 from bolid.core.errors import BolidError
 from bolid.core.pictures import to_image
 
-STEP = 8  # pixels; what autoencoders of latent diffusion are fed multiples of
-MOST_STEPS = 1000  # timesteps that models are trained with
-# What images (N, 3, H, W) in 0..1, or latents (N, C, h, w), become.
+STEP = 8  # pixels; image sizes must be multiples of the VAE's scale factor
+MOST_STEPS = 1000  # number of training timesteps
+# Converters of images (N, 3, H, W) in 0..1, or of latents (N, C, h, w), by output type.
 OUTPUTS: dict[str, Callable[[Tensor], Any]] = {
     "pil": lambda images: [to_image(image) for image in images],
     "np": lambda images: images.float().cpu().movedim(1, -1).numpy(),
@@ -24,7 +24,7 @@ OUTPUTS: dict[str, Callable[[Tensor], Any]] = {
 
 
 def per_prompt(given: Any, kind: type, count: int, what: str) -> list[Any]:
-    """What is given for all prompts, or a list of one for each of `count`, as the list.
+    """One value for all prompts, or a list of one per prompt, as a list of `count` values.
 
     Raises:
         BolidError: If there are too few or too many.
@@ -42,10 +42,10 @@ def check_inputs(
     latents: Tensor | None,
     channels: int,
 ) -> None:
-    """Refuses what does not belong to `count` images in latents of `channels`.
+    """Refuses an output type, generators or latents that do not fit `count` images.
 
     Raises:
-        BolidError: If the output is of an unknown type, there are no images, or as many generators or latents.
+        BolidError: If the output type is unknown, `count` is 0, or generators or latents have another number or shape.
     """
     if output_type not in OUTPUTS:
         raise BolidError(f"output_type={output_type!r} is none of {', '.join(OUTPUTS)}")
@@ -59,10 +59,10 @@ def check_inputs(
 
 
 def check_prompts(prompts: Iterable[str | None], what: str = "prompt") -> None:
-    """Refuses what no tokenizer can read.
+    """Refuses prompts that no tokenizer accepts.
 
     Raises:
-        BolidError: If a prompt is no text, or holds half a character.
+        BolidError: If a prompt is not a string, or holds a lone surrogate.
     """
     for prompt in prompts:
         try:
@@ -80,19 +80,19 @@ def check_request(
     seeds: Sequence[int],
     negative_body: bool = False,
 ) -> None:
-    """Refuses what cannot be generated.
+    """Checks a request before anything is generated.
 
     Args:
         size: Height and width in pixels; None is the backbone's own.
-        steps: Denoising steps.
+        steps: Number of denoising steps.
         guidance_scale: 1 is off.
-        negative_prompt: What to steer away from.
-        scales: λ of the conditions.
-        seeds: Of the images.
-        negative_body: Whether guidance steers away from the opposite body.
+        negative_prompt: Negative prompts, if any.
+        scales: λ of each condition.
+        seeds: Seeds of the images.
+        negative_body: Whether the negative condition is −c_body.
 
     Raises:
-        BolidError: If something is out of range, or a negative prompt would have no effect.
+        BolidError: If a value is out of range, or would have no effect without guidance.
     """
     for name, value in zip(("height", "width"), size, strict=True):
         if value is not None and (value < STEP or value % STEP):

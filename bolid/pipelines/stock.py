@@ -1,4 +1,4 @@
-"""What users of diffusers expect of a pipeline beside its call."""
+"""The interface of `DiffusionPipeline` besides its call."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
 
 
 class StockPipeline:
-    """Behaves as the stock diffusers pipeline of its backbone, whose networks and methods it offers under their names.
+    """Delegates to the stock diffusers pipeline of its backbone, whose networks and methods keep their names.
 
     `unet`, `vae` (and its `enable_tiling`), `enable_model_cpu_offload`, `set_progress_bar_config`, `load_lora_weights`
     and all others are those of the stock pipeline.
 
     Attributes:
         backbone: The frozen base model.
-        conditions: What is installed in its UNet, by name.
+        conditions: Conditions installed in its UNet, by name.
     """
 
     backbone: Backbone
     conditions: Mapping[str, Condition]
 
     def __getattr__(self, name: str) -> Any:
-        """What this class lacks, the stock pipeline may have."""
-        if name.startswith("_") or name == "backbone":  # before `__init__`, such as when it is unpickled
+        """Looks up missing attributes in the stock pipeline."""
+        if name.startswith("_") or name == "backbone":  # avoids recursion before `__init__`, such as in unpickling
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(self.stock, name)
 
     @property
     def stock(self) -> DiffusionPipeline:
-        """The stock pipeline, over the same networks."""
+        """The stock pipeline, which shares the networks."""
         return self.backbone.pipeline
 
     @property
     def components(self) -> dict[str, Any]:
-        """Every network, tokenizer and scheduler by name, the conditions among them."""
+        """Every network, tokenizer and scheduler by name, with the conditions."""
         return {**self.stock.components, **self.conditions}
 
     @property
     def device(self) -> torch.device:
-        """Where it computes, which is not where networks wait if they are offloaded."""
+        """The execution device, also if networks are offloaded to the CPU."""
         return self.stock._execution_device
 
     @property
@@ -59,7 +59,7 @@ class StockPipeline:
 
     @property
     def scheduler(self) -> SchedulerMixin:
-        """What denoises; another one can be set, made by `from_config` of this one's."""
+        """The sampling scheduler; to replace it, set one made by `from_config` of its config."""
         return self.stock.scheduler
 
     @scheduler.setter
@@ -69,11 +69,12 @@ class StockPipeline:
     def to(self, *where: torch.device | str | torch.dtype, **named: Any) -> Self:
         """Moves every network to a device, casts the base model to a type, or both, as `DiffusionPipeline.to` does.
 
-        The conditions' encoders read photos, and stay in float32.
+        The encoders of photos in the conditions stay in float32.
         """
         self.stock.to(*where, **named)
         if self.vae.dtype == torch.float16 and self.vae.config.force_upcast:
             keep_in_float32(self.vae)
+        # Projectors, K and V are part of the UNet; this moves the encoders.
         for condition in self.conditions.values():
             condition.to(self.device)
         return self

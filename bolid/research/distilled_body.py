@@ -1,4 +1,4 @@
-"""Between two fits of stage 2: the body condition learns the tokens that the oracle makes of true proportions."""
+"""Distillation: the body condition learns the tokens that the oracle computes from true proportions."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ PROJECTORS = "backbone.unet.encoder_hid_proj.image_projection_layers."
 class DistilledBodyTask(AdapterTask):
     """E‖P_body(c) − P_oracle(r)‖², c ~ q(c_body | references), r the true proportions; K and V become the oracle's.
 
-    Generalised distillation (Lopez-Paz et al. 2016): rendered people's proportions are privileged information, which
-    training has and generation lacks. L_diff says little of shape in each step, so that an oracle learns much sooner
-    off 7 exact numbers how images follow a body than the body condition does off 64 that mean other things too. No UNet
-    runs here; other conditions become the teacher's. With several processes DDP must be set to find unused parameters.
+    Generalised distillation (Lopez-Paz et al. 2016): true proportions are privileged information, available in training
+    only. L_diff is a weak signal of shape, so that an oracle with 7 exact numbers learns faster than the body condition
+    with 64 entangled ones. The UNet does not run here; other conditions take the teacher's weights. With several
+    processes DDP must find unused parameters.
 
     Args:
-        oracle: The condition that the teacher was fitted with in the place of the body condition.
-        teacher: Checkpoint of that fit.
+        oracle: Condition of the teacher in place of the body condition.
+        teacher: Checkpoint of the teacher's fit.
         backbone: See `AdapterTask`, as the rest.
 
     Raises:
@@ -62,7 +62,7 @@ class DistilledBodyTask(AdapterTask):
         self.taught = oracle.projector(backbone.text_dim).requires_grad_(False)
 
     def warm_start(self) -> None:
-        """When a fit starts, takes the teacher's weights; a resumed one only what is not in its checkpoint."""
+        """Loads the teacher's weights at the start of a fit; a resumed one only those missing in its checkpoint."""
         if not self.started and self.trainer.state.fn == TrainerFn.FITTING:
             self._take_over(resumed=self.trainer.ckpt_path is not None)
         super().warm_start()
@@ -85,18 +85,18 @@ class DistilledBodyTask(AdapterTask):
             )
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """Call, loss, log, return."""
+        """The distance of a batch: scalar; logs it."""
         loss = self.distance(batch, self.step_generator())
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """The same of the mean of c_body."""
+        """Logs the distance for the mean of c_body."""
         self.log("val/loss", self.distance(batch), batch_size=len(batch), sync_dist=True)
         self.first.add(batch, batch_idx)
 
     def distance(self, batch: TrainingBatch, generator: torch.Generator | None = None) -> Tensor:
-        """Mean squared difference of the tokens, a scalar."""
+        """Mean squared difference of the tokens: scalar."""
         projector = self.backbone.unet.encoder_hid_proj.image_projection_layers[self.number]
         condition: Any = list(self.conditions.values())[self.number]
         tokens = projector(condition.embed(batch.references, generator))

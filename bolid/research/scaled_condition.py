@@ -1,4 +1,4 @@
-"""A fit that starts with a condition whose effect is larger or smaller than it was trained to be."""
+"""Callback that scales a condition's effect at the start of a fit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bolid.core.names import check_known
 
 
 class ScaleCondition(Callback):
-    """Multiplies V of a condition once, when a fit starts, as λ multiplies what comes out of it.
+    """Multiplies V of a condition once at the start of a fit, equivalent to a factor on λ.
 
-    After a warm start, never where a fit is resumed, and never in a validation, test or prediction.
+    It applies after a warm start, but not in a resumed fit, validation, test or prediction.
 
     Args:
-        condition: Its name.
-        factor: Above 0.
+        condition: Name of the condition.
+        factor: Positive factor.
 
     Raises:
         BolidError: If the factor is not above 0.
@@ -32,12 +32,12 @@ class ScaleCondition(Callback):
 
     @property
     def state_key(self) -> str:
-        """Several of them may be in one fit."""
+        """Key of the state, since a fit may have several of these callbacks."""
         return f"{type(self).__name__}.{self.condition}"
 
     @torch.no_grad()
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Before anything looks at the weights; a callback's hook runs before the task's."""
+        """Scales V once the weights are loaded."""
         check_known([self.condition], list(pl_module.conditions), "ScaleCondition", "condition")
         if self.done or trainer.ckpt_path is not None:
             return
@@ -49,9 +49,9 @@ class ScaleCondition(Callback):
         self.done = True
 
     def state_dict(self) -> dict[str, bool]:
-        """Whether it has been done."""
+        """Whether the scaling was applied."""
         return {"done": self.done}
 
     def load_state_dict(self, state_dict: dict[str, bool]) -> None:
-        """It is not done again."""
+        """Restores the flag, so that the scaling is not repeated."""
         self.done = state_dict["done"]

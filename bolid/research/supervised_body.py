@@ -1,4 +1,4 @@
-"""Stage 1's ceiling: the same encoder, on the same photos, taught the true proportions."""
+"""Supervised upper bound of stage 1: the same encoder on the same photos, trained on true proportions."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from bolid.tasks.coverage import Part
 
 
 class SupervisedBodyTask(BodyVAETask):
-    """Squared error of a linear reading of the code's mean; a test gives the `shape_r2` that there is to reach.
+    """Squared error of proportions predicted linearly from the code's mean; a test gives the attainable `shape_r2`.
 
-    Only of people whose proportions are known. The decoder stays as it is.
+    Only people with known proportions count. The decoder is unchanged.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -33,9 +33,9 @@ class SupervisedBodyTask(BodyVAETask):
         self.model.decoder.requires_grad_(False)
 
     def measure(self, seen: Seen) -> Report:
-        """`shape_r2` as the network itself reads it, `shape_r2_probe` as other encoders are read.
+        """`shape_r2` by the network's own linear layer, `shape_r2_probe` by the probe of other encoders.
 
-        A probe is fitted on training people, whose proportions this encoder was taught: it would trust it too much.
+        A probe is fitted on training people, on whose proportions this encoder was trained, and so overfits.
         """
         report = super().measure(seen)
         if "shape_r2" not in report.metrics:
@@ -52,7 +52,7 @@ class SupervisedBodyTask(BodyVAETask):
         return {"shape": Part(taught, "people whose proportions are known", "data.folder to one of rendered people")}
 
     def terms(self, batch: TrainingBatch, posterior: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
-        """The one term, a scalar in within-gender variances; 0 where no one's proportions are known."""
+        """The only term, a scalar in within-gender variances; 0 without known proportions."""
         truth, known = batch.references.proportions, taught(batch)
         read = self.shape(posterior.mean).float()
         return {"shape": F.mse_loss(read[known], truth[known]) if known.any() else 0.0 * read.sum()}

@@ -1,4 +1,4 @@
-"""The oracle's condition: the true proportions of a person, which no photo shows exactly."""
+"""The oracle's condition: the true proportions of a person."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bolid.synthetic.measures import RATIOS
 
 
 class TrueBodyCondition(Condition):
-    """True proportions, 7 numbers to 16 tokens: the upper bound of what a body condition can do for a backbone.
+    """True proportions, 7 numbers to 16 tokens: the upper bound of a body condition.
 
-    They come with a constant 1 (homogeneous coordinates): the projector has no bias and ends in a LayerNorm, so that
-    alone, a slightly stout and a very stout person would have nearly the same tokens.
+    A constant 1 is appended (homogeneous coordinates): the projector has no bias and ends in a LayerNorm, so that
+    otherwise tokens would hardly depend on the magnitude of the deviations.
 
     Args:
         num_tokens: See `Condition`, as the rest. `mult` makes the projector about as wide as the body condition's.
@@ -29,14 +29,14 @@ class TrueBodyCondition(Condition):
         super().__init__(num_tokens, mult, dropout, fingerprint)
 
     def known(self, references: References) -> Tensor:
-        """(B,) bool, of which people the proportions are known."""
+        """(B,) bool: whether the proportions are known."""
         return references.shape_known(len(RATIOS))
 
     def embed(self, references: References, generator: torch.Generator | None = None) -> Tensor:
         """The people's deviations from the average body, then a 1: (B, 8).
 
         Raises:
-            BolidError: If the proportions of one of them are not known.
+            BolidError: If the proportions of a person are unknown.
         """
         if not self.known(references).all():
             raise BolidError("true_body needs everyone's true proportions, which only rendered people have")
@@ -44,4 +44,5 @@ class TrueBodyCondition(Condition):
 
     def opposite(self, embeds: Tensor) -> Tensor:
         """The opposite deviations, as in `BodyCondition.opposite`."""
+        # The constant 1 keeps its sign.
         return torch.cat([-embeds[..., :-1], embeds[..., -1:]], -1)

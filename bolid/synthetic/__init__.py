@@ -1,1 +1,1 @@
-"""The rendered world: people with exact ground truth, and what reads and measures them."""
+"""Rendered people with exact ground truth, and readers and metrics for them."""

@@ -1,4 +1,4 @@
-"""The DataModule of rendered people: it makes its own photos when they are not there."""
+"""The data module of rendered people, which renders missing photos."""
 
 from __future__ import annotations
 
@@ -25,45 +25,44 @@ log = logging.getLogger(__name__)
 
 
 class RenderedPeople(IdentityDataModule):
-    """Rendered people, each a number; the photos that are missing are rendered before training, and kept.
+    """Rendered people, each identified by a number; missing photos are rendered before training, and kept.
 
-    A folder may hold more people than are asked for; the others are left alone and unused.
+    A folder may hold further people, which are unused.
     """
 
     def __init__(self, folder: Path, rendered: RenderedSpec = RENDERED, **kwargs: Any) -> None:
         """See the class.
 
         Args:
-            folder: Where the photos are, or will be.
-            rendered: Who is rendered, and how.
-            kwargs: As for `IdentityDataModule`.
+            folder: Folder of the photos, existing or not.
+            rendered: Settings of the rendered people and their photos.
+            kwargs: See `IdentityDataModule`.
 
         Raises:
-            BolidError: if settings contradict each other.
+            BolidError: If settings contradict each other.
         """
         super().__init__(folder, **kwargs)
         self.rendered = rendered.completed()
         self.people = self.rendered.people()
 
     def require(self, stage: str, people: int = 1) -> None:
-        """Refuses a stage for which too few people or photos are asked for; those that are missing will be rendered.
+        """Refuses a stage for which too few people or photos are configured; missing ones will be rendered.
 
         Args:
             stage: fit, validate, test or predict.
-            people: How many the stage needs.
+            people: Minimum number of people.
 
         Raises:
-            BolidError: if there are too few, or batches cannot be made.
+            BolidError: If there are too few, or batches cannot be made.
         """
         splits = self.stage_splits(stage)
         for split in splits if stage == "test" else splits[:1]:
             asked, least, name = self.people[split], people if split == splits[0] else 1, f"data.rendered.{split}"
             if not asked.people:
-                raise BolidError(f"{name}.people is 0, so there is nobody to {stage} on; set {name}.people.")
+                raise BolidError(f"{name}.people is 0, so there are no people to {stage} on; set {name}.people.")
             if asked.people < least:
                 raise BolidError(
-                    f"{name}.people is {asked.people}, and {least} are needed to show one of them in the place of "
-                    "another; raise it."
+                    f"{name}.people is {asked.people}, and {least} are needed to shuffle identities; raise it."
                 )
             if (asked.photos or 0) <= self.references.min:
                 raise BolidError(
@@ -74,10 +73,10 @@ class RenderedPeople(IdentityDataModule):
             self._check_batches(2 if self.rendered.pairs else 1)
 
     def prepare_data(self) -> None:
-        """Renders what the verb lacks, labels faces, makes the working-size copies; on one rank only.
+        """Renders missing photos, embeds faces, and makes the resized copies; on one rank only.
 
         Raises:
-            BolidError: if the renderer is not installed, or the folder's photos were made otherwise.
+            BolidError: If the renderer is not installed, or the folder's photos were rendered with other settings.
         """
         records = self._records()
         self._check_photos(records)
@@ -93,7 +92,7 @@ class RenderedPeople(IdentityDataModule):
         super().prepare_data()
 
     def setup(self, stage: str | None = None) -> None:
-        """As the parent's, with what was rendered since an earlier verb."""
+        """See the base class; includes photos rendered since an earlier command."""
         self._read_anew()
         super().setup(stage)
 
@@ -101,7 +100,7 @@ class RenderedPeople(IdentityDataModule):
         vars(self).pop("splits", None)
 
     def read_splits(self) -> dict[str, list[ImageRecord]]:
-        """The records of the people asked for, by split."""
+        """The records of the configured people, by split."""
         wanted = {split: {person_name(p) for p in people.numbers()} for split, people in self.people.items()}
         found = super().read_splits()
         kept = {split: [r for r in found[split] if r.identity in wanted[split]] for split in SPLITS}
@@ -115,7 +114,7 @@ class RenderedPeople(IdentityDataModule):
         return {split: [replace(r, keypoints_found=places.get(r.file_name)) for r in kept[split]] for split in SPLITS}
 
     def read_records(self) -> list[ImageRecord]:
-        """Reads the folder's whole manifest; what an older format does not say follows from names and captions."""
+        """Reads the folder's whole manifest; fields that an older format lacks are derived from names and captions."""
         records = super().read_records()
         if not any(r.renderer and not r.scene for r in records):
             return records
@@ -138,7 +137,7 @@ class RenderedPeople(IdentityDataModule):
         return any(counts[person_name(p)] < (asked.photos or 0) for p in asked.numbers())
 
     def _check_photos(self, records: Sequence[ImageRecord]) -> None:
-        """A folder made with another configuration must not pass for this one's."""
+        """Refuses a folder of photos with other settings."""
         for record in records[:1]:
             width, height = open_picture(resolve_inside(self.folder, record.file_name)).size
             if (height, width) != tuple(self.rendered.photo_size):
@@ -224,5 +223,5 @@ class RenderedPeople(IdentityDataModule):
 
 
 def person_name(person: int) -> str:
-    """The identity that a rendered person's number stands for."""
+    """The identity of a rendered person's number."""
     return f"p{person:06d}"

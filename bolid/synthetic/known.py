@@ -1,4 +1,4 @@
-"""What the renderer knows of its photos, in the typed fields that losses and metrics read."""
+"""Ground truth of rendered photos in the typed fields of `ImageRecord`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ PERSON = re.compile(r"p(\d+)")
 def with_known(
     records: Sequence[ImageRecord], bodies: Mapping[str, Body], pairs: bool = False, families: int = 0
 ) -> list[ImageRecord]:
-    """Rendered photos' records with attributes, proportions, whole_figure and scene, of pairs group, of twins family.
+    """Records of rendered photos with attributes, proportions, whole_figure, scene, group (pairs) and family.
 
     Args:
-        records: Of rendered photos.
-        bodies: By identity, see `bolid.synthetic.measures.read_bodies`; who is absent has no known proportions.
-        pairs: Whether an even number and the next are counterfactual pairs, photo by photo.
-        families: How many consecutive people share head, skin and hair; up to 1: each has their own.
+        records: Records of rendered photos.
+        bodies: Bodies by identity, see `bolid.synthetic.measures.read_bodies`; proportions of absent people are
+            unknown.
+        pairs: Whether an even number and the next one are counterfactual pairs, photo by photo.
+        families: Number of consecutive people who share head, skin and hair; 0 or 1 for none.
     """
     known = [r.identity for r in records if r.identity in bodies]
     people = list(dict.fromkeys(known))
@@ -50,6 +51,6 @@ def _with_known(record: ImageRecord, proportions: Mapping, pairs: bool, families
 
 
 def scene(file_name: str) -> str:
-    """What a photo shows but for the outfit: `p000123_0` of `p000123_0b.png`."""
+    """Key of a photo's scene, without the outfit: `p000123_0` of `p000123_0b.png`."""
     outfit = OUTFIT.fullmatch(file_name)
     return outfit[1] if outfit else file_name

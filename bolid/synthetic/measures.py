@@ -1,4 +1,4 @@
-"""What is known of the bodies of rendered people, and what is average among them."""
+"""Body proportions of rendered people, and their averages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from bolid.core.errors import BolidError
 
 # Of stature (build: volume / stature³), so that they mean the same at any camera distance.
 RATIOS = ("waist", "hip", "shoulder", "torso", "leg", "arm", "build")
-SHAPE = tuple(name for name in RATIOS if name != "arm")  # what body shape is scored by; arms are told beside it
+SHAPE = tuple(
+    name for name in RATIOS if name != "arm"
+)  # proportions in body-shape scores; arms are reported separately
 PEOPLE = "people.parquet"
 
 # Mean and standard deviation of 1,000 unrejected people of each gender; rewrite with
@@ -53,13 +55,15 @@ def read_bodies(folder: Path) -> Mapping[str, Body]:
     """The bodies of a folder of rendered people, by identity.
 
     Raises:
-        BolidError: if the folder has no table of people.
+        BolidError: If the folder has no table of people.
     """
     from pyarrow import ArrowException, parquet
 
     path = Path(folder) / PEOPLE
     if not path.is_file():
-        raise BolidError(f"{path}: no such file; only folders of rendered people (`bolid data render`) know bodies.")
+        raise BolidError(
+            f"{path}: no such file; only folders of rendered people (`bolid data render`) hold body measures."
+        )
     try:
         rows = parquet.read_table(path, columns=["identity", "gender", *RATIOS]).to_pylist()
     except (ArrowException, OSError) as error:
@@ -68,6 +72,6 @@ def read_bodies(folder: Path) -> Mapping[str, Body]:
 
 
 def standardise(bodies: Sequence[Body]) -> Tensor:
-    """How far bodies are from the average one of their gender, in that gender's standard deviations: (B, 7)."""
+    """Deviations of bodies from the average of their gender, in that gender's standard deviations: (B, 7)."""
     average = torch.tensor([[CALIBRATION[body.gender][name] for name in RATIOS] for body in bodies])  # (B, 7, 2)
     return (torch.stack([body.ratios for body in bodies]) - average[..., 0]) / average[..., 1]

@@ -1,4 +1,4 @@
-"""The verb `bolid data render`."""
+"""`bolid data render`: renders photos of people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from bolid.core.errors import BolidError
 
-RESERVED = 900_000  # people from this number on are for testing; nothing trains on them
+RESERVED = 900_000  # people from this number on are reserved for testing
 
 
 def render_folder(
@@ -25,30 +25,30 @@ def render_folder(
     workers: int = 2,
     seed: int = 0,
 ) -> str:
-    """Renders photos of people with their ground truth, captions and manifest; goes on where a killed run stopped.
+    """Renders photos of people with ground truth, captions and manifest; resumes an interrupted run.
 
     Args:
-        folder: Where the photos go; further calls with other people or another split extend it.
-        people: How many people.
+        folder: Output folder; further calls with other people or another split extend it.
+        people: Number of people.
         first: Number of the first one; from 900000 on people are reserved for testing.
-        photos: Photos of each person.
+        photos: Number of photos per person.
         size: Height and width of the photos in pixels.
         split: train, val or test.
         framing: mixed, figure (no heads alone), upright (standing or walking, whole, seen from the front or halfway),
             full length, three-quarter length, or head and shoulders.
-        outfits: 2 draws every photo in a second outfit too, all else alike.
-        families: How many consecutive people share head, skin and hair (2: twins); 0: nobody.
-        opposites: Whether everybody with an odd number is photographed in the scenes, clothes and poses of the one
-            before, with the opposite body: heavy where the other is slim.
-        companions: Share of the photos of full length in which somebody else stands beside the person.
-        workers: Processes.
-        seed: Of poses, clothes and scenes; people do not change with it.
+        outfits: 2 renders every photo in a second outfit, too, all else equal.
+        families: Number of consecutive people who share head, skin and hair, as hard negatives; 0 for none.
+        opposites: Whether people come in counterfactual pairs: each odd number has the scenes, clothes and poses of the
+            one before, with the opposite body, such as heavy instead of slim.
+        companions: Share of full-length photos with a second person beside.
+        workers: Number of processes.
+        seed: Seed of poses, clothes and scenes; people do not depend on it.
 
     Returns:
-        A line that says what there is now.
+        One line with the number of photos.
 
     Raises:
-        BolidError: If there is nothing to render, or people reserved for testing were asked for otherwise.
+        BolidError: If there is nothing to render, or people reserved for testing are rendered for another split.
     """
     if people < 1 or photos < 1:
         raise BolidError(f"nothing to render: people={people} and photos={photos} must both be 1 or more")

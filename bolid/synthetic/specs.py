@@ -1,4 +1,4 @@
-"""Which rendered people are asked for, and how their photos are to look."""
+"""Settings of rendered people and their photos."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from bolid.core.errors import BolidError
 from bolid.data.specs import check_size
 from bolid.synthetic.render import RESERVED
 
-FIRST = 200_000  # the first person to train on, by default
-BESIDE = 90_000  # how far the first person to validate on is from there, by default
+FIRST = 200_000  # default first person of train
+BESIDE = 90_000  # default offset of the first person of val
 
 
 @dataclass(frozen=True)
 class PeopleSpec:
-    """The rendered people of a split. What is null is, in `val` and `test`, as in `train`.
+    """The rendered people of a split. Null in `val` and `test` means as in `train`.
 
     Attributes:
         first: Number of the first person, 900000 or more in test, less elsewhere. Null: 200,000 in train, 90,000 after
             that in val, 900,000 in test.
-        people: How many people.
-        photos: Photos of each person. Null in train: 4.
-        framing: Which part of the person photos show, as `bolid data render` calls it. Null in train: mixed.
-        outfits: 2 renders every photo in a second outfit too.
-        companions: Share of the photos of full length in which somebody else stands beside the person; the caption says
-            so.
-        families: How many consecutive people share head, skin and hair (2: twins); 0: each has their own. Batches hold
-            families together.
+        people: Number of people.
+        photos: Number of photos per person. Null in train: 4.
+        framing: Framing of the photos, see `bolid data render`. Null in train: mixed.
+        outfits: 2 renders every photo in a second outfit, too.
+        companions: Share of full-length photos with a second person beside, who is in the caption.
+        families: Number of consecutive people who share head, skin and hair; 0 for none. Families share a batch as hard
+            negatives.
     """
 
     first: int | None = None
@@ -39,27 +38,28 @@ class PeopleSpec:
     companions: float = 0.0
 
     def numbers(self) -> range:
-        """Everybody's number, once it is known which is the first."""
+        """The numbers of all people; needs `first`."""
         first = self.first or 0
         return range(first, first + self.people)
 
 
 @dataclass(frozen=True)
 class RenderedSpec:
-    """Rendered people and their photos. The photos that are missing are rendered before training, and kept.
+    """Settings of rendered people and their photos; missing photos are rendered before training, and kept.
 
     Attributes:
-        train: Whom to train on.
-        val: Whom to validate on.
-        test: Whom to test on.
+        train: Training people.
+        val: Validation people.
+        test: Test people.
         photo_size: Height and width of the photos in pixels.
-        pairs: Whether people to train on come in counterfactual pairs: the second has the opposite body and all else as
-            the first, scenes too. Photos of a pair are a group: they come together and share noise and dropped phrases.
-        workers: Processes that render.
-        seed: Of everything random about the photos, given the person.
-        face_embedder: The ONNX face recogniser that labels the faces once rendered; null leaves them without.
-        pose_estimator: Folder of the pose network whose keypoints encoders receive, as they do of users' photos; null:
-            they receive the true ones.
+        pairs: Whether training people come in counterfactual pairs: the second has the opposite body, and all else,
+            scenes included, equals the first. Photos of a pair are a group: they are consecutive, and share noise and
+            dropped phrases.
+        workers: Number of rendering processes.
+        seed: Seed of everything random about the photos, given the person.
+        face_embedder: ONNX face recogniser that embeds the faces after rendering; null for no embeddings.
+        pose_estimator: Folder of the pose network whose keypoints encoders receive, as for users' photos; null for true
+            keypoints.
     """
 
     train: PeopleSpec = PeopleSpec(people=256)
@@ -73,11 +73,11 @@ class RenderedSpec:
     pose_estimator: Path | None = None
 
     def completed(self) -> RenderedSpec:
-        """The same with what is null of the people filled in.
+        """A copy with null settings of people replaced.
 
         Raises:
-            BolidError: if settings contradict each other, people to train or validate on are among those reserved for
-                testing, or splits overlap.
+            BolidError: If settings contradict each other, training or validation people are reserved for testing, or
+                splits overlap.
         """
         train = _filled(self.train, PeopleSpec(FIRST, photos=4, framing="mixed"))
         val = _filled(self.val, replace(train, first=(train.first or 0) + BESIDE))

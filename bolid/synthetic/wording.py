@@ -1,4 +1,4 @@
-"""The words of captions whose meaning is scored: the renderer says them, the metrics read them back."""
+"""Vocabulary of scored caption attributes: the renderer writes it, and metrics parse it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-# What a picture can be asked for, each with its wordings; the order is that of the classes of trained classifiers.
+# Attributes of captions with their wordings; the order is that of the classes of trained classifiers.
 GENDERS = ("woman", "man")
 COLOURS = ("red", "blue", "green", "black", "white", "yellow", "purple", "grey", "orange", "pink", "brown")
 WALLS = ("white", "grey", "beige", "light blue", "green", "pink", "yellow", "dark")
@@ -52,7 +52,7 @@ BUILD = (
 )
 BUILDS = tuple(words[0] for words in BUILD)  # classes of the attribute "build"
 HEIGHT = (("very short",), ("short",), ("of average height", "of medium height"), ("tall",), ("very tall",))
-# Said only where they are noticeable: little, then much.
+# Used only if noticeable: little, then much.
 PARTS = {
     "shoulders": (("narrow shoulders",), ("broad shoulders", "wide shoulders")),
     "waist": (("a narrow waist", "a slim waist"), ("a thick waist", "a wide waist")),
@@ -77,9 +77,9 @@ _CLOTHES = re.compile(rf"(?:wearing|dressed in|in) an? ({_COLOUR}) [\w -]+?(?: a
 
 
 def attributes(caption: str) -> dict[str, str]:
-    """What a caption says of `ATTRIBUTES` and, in `BUILDS`, of the build; what it leaves open or words anew is absent.
+    """Parses a caption for `ATTRIBUTES` and the build (`BUILDS`); unmentioned or unknown ones are absent.
 
-    The colour of trousers, skirts and shorts is `trousers`; it is absent too where the frame ends above them.
+    The colour of trousers, skirts and shorts is `trousers`; it is absent, too, if the frame ends above them.
     """
     found: dict[str, str] = {}
     for piece in caption.split(", "):
@@ -98,29 +98,29 @@ def attributes(caption: str) -> dict[str, str]:
 
 
 def shows_figure(caption: str) -> bool:
-    """Whether a picture of this shows one whole figure, turned at most halfway aside, whose proportions can be read."""
+    """Whether the caption describes one whole figure in front or three-quarter view, with measurable proportions."""
     said = attributes(caption)
     whole = said.get("framing") in ("full length", "three-quarter length")
     return whole and said.get("view") in ("front", "three-quarter") and not _COMPANION.search(caption)
 
 
 def body_grades(caption: str) -> list[float]:
-    """What a caption says of the body: build and height from -2 (little) to 2, then `PARTS`, each -1.5 or 1.5.
+    """Grades of the body in a caption: build and height from -2 (little) to 2, then `PARTS`, each -1.5 or 1.5.
 
-    What it leaves open is 0, as what it calls average is.
+    Unmentioned and average ones are 0.
     """
     said = _graded(caption)
     return [said.get(name, 0.0) for name in ("build", "height", *PARTS)]
 
 
 def _graded(caption: str) -> dict[str, float]:
-    """What a caption grades, and the grades."""
+    """Attribute -> grade in a caption."""
     return dict(_grades()[piece] for piece in caption.split(", ") if piece in _grades())
 
 
 @cache
 def _grades() -> dict[str, tuple[str, float]]:
-    """Phrase -> what it grades, and the grade."""
+    """Phrase -> attribute and grade."""
     found: dict[str, tuple[str, float]] = {}
     for name, levels in (("build", BUILD), ("height", HEIGHT)):
         for level, words in enumerate(levels):

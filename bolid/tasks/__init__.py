@@ -1,4 +1,4 @@
-"""The tasks that configurations name by class path."""
+"""LightningModules that configurations name by class path."""
 
 from bolid.tasks.adapter import AdapterTask
 from bolid.tasks.body_vae import BodyVAETask

@@ -1,4 +1,4 @@
-"""What every task shares: optimiser, per-step randomness, checkpoints of only what was trained."""
+"""Base class of tasks: optimiser, randomness per step, checkpoints of the trained weights only."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from bolid.tasks.configured import config_of, task_of
 from bolid.tasks.coverage import Part, check_coverage
 from bolid.tasks.run import prepare_run
 
-LENGTH = ("total_steps", "_schedule_phases")  # what a schedule's state says of its length
+LENGTH = ("total_steps", "_schedule_phases")  # entries of a scheduler's state that hold its length
 
 
 class BaseTask(LightningModule, ABC):
-    """Trains the parameters that require a gradient, and saves only them.
+    """Trains and saves only the parameters that require a gradient.
 
     Args:
-        optimizer: Of the trained parameters.
-        scheduler: Of the learning rate, stepped once an optimiser step; None keeps it constant. One that takes
-            `total_steps`, such as OneCycleLR, gets those of the trainer.
-        init_from: Where trained weights are from at the start of a fit (a warm start; `--ckpt_path` resumes instead), a
-            validation, test or prediction: a checkpoint, or the folder that a fit exported.
-        seed: Of the noise, timesteps and drops, which depend only on it, the step and the rank.
+        optimizer: Optimiser of the trained parameters.
+        scheduler: Learning-rate scheduler, stepped once per optimiser step; None keeps the rate constant. One that
+            takes `total_steps`, such as OneCycleLR, receives the trainer's `max_steps`.
+        init_from: Checkpoint or exported folder whose weights a fit (a warm start; `--ckpt_path` resumes instead),
+            validation, test or prediction starts from.
+        seed: Seed of noise, timesteps and dropout, which depend only on it, the step and the rank.
     """
 
-    trained_buffers: tuple[str, ...] = ()  # buffers that learn: names in the state dict
+    trained_buffers: tuple[str, ...] = ()  # names of updated buffers in the state dict
 
     def __init__(
         self,
@@ -56,16 +56,16 @@ class BaseTask(LightningModule, ABC):
 
     @property
     def frozen_dtype(self) -> str:
-        """Type of the frozen weights that gradients pass through."""
+        """Dtype of the frozen weights that gradients pass through."""
         return "float32"
 
     def configure_callbacks(self) -> list[Callback]:
-        """None of its own; Lightning asks before anything else happens in a run."""
+        """Returns no callbacks; Lightning calls it first in a run, so it prepares the trainer."""
         prepare_run(self.trainer, self.frozen_dtype)
         return []
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """The optimiser over what requires a gradient, the schedule by step."""
+        """The optimiser of the trained parameters, and the scheduler by step."""
         optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
         if self.scheduler is None:
             return {"optimizer": optimizer}
@@ -83,7 +83,7 @@ class BaseTask(LightningModule, ABC):
         return make(optimizer, total_steps=int(steps))
 
     def step_generator(self) -> torch.Generator:
-        """Randomness of this training step, the same after a resumption: a function of seed, batch and rank."""
+        """Generator of this training step, a function of seed, batch and rank, so that a resumed fit repeats it."""
         return self.generator(1, self.trainer.fit_loop.total_batch_idx, self.global_rank)
 
     def generator(self, *key: int) -> torch.Generator:
@@ -93,35 +93,35 @@ class BaseTask(LightningModule, ABC):
 
     @property
     def data(self) -> IdentityDataModule | None:
-        """Where batches are from; None where they are not from a data module of people."""
+        """The trainer's `IdentityDataModule`, or None."""
         trainer: Any = self._trainer
         found = None if trainer is None else trainer.datamodule
         return found if isinstance(found, IdentityDataModule) else None
 
     def parts(self) -> dict[str, Part]:
-        """What cannot make use of every training sample, by its place in the configuration."""
+        """The losses and conditions that cannot use every training sample, by their keys in the configuration."""
         return {}
 
     def on_train_start(self) -> None:
-        """Refuses a fit in which a part would be zero in nearly every sample."""
+        """Refuses a fit in which a part could use almost no sample."""
         loader: Any = self.trainer.train_dataloader
         if isinstance(loader, DataLoader) and (parts := self.parts()):
             check_coverage(loader.dataset, parts)  # type: ignore[arg-type]
 
     def trained_keys(self) -> set[str]:
-        """Names in the state dict of what is trained."""
+        """State-dict names of the trained parameters and buffers."""
         return {name for name, p in self.named_parameters() if p.requires_grad} | set(self.trained_buffers)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Drops frozen weights: they are read from their own files."""
+        """Drops frozen weights, which are loaded from their own files."""
         kept = self.trained_keys()
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in kept}
         checkpoint[FORMAT] = VERSION
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint that lacks a trained weight, which non-strict loading would pass over in silence.
+        """Refuses a checkpoint that lacks a trained weight, which non-strict loading would ignore.
 
-        A resumed fit may be longer than the one that wrote it: schedules go on in the length of this one.
+        A resumed fit may be longer than the one that wrote it: schedulers take the length of this one.
         """
         check_format(checkpoint, "the checkpoint")
         self._check(checkpoint["state_dict"], "the checkpoint")
@@ -134,16 +134,16 @@ class BaseTask(LightningModule, ABC):
     def load_from_checkpoint(  # type: ignore[override]
         cls, checkpoint_path: str | Path, config: str | Path | None = None, **settings: Any
     ) -> Self:
-        """A task with the weights of a checkpoint.
+        """Loads a task with the weights of a checkpoint.
 
         Args:
-            checkpoint_path: That a fit of such a task wrote.
-            config: The configuration that says what the task is made of; by default the `config.yaml` of its run. It
-                imports what it names, so load only a run that you would run.
-            settings: All that the class wants to be made of, in the place of a configuration.
+            checkpoint_path: Checkpoint that a fit of this task wrote.
+            config: Configuration of the task; by default the `config.yaml` of its run. It imports what it names, so
+                load only runs that you trust.
+            settings: Constructor arguments, instead of a configuration.
 
         Raises:
-            BolidError: If it is no such checkpoint, or nothing says what the task is made of.
+            BolidError: If the checkpoint is not one of this task, or there is no configuration.
         """
         state = read_checkpoint(Path(checkpoint_path), "checkpoint_path")["state_dict"]
         task = cls(**settings) if settings else task_of(Path(config or config_of(Path(checkpoint_path))), cls)
@@ -153,7 +153,7 @@ class BaseTask(LightningModule, ABC):
         return task
 
     def on_fit_start(self) -> None:
-        """Only now, as at the start of the other commands, is it known whether a checkpoint was loaded."""
+        """Loads `init_from`: only in this hook is it known whether Lightning loaded a checkpoint."""
         self.warm_start()
 
     def on_validation_start(self) -> None:
@@ -169,7 +169,7 @@ class BaseTask(LightningModule, ABC):
         self.warm_start()
 
     def warm_start(self) -> None:
-        """Takes weights from `init_from`, unless a checkpoint was loaded or an earlier command left weights here."""
+        """Loads the weights of `init_from`, unless a checkpoint was loaded or an earlier command left weights here."""
         if self.init_from is not None and not self.started and self.trainer.ckpt_path is None:
             path = resolve(self.init_from)
             if path.is_dir():
@@ -179,7 +179,7 @@ class BaseTask(LightningModule, ABC):
         self.started = True
 
     def load_exported(self, folder: Path) -> None:
-        """Takes the weights of a folder that `export` wrote.
+        """Loads the weights of a folder that `export` wrote.
 
         Raises:
             BolidError: If it does not fit this configuration.
@@ -193,7 +193,7 @@ class BaseTask(LightningModule, ABC):
         self.take_rest(found)
 
     def take_rest(self, checkpoint: Mapping[str, Any]) -> None:
-        """Takes what else a checkpoint knows, whether a fit goes on or begins with its weights."""
+        """Restores further entries of a checkpoint, in a resumed fit and in a warm start."""
 
     def _check(self, state: dict[str, Any], where: str) -> None:
         own = self.state_dict()
@@ -206,11 +206,11 @@ class BaseTask(LightningModule, ABC):
 
     @abstractmethod
     def export(self, folder: Path) -> None:
-        """Writes what inference needs into `folder` (the `Export` callback asks for it when a fit ends)."""
+        """Writes what inference needs into `folder`; the `Export` callback calls it at the end of a fit."""
 
 
 def takes_total_steps(make: Any) -> bool:
-    """Whether what makes a schedule, a `partial` around its class, wants to know how long the fit is."""
+    """Whether a scheduler's factory, a `partial` of its class, takes `total_steps`."""
     if not isinstance(make, partial):
         return False
     kinds = [part for part in (make.func, *make.args) if isinstance(part, type) and issubclass(part, LRScheduler)]
@@ -220,11 +220,11 @@ def takes_total_steps(make: Any) -> bool:
 
 
 def check_total_steps(settings: Mapping[str, Any], steps: int) -> None:
-    """Refuses a schedule that says another length than the fit's.
+    """Refuses a scheduler whose `total_steps` differs from the length of the fit.
 
     Args:
-        settings: Of the schedule.
-        steps: Of the fit.
+        settings: Settings of the scheduler.
+        steps: Length of the fit in optimiser steps.
 
     Raises:
         BolidError: If it does.

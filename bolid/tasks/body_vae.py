@@ -1,4 +1,4 @@
-"""Stage 1: trains Γ_body to decode a held-out photo of a person from views of the others."""
+"""Stage 1: trains Γ_body to decode a held-out photo of a person from the person's other photos."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from bolid.models.body_vae import BodyVAE, Posterior, load_body_vae
 from bolid.tasks.base import BaseTask
 from bolid.tasks.coverage import Part
 
-DECODER = ("text_dim", "decoder_channels")  # settings of what an exported encoder lacks
+DECODER = ("text_dim", "decoder_channels")  # settings of the decoder, which an exported encoder lacks
 
 
 class BodyVAETask(BaseTask):
-    """Γ_body and its decoder by `BodyVAELoss`; a test asks probes what the codes of other people hold.
+    """Trains Γ_body and its decoder by `BodyVAELoss`; a test evaluates the codes of unseen people with probes.
 
     Args:
         model: Encoder and decoder.
-        backbone: Whose text encoder reads the captions for the decoder.
-        loss: The terms and their weights; null: as by default.
-        decoding: What the decoder receives, and how much is decoded; null: as by default.
-        augment: How the references are changed in training; null: not at all.
-        probe: How a test measures; null: as by default.
+        backbone: Backbone whose text encoder encodes the captions for the decoder.
+        loss: Terms and their weights; null for the defaults.
+        decoding: Inputs of the decoder, and the share of samples decoded; null for the defaults.
+        augment: Augmentation of the references in training; null for none.
+        probe: Settings of a test's probes; null for the defaults.
         optimizer: See `BaseTask`, as the rest.
         init_from: A checkpoint, or the folder of an exported encoder, such as `data/tiny/body_vae`.
 
@@ -75,7 +75,7 @@ class BodyVAETask(BaseTask):
         }
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """Call, loss, log, return."""
+        """L of a batch: scalar; logs every term."""
         generator = self.step_generator()
         batch = self.augmented(batch, generator)
         posterior = self.encode(batch)
@@ -86,18 +86,18 @@ class BodyVAETask(BaseTask):
         return loss
 
     def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """The same terms with noise that depends only on the batch's number."""
+        """Logs the same terms, with noise seeded by the batch index."""
         terms = self.terms(batch, self.encode(batch), self.generator(0, batch_idx))
         logged = {f"val/{k}": v for k, v in terms.items()} | {"val/loss": self.total(terms, inf)}
         self.log_dict(logged, batch_size=len(batch), sync_dist=True)
 
     def augmented(self, batch: TrainingBatch, generator: torch.Generator) -> TrainingBatch:
-        """The batch with its references as `augment` makes them."""
+        """The batch with its references augmented."""
         if self.augment is None:
             return batch
         seen, pictures, keypoints = batch.references.mask, batch.references.pictures, batch.references.keypoints
         pictures, keypoints = pictures.clone(), keypoints.clone()
-        with torch.autocast(self.device.type, enabled=False):  # in bfloat16 a grid's lines would be jagged
+        with torch.autocast(self.device.type, enabled=False):  # bfloat16 sampling grids are too coarse
             pictures[seen], keypoints[seen] = self.augment(pictures[seen], keypoints[seen], generator)
         return replace(batch, references=replace(batch.references, pictures=pictures, keypoints=keypoints))
 
@@ -112,14 +112,14 @@ class BodyVAETask(BaseTask):
         return self.loss(self.model, batch, posterior, given, self.decoding.max_samples, generator)
 
     def total(self, terms: dict[str, Tensor], step: float) -> Tensor:
-        """The loss in a step: scalar."""
+        """The sum of the terms by their weights at `step`: scalar."""
         return self.loss.total(terms, step)
 
     def load_exported(self, folder: Path) -> None:
-        """Takes the weights of an exported encoder; the decoder stays as it is.
+        """Loads the weights of an exported encoder; the decoder stays unchanged.
 
         Raises:
-            BolidError: If there is none, or it was trained with other settings, or a decoder is to be validated.
+            BolidError: If there is none, its settings differ, or a validation needs the decoder.
         """
         found = load_body_vae(str(folder))
         ours, theirs = self.model.config, found.config
@@ -135,10 +135,10 @@ class BodyVAETask(BaseTask):
         self.model.load_state_dict(found.state_dict(), strict=False)
 
     def on_test_start(self) -> None:
-        """A new test starts afresh.
+        """Resets the probes.
 
         Raises:
-            BolidError: If photos are shown whole and nothing finds the people in them.
+            BolidError: If photos are uncropped and no pose network is set to detect the people in them.
         """
         super().on_test_start()
         whole = self.data is not None and self.data.specs["test"].target != "person"
@@ -147,26 +147,26 @@ class BodyVAETask(BaseTask):
         self.tested.reset()
 
     def test_step(self, batch: TrainingBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Looks at photos of people who are tested (loader 0) and of the training's (loader 1)."""
+        """Encodes photos of test people (loader 0) and of training people (loader 1)."""
         self.tested.add(self.model, self.backbone, batch, training=dataloader_idx > 0)
 
     def on_test_epoch_end(self) -> None:
-        """Asks the probes about what all ranks saw, and logs every number as test/<name>."""
+        """Fits the probes on the samples of all ranks, and logs every metric as test/<name>."""
         families = {} if self.data is None else self.data.families("test")
         found = self.measure(self.tested.seen(self.model, families))
         self.log_dict({f"test/{name}": value for name, value in found.metrics.items()})
 
     def measure(self, seen: Seen) -> Report:
-        """The numbers of a test."""
+        """The metrics of a test."""
         return self.tested.measure(seen)
 
     def report(self) -> Report:
-        """What the test measured."""
+        """The report of the test."""
         return self.tested.report
 
     @torch.no_grad()
     def _track_mean(self, mean: Tensor) -> None:
-        """c_body's mean over the training people, for centred cosines: of all steps at first, then a running one."""
+        """Updates the mean of c_body over training people, for centred cosines: first plain, then moving."""
         if mean.isfinite().all():
             self.model.mean_code.lerp_(mean.float().mean(0), max(0.01, 1 / (self.global_step + 1)))
 
@@ -176,5 +176,5 @@ class BodyVAETask(BaseTask):
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two settings are the same; JSON knows lists alone."""
+    """Whether two settings are equal; JSON turns tuples into lists."""
     return (list(one) if isinstance(one, tuple) else one) == (list(other) if isinstance(other, tuple) else other)

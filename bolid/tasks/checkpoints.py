@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read without unpickling anything, with the version of their format."""
+"""Checkpoints: written atomically, read without unpickling, with the version of their format."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from bolid.core.errors import BolidError
 
-FORMAT, VERSION = "bolid_format", 2  # those of version 1 have no such entry, and the same weights
+FORMAT, VERSION = "bolid_format", 2  # checkpoints of version 1 lack the entry and hold the same weights
 OF_FITS = ("pytorch-lightning_version", "global_step", "epoch", "loops", "optimizer_states")
 SETTINGS = ("hyper_parameters", "datamodule_hyper_parameters")
 BROKEN = (UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, EOFError, OSError)
-PART = ".*.tmp"  # what a kill in the middle of writing leaves
+PART = ".*.tmp"  # left behind by a process killed while writing
 
 
 class Damaged(BolidError):
-    """A checkpoint that cannot be read, or a file that is none."""
+    """A file that is damaged or no checkpoint."""
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes beside the target and renames; Lightning copies from the temporary folder where that is another disk."""
+    """Writes next to the target and renames; Lightning's own copies across disks, which is not atomic."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Writes a checkpoint.
 
         Raises:
-            BolidError: If the disk is full or the folder cannot be written; what was at `path` is still there.
+            BolidError: If the disk is full or the folder cannot be written; the former file at `path` is kept.
         """
         path = Path(path)
         part = path.with_name(f".{uuid4().hex}.tmp")
@@ -53,17 +53,17 @@ class AtomicCheckpoints(TorchCheckpointIO):
                 part.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Reads the whole of a checkpoint; see `find_checkpoint` and `read_checkpoint`."""
+        """Reads a checkpoint; see `find_checkpoint` and `read_checkpoint`."""
         return read_checkpoint(find_checkpoint(Path(path), "ckpt_path"), "ckpt_path", mapped=False)
 
 
 def read_checkpoint(path: Path, setting: str, mapped: bool = True) -> dict[str, Any]:
-    """What a fit saved, without settings (`hyper_parameters`): a configuration alone says what is run.
+    """Reads a fit's checkpoint without its `hyper_parameters`, since only the configuration decides what runs.
 
     Args:
-        path: Of the checkpoint.
-        setting: What the path was given by, for the error.
-        mapped: Whether tensors are mapped and not read.
+        path: Path of the checkpoint.
+        setting: Setting that gave the path, for error messages.
+        mapped: Whether to memory-map the tensors.
 
     Raises:
         BolidError: If there is no such file, it is no checkpoint or damaged, or it is of a newer format.
@@ -71,13 +71,13 @@ def read_checkpoint(path: Path, setting: str, mapped: bool = True) -> dict[str, 
     if not path.is_file():
         raise BolidError(f"{setting}: no checkpoint at {path}; give a .ckpt file that `bolid fit` wrote")
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)  # nothing is unpickled
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)  # runs no pickled code
     except BROKEN as error:
         what = "is empty" if not path.stat().st_size else "is no checkpoint that `bolid fit` wrote, or a part of one"
         raise Damaged(f"{setting}: {path} {what}") from error
     if not isinstance(found, dict) or not isinstance(found.get("state_dict"), Mapping):
         raise Damaged(f"{setting}: {path} is no checkpoint that `bolid fit` wrote")
-    with ZipFile(path) as archive:  # torch does not compare what it reads with the sums that it wrote
+    with ZipFile(path) as archive:  # torch writes CRC sums but does not check them on reading
         if broken := archive.testzip():
             raise Damaged(f"{setting}: {path} is damaged (in {broken})")
     check_format(found, f"{setting}: {path}")
@@ -96,10 +96,10 @@ def check_format(checkpoint: Mapping[str, Any], where: str) -> None:
 
 
 def find_checkpoint(path: Path, setting: str) -> Path:
-    """A checkpoint of a fit: `path` itself or, where that is a damaged last one, the newest good one beside it.
+    """The path of a fit's checkpoint: `path`, or the newest intact one next to it if `path` is a damaged `last.ckpt`.
 
     Raises:
-        BolidError: See `read_checkpoint`; also if it holds nothing but weights.
+        BolidError: See `read_checkpoint`; also if it holds weights only.
     """
     try:
         return _checked(path, setting)

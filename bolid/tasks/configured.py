@@ -1,4 +1,4 @@
-"""A task as the configuration beside a checkpoint describes it."""
+"""Builds a task from the configuration next to a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 
 from bolid.core.errors import BolidError
 
-CONFIG = "config.yaml"  # what a fit writes into its run
+CONFIG = "config.yaml"  # written by a fit into the folder of its run
 
 
 def config_of(checkpoint: Path) -> Path:
@@ -23,13 +23,13 @@ def config_of(checkpoint: Path) -> Path:
         if (folder / CONFIG).is_file():
             return folder / CONFIG
     raise BolidError(
-        f"{checkpoint} lies in no run with a {CONFIG}, which says what its task is made of: give that file as "
-        "`config`, or what the class wants to be made of"
+        f"{checkpoint} has no {CONFIG} of its run next to it, which describes the task: give that file as "
+        "`config`, or the constructor's arguments"
     )
 
 
 def task_of(config: Path, kind: type) -> Any:
-    """The task of a configuration, as `bolid fit` would make it. It imports what the file names: it is code.
+    """Instantiates the task of a configuration as `bolid fit` does. It imports what the file names: treat it as code.
 
     Raises:
         BolidError: If the file holds no configuration of such a task.

@@ -1,4 +1,4 @@
-"""How many training samples each part of a task can make use of, before the first step."""
+"""Share of training samples that each loss and condition can use, measured before the first step."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from bolid.core.schema import TrainingBatch
 
 log = logging.getLogger(__name__)
 
-SAMPLES = 256  # looked at
-TOGETHER = 32  # at a time: hundreds of large photos would not fit into memory
-LEAST = 0.05  # share below which a fit would pay for nothing
+SAMPLES = 256  # examined
+TOGETHER = 32  # batch size: hundreds of large photos would not fit into memory
+LEAST = 0.05  # minimum share; below it the part would only cost time
 
 
 def coverage(
     dataset: Sequence[TrainingBatch], parts: Mapping[str, Callable[[TrainingBatch], Tensor]]
 ) -> dict[str, float]:
-    """The share of the first training samples of which each part says True.
+    """The share of the first training samples that each part can use.
 
     Args:
-        dataset: Of batches, such as a training data set's samples; indexing it must not disturb training.
-        parts: Name -> a function of a batch to (B,) bool.
+        dataset: Training samples, each a batch of one; indexing it must not disturb training.
+        parts: Name -> function from a batch to (B,) bool.
     """
     found: dict[str, list[Tensor]] = {name: [] for name in parts}
     waiting: list[TrainingBatch] = []
@@ -47,12 +47,12 @@ def coverage(
 
 
 class Part(NamedTuple):
-    """A part of a task that cannot make use of every sample.
+    """A loss or condition that cannot use every sample.
 
     Attributes:
-        can_use: A batch -> (B,) bool.
-        needs: What a sample must have, for messages.
-        off: What to set, where no sample has it.
+        can_use: Function from a batch to (B,) bool.
+        needs: Description of what a sample must have, for messages.
+        off: Setting that turns the part off, for messages.
     """
 
     can_use: Callable[[TrainingBatch], Tensor]
@@ -61,14 +61,14 @@ class Part(NamedTuple):
 
 
 def check_coverage(dataset: Sequence[TrainingBatch], parts: Mapping[str, Part]) -> None:
-    """Logs by name what cannot make use of every training sample.
+    """Logs the parts that cannot use every training sample.
 
     Args:
-        dataset: See `coverage`.
-        parts: By their places in the configuration, such as `losses.shape`.
+        dataset: Training samples, see `coverage`.
+        parts: Parts by their keys in the configuration, such as `losses.shape`.
 
     Raises:
-        BolidError: If a part would be (nearly) always zero.
+        BolidError: If a part can use less than 5 % of the samples.
     """
     shares = coverage(dataset, {place: part.can_use for place, part in parts.items()})
     for place, share in shares.items():
@@ -82,7 +82,7 @@ def check_coverage(dataset: Sequence[TrainingBatch], parts: Mapping[str, Part]) 
 
 @rank_zero_only
 def report_coverage(shares: Mapping[str, float]) -> None:
-    """Logs by name what cannot make use of every sample."""
+    """Logs the parts that cannot use every sample."""
     for place, share in shares.items():
         if share < 1:
             log.warning("%s can use %.0f %% of the training samples", place, 100 * share)

@@ -1,4 +1,4 @@
-"""How L_diff trains, and what of its inputs is dropped."""
+"""Settings of L_diff, and its inputs with dropout masks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from bolid.models.backbones import TextCondition
 
 @dataclass
 class DiffusionSpec:
-    """How L_diff trains.
+    """Settings of L_diff: dropout, noise, timesteps and weighting.
 
     Attributes:
-        text_dropout: Share of samples in which only the caption is dropped.
-        all_dropout: Share of samples in which everything is dropped.
-        min_snr_gamma: γ of min-SNR weighting, None for none.
+        text_dropout: Share of samples that drop only the caption.
+        all_dropout: Share of samples that drop the caption and all conditions.
+        min_snr_gamma: γ of min-SNR weighting (https://arxiv.org/abs/2303.09556); None for none.
         noise_offset: See `noised`.
-        shift: Of the timesteps towards pure noise, above 1; see `noised`. Bodies' outlines are decided at 600 to 850.
+        shift: Shift of timesteps towards pure noise if above 1; see `noised`. Body outlines form at timesteps 600 to
+            850.
         person_weight: Extra weight of the person's latent cells; see `person_weight`.
-        cache_latents: Whether the latents of photos are kept in memory from epoch to epoch.
+        cache_latents: Whether to keep the latents of photos in memory across epochs.
     """
 
     text_dropout: float = 0.05
@@ -51,13 +52,13 @@ AS_PUBLISHED = DiffusionSpec()
 
 
 class Inputs(NamedTuple):
-    """What the UNet may receive of B samples, and what is dropped.
+    """Inputs of the UNet for B samples, and their dropout masks.
 
     Attributes:
-        text: Captions.
-        embeds: Per condition (B, 1, E).
-        drop_text: (B,) bool.
-        drop: Per condition (B,) bool.
+        text: Encoded captions.
+        embeds: Embedding of each condition, (B, 1, E).
+        drop_text: Whether the caption is dropped, (B,) bool.
+        drop: Whether each condition is dropped, (B,) bool.
     """
 
     text: TextCondition
@@ -66,11 +67,11 @@ class Inputs(NamedTuple):
     drop: list[Tensor]
 
     def kept(self, nothing: TextCondition) -> tuple[TextCondition, list[Tensor]]:
-        """What is left: `nothing` in place of dropped captions, zeros in place of dropped embeddings."""
+        """The inputs after dropout: `nothing` replaces dropped captions, zeros replace dropped embeddings."""
         left = [e * ~d[:, None, None] for e, d in zip(self.embeds, self.drop, strict=True)]
         return self.text.where(~self.drop_text, nothing), left
 
     @property
     def complete(self) -> Tensor:
-        """(B,) bool, of which samples nothing is dropped."""
+        """(B,) bool: samples that drop nothing."""
         return ~torch.stack([self.drop_text, *self.drop]).any(0)

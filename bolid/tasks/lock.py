@@ -1,4 +1,4 @@
-"""One fit at a time writes into a folder."""
+"""Lock of a run's folder: one fit at a time writes into it."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ os.register_at_fork(after_in_child=_let_go)  # a worker that outlives its killed
 
 
 def refuse_used(trainer: Trainer) -> None:
-    """A fit that does not go on with another one's checkpoints does not mix its own with them.
+    """Refuses to start a new fit in the folder of another fit's checkpoints.
 
     Raises:
-        BolidError: If the run's folder holds some.
+        BolidError: If the run's folder holds checkpoints.
     """
     folder = Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints"
     if trainer.checkpoint_callbacks and trainer.ckpt_path is None and any(folder.glob("*.ckpt")):
         raise BolidError(
-            f"{folder} holds another fit's checkpoints: go on with it by `--ckpt_path last`, or give this one another "
+            f"{folder} holds another fit's checkpoints: resume it by `--ckpt_path last`, or give this one another "
             "folder (the logger's version or name)"
         )
 
 
 class RunLock(Callback):
-    """Refuses a fit into the folder of a fit that is still running, on this machine or on another one's share.
+    """Refuses a fit in the folder of another running fit, on this machine or on a shared disk.
 
-    The system gives the lock back whichever way a process ends.
+    The operating system releases the lock however a process ends.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class RunLock(Callback):
         self.path = Path()
 
     def setup(self, trainer: Any, pl_module: LightningModule, stage: str) -> None:
-        """On the first rank; the others learn whether it may go on.
+        """Locks the folder on the first rank, and broadcasts the result.
 
         Raises:
             BolidError: If another fit is running there.
@@ -64,7 +64,7 @@ class RunLock(Callback):
             )
 
     def on_fit_start(self, trainer: Any, pl_module: LightningModule) -> None:
-        """Not earlier: only now Lightning knows whether the fit goes on. What a killed fit was writing is removed.
+        """Checks for other checkpoints, since only now is it known whether the fit resumes; removes partial files.
 
         Raises:
             BolidError: See `refuse_used`.
@@ -77,11 +77,11 @@ class RunLock(Callback):
                 part.unlink(missing_ok=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Gives the folder back."""
+        """Releases the lock."""
         self._unlock()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Gives the folder back."""
+        """Releases the lock."""
         self._unlock()
 
     def _lock(self, folder: Path) -> bool:
@@ -98,7 +98,7 @@ class RunLock(Callback):
                 self.file = file
                 _held.add(file)
                 return True
-            os.close(file)  # its holder has just removed it
+            os.close(file)  # its holder has just deleted the file
 
     def _unlock(self) -> None:
         if self.file in _held:

@@ -1,4 +1,4 @@
-"""What frozen networks make of photos is made once: the photos come again in every epoch."""
+"""Caches the outputs of frozen networks, since the same photos return in every epoch."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bolid.core.schema import TrainingBatch
 
 
 class OncePerPhoto:
-    """Remembers what was made of each view of a photo, on the CPU.
+    """Caches an output per view of a photo, on the CPU.
 
-    A view is known by the photo's name and a checksum of its pixels, so that a mirrored photo is another view.
+    The key is the photo's name and a checksum of its pixels, so that a mirrored photo is another view.
     """
 
     def __init__(self) -> None:
         self.made: dict[tuple[str, int], Tensor] = {}
 
     def of(self, batch: TrainingBatch, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """What `make` makes of the batch's photos (B, 3, H, W) in -1..1, seen now or before: (B, ...)."""
+        """`make(photos)` of the batch's photos (B, 3, H, W) in -1..1, from the cache where possible: (B, ...)."""
         pixels = batch.pictures.cpu().contiguous().numpy()
         keys = [(name, crc32(view)) for name, view in zip(batch.file_names, pixels, strict=True)]
         new = list({key: row for row, key in enumerate(keys) if key not in self.made}.values())

@@ -1,7 +1,7 @@
-"""Where bfloat16 is slower than float32 on CPUs, float32 is taken.
+"""Replaces bfloat16 by float32 on CPUs where it is slower.
 
 Processors without instructions for it emulate it, many times slower. On others torch's attention is slower in it, up to
-seven times on the way back (`benchmarks/attention.py`).
+seven times in the backward pass (`benchmarks/attention.py`).
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ def emulated(on_cpu: bool) -> bool:
 
 
 def is_cpu(accelerator: Any) -> bool:
-    """Whether a trainer's accelerator is the CPU; "auto" is it where there is nothing else."""
+    """Whether a trainer's accelerator is the CPU; "auto" is the CPU if there is no other device."""
     return accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
 
 
 def check_precision(precision: Any, on_cpu: bool, frozen: str = "float32", fits: bool = False) -> str:
-    """A trainer's precision in full, if what is trained stays float32 and nothing overflows in it.
+    """The full name of a trainer's precision, if trained weights stay float32 and nothing overflows.
 
     Args:
         precision: As Lightning's `Trainer` takes it.
-        on_cpu: Where it trains.
-        frozen: Type of the frozen backbone's weights.
-        fits: Whether it trains.
+        on_cpu: Whether the device is the CPU.
+        frozen: Dtype of the frozen backbone's weights.
+        fits: Whether the command is a fit.
 
     Raises:
-        BolidError: If it does not, with what to take in its place.
+        BolidError: If the precision is unsuitable; the message names another.
     """
     name = ALIASES.get(str(precision), str(precision))
     if name not in PRECISIONS:
@@ -70,7 +70,7 @@ def check_precision(precision: Any, on_cpu: bool, frozen: str = "float32", fits:
 
 
 def quick_precision(precision: str, on_cpu: bool) -> str:
-    """The precision asked for, or float32 in the place of bfloat16 that would be emulated.
+    """The given precision, or float32 instead of an emulated bfloat16.
 
     Muon, which knows only bfloat16, then orthogonalises in float32 too.
     """
@@ -80,19 +80,19 @@ def quick_precision(precision: str, on_cpu: bool) -> str:
         return precision
     if not precision.startswith("bf16"):
         return precision
-    rank_zero_info(f"precision: 32-true in the place of {precision}, since this CPU has no instructions for bfloat16")
+    rank_zero_info(f"precision: 32-true instead of {precision}, since this CPU has no instructions for bfloat16")
     return "32-true"
 
 
 def quick_attention() -> None:
-    """From now on CPUs attend in float32; what comes out is still rounded to the queries' type."""
+    """Makes torch's attention on CPUs compute in float32; the output is still rounded to the queries' dtype."""
     F.scaled_dot_product_attention = _attend
 
 
 def _attend(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *rest: Any, **more: Any
 ) -> Tensor:
-    """`scaled_dot_product_attention`, see there."""
+    """See `torch.nn.functional.scaled_dot_product_attention`."""
     if query.device.type != "cpu":
         return _attention(query, key, value, attn_mask, *rest, **more)
     fine = torch.promote_types(query.dtype, torch.float32)

@@ -1,4 +1,4 @@
-"""What holds in every run of a task, whoever made its trainer."""
+"""Prepares every run of a task, from the command line or from Python."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bolid.tasks.stop import StopTogether
 
 
 def prepare_run(trainer: Any, frozen: str) -> None:
-    """Called by Lightning through the task before data are prepared, in every fit, validation, test and prediction.
+    """Sets precision and callbacks; Lightning calls it through the task before data are prepared, in every command.
 
     Args:
-        trainer: Of the run.
-        frozen: Type of the frozen backbone's weights.
+        trainer: Trainer of the run.
+        frozen: Dtype of the frozen backbone's weights.
 
     Raises:
-        BolidError: If its precision does not do.
+        BolidError: If the precision is unsuitable.
     """
     on_cpu = isinstance(trainer.accelerator, CPUAccelerator)
     asked = check_precision(trainer.precision, on_cpu, frozen, trainer.state.fn == "fit")

@@ -1,4 +1,4 @@
-"""Ends a fit that is asked to terminate, with a checkpoint of all it has learned."""
+"""Ends a fit on SIGTERM or Ctrl-C after the current step, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class StopTogether(Callback):
     """On SIGTERM or Ctrl-C to any rank, all ranks end the fit after the same step, with a checkpoint.
 
     The exit status is 128 + the signal's number, as a shell would report it. A second signal ends the process at once.
-    Lightning's own handler talks to the other ranks from inside the signal, whatever they are waiting for at that
-    moment (gradients, a metric, a sample grid), and then both sides may wait for ever. Here the signal is only noted.
+    Lightning's own handler communicates with the other ranks inside the signal handler, whatever collective they are in
+    (gradients, a metric, a sample grid), which may deadlock. Here the handler only sets a flag.
     """
 
     def __init__(self) -> None:
@@ -30,47 +30,47 @@ class StopTogether(Callback):
         self.step = self.process = 0
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Before any worker is started: workers inherit the handler, and Ctrl-C in a terminal reaches them, too."""
+        """Sets the handler before workers start: they inherit it, and Ctrl-C in a terminal reaches them, too."""
         self.noted, self.training, self.process = 0, False, os.getpid()
         self._handle()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lightning sets its own after `on_fit_start`; when the fit ends it restores the ones before."""
+        """Sets the handler again: Lightning sets its own after `on_fit_start`, and restores the former at the end."""
         self.noted, self.training, self.process = 0, True, os.getpid()
         self.between, self.step = True, trainer.global_step
         self._handle()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        """Gradients may accumulate over several batches, and are in no checkpoint."""
+        """Notes whether gradients are accumulating, which no checkpoint holds."""
         self.between = False
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        """After every other callback: what they have to do after a step is done."""
+        """Stops after a step, when all other callbacks have run."""
         self.between, self.step = trainer.global_step > self.step, trainer.global_step
         self._stop(trainer)
 
     def on_validation_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        """Several ranks may have different numbers of validation batches, and end after the last."""
+        """Stops within a validation on a single rank only: ranks may have different numbers of validation batches."""
         if trainer.world_size == 1:
             self._stop(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A validation that draws samples takes longer than a step."""
+        """Stops after a validation, which takes longer than a step if it generates samples."""
         self._stop(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """What is left is to write results; Lightning writes no last checkpoint if there were some before."""
+        """Writes the last checkpoint, which Lightning omits if there were earlier ones."""
         self.training = False
         keeper = find_keeper(trainer)
         if keeper is not None and keeper.save_last and keeper._last_global_step_saved != trainer.global_step:
             save(trainer, keeper)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Nothing waits for a step any more."""
+        """Restores the former handlers."""
         self.training = False
 
     def _handle(self) -> None:
-        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+        if threading.current_thread() is threading.main_thread():  # only the main thread may set handlers
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._note)
 
@@ -79,14 +79,14 @@ class StopTogether(Callback):
             return  # a worker: its parent decides
         if self.training and not self.noted:
             self.noted = number
-            os.write(2, b"\nends after this step, with a checkpoint; once more: at once, without\n")  # no lock is taken
+            os.write(2, b"\nends after this step, with a checkpoint; once more: at once, without\n")  # signal-safe
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:
             raise SIGTERMException(128 + number)
 
     def _stop(self, trainer: Trainer) -> None:
-        """Ends the fit if it was asked to; every rank must ask at the same moment."""
+        """Ends the fit if any rank noted a signal; a collective call, which every rank makes at the same point."""
         if not self.training or not self.between:
             return
         noted = trainer.strategy.reduce(torch.tensor(self.noted, device=trainer.strategy.root_device), reduce_op="max")
@@ -100,12 +100,12 @@ class StopTogether(Callback):
 
 
 def find_keeper(trainer: Trainer) -> ModelCheckpoint | None:
-    """What keeps a fit's last checkpoint, if anything does."""
+    """The `ModelCheckpoint` that keeps a fit's last checkpoint, or None."""
     return next((c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)), None)
 
 
 def save(trainer: Trainer, keeper: ModelCheckpoint) -> str:
-    """Writes a last checkpoint as `keeper` would, under the name that it would take, which is returned."""
+    """Writes a last checkpoint under the name that `keeper` would choose, and returns the name."""
     path, version = keeper.format_checkpoint_name({}, keeper.CHECKPOINT_NAME_LAST), keeper.STARTING_VERSION
     while path != keeper.last_model_path and keeper.file_exists(path, trainer):  # another fit's
         path = keeper.format_checkpoint_name({}, keeper.CHECKPOINT_NAME_LAST, ver=version)

@@ -1,1 +1,1 @@
-"""Frozen networks that read photos: pose, face, CLIP, silhouettes, and the readers that losses ask."""
+"""Frozen vision networks: pose, face, CLIP, segmentation, and readers of proportions and attributes."""

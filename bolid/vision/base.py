@@ -1,4 +1,4 @@
-"""What every frozen network that looks at photos has in common."""
+"""Base classes of frozen vision networks."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from torch import Tensor, nn
 
 
 class Frozen(nn.Module):
-    """Holds a network that moves between devices with its owner and is otherwise left alone.
+    """Holds a frozen network that follows its owner between devices.
 
-    The network is deliberately no submodule: so it has no part in its owner's `parameters()` (optimisers, DDP),
-    `state_dict()` (checkpoints hold only what was trained) or `train()`. Gradients still flow through it to its input.
+    The network is deliberately no submodule, so that its owner's `parameters()` (optimisers, DDP), `state_dict()`
+    (checkpoints) and `train()` exclude it. Gradients still flow through it to its input.
 
     Args:
-        network: Is put in eval mode and frozen.
+        network: Network to set to eval mode and freeze.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self._held = [network.eval().requires_grad_(False)]  # in a list, which Module does not look into
+        self._held = [network.eval().requires_grad_(False)]  # in a list, so that Module does not register it
 
     @property
     def network(self) -> Any:
-        """The network itself, a Module of whichever library it is from."""
+        """The network itself, a module of any library."""
         return self._held[0]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Frozen:
-        """A copy is the thing itself: it never changes, and metrics are cloned for every column of a test."""
+        """Returns itself: it never changes, and metrics are cloned for every method of a test."""
         return self
 
     def _apply(self, fn: Callable, recurse: bool = True) -> Frozen:
-        self.network._apply(fn)  # what `.to()`, `.cuda()` and the like come down to
+        self.network._apply(fn)  # called by `.to()`, `.cuda()` and the like
         return super()._apply(fn, recurse)
 
 
 class FeatureNetwork(Frozen, ABC):
-    """A network whose features FID, KID and the Inception score are computed on.
+    """A network that provides features for FID, KID and the Inception score.
 
     Attributes:
-        name: Goes into the metrics' names, since their values mean nothing without it.
+        name: Part of the metrics' names, since values of different networks are not comparable.
         num_features: F, the size of a feature vector.
-        num_classes: K, how many classes `logits` tells apart.
+        num_classes: K, the number of classes of `logits`.
     """
 
     name: str
@@ -52,8 +52,8 @@ class FeatureNetwork(Frozen, ABC):
 
     @abstractmethod
     def features(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> features (B, F) float32."""
+        """Images (B, 3, H, W) in 0..1 -> features (B, F) float32."""
 
     @abstractmethod
     def logits(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> unnormalised log-probabilities of K classes, (B, K) float32."""
+        """Images (B, 3, H, W) in 0..1 -> unnormalised log-probabilities of K classes, (B, K) float32."""

@@ -1,9 +1,9 @@
-"""A body's proportions by its bones in three dimensions, which pose and view leave as they are.
+"""Body proportions by 3D bone lengths, which do not depend on pose and view.
 
 Seven bones, in the order of `bolid.core.keypoints.LIMBS`: shoulders and hips (widths from joint to joint), trunk
-(shoulder to hip), upper arm, forearm, thigh and shin, the last five as means of both sides. A photo does not show how
-large a person is, so what is compared is the logarithm of a bone's ratio to the geometric mean of the bones that are
-seen; the difference of two is the logarithm of the ratio of their lengths, thigh to shin for instance.
+(shoulder to hip), upper arm, forearm, thigh and shin, the last five as means of both sides. A photo does not determine
+a person's scale, so that the measure is the logarithm of a bone's ratio to the geometric mean of the visible bones; the
+difference of two is the log ratio of their lengths, such as thigh to shin.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from bolid.core.keypoints import LIMBS
 from bolid.vision.pose_landmarks import COCO
 
 BONES = tuple(LIMBS)
-SEEN = 0.5  # visibility from which an end of a bone counts
-SHORTEST = 0.01  # metres; a reading below it is none, and its logarithm would outweigh all others
+SEEN = 0.5  # minimum visibility of a bone's ends
+SHORTEST = 0.01  # metres; shorter readings are errors, whose logarithm would dominate
 
 
 def bone_lengths(world: Tensor) -> Tensor:
@@ -30,14 +30,14 @@ def bone_lengths(world: Tensor) -> Tensor:
 
 
 def bones_seen(keypoints: Tensor, least: float = SEEN) -> Tensor:
-    """Which bones have both ends visible, of one side at least: (..., 17, 3) -> (..., 7) bool."""
+    """Whether both ends of each bone are visible on at least one side: (..., 17, 3) -> (..., 7) bool."""
     seen = keypoints[..., 2] >= least
     kinds = [(seen[..., [a for a, _ in sides]] & seen[..., [b for _, b in sides]]).any(-1) for sides in LIMBS.values()]
     return torch.stack(kinds, -1)
 
 
 def bone_ratios(lengths: Tensor, seen: Tensor) -> Tensor:
-    """Logarithms of the bones' ratios to the geometric mean of those that are seen; 0 where one is not.
+    """Log ratios of the bones to the geometric mean of the visible ones; 0 for invisible bones.
 
     Args:
         lengths: (..., 7) in metres.

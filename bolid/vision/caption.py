@@ -18,24 +18,25 @@ INSTRUCTION = (
     "Describe the person in this photo in one sentence, beginning with 'a photo of a man' or 'a photo of a woman': "
     "position of the body, clothes, hair, and a little of the background. Name nobody."
 )
-SIDE = 1024  # pixels; no network here looks closer
+SIDE = 1024  # pixels; maximum side of images, above the input sizes of common networks
 EXAMPLES = "such as Salesforce/blip-image-captioning-base or Qwen/Qwen2.5-VL-3B-Instruct"
 
 
 class Captioner(Frozen):
-    """A frozen network that describes photos.
+    """A frozen captioning network.
 
     Args:
-        path: Its folder, as transformers saves it, or a hub id.
-        device: Where it runs.
-        instruction: What chat models are asked.
-        max_tokens: Of a caption.
+        path: Folder in the layout of transformers, or a hub id.
+        device: Device.
+        instruction: Prompt of chat models.
+        max_tokens: Maximum number of tokens in a caption.
 
     Raises:
-        BolidError: If there is no such network, or it does not describe images.
+        BolidError: If there is no such network, or it does not caption images.
 
     Attributes:
-        fingerprint: Of the name, the instruction and the configuration: captions of others are made anew.
+        fingerprint: Hash of the name, the instruction and the configuration; captions of other fingerprints are
+            outdated.
     """
 
     def __init__(self, path: str, device: str = "cpu", instruction: str = INSTRUCTION, max_tokens: int = 60) -> None:
@@ -47,14 +48,14 @@ class Captioner(Frozen):
         self.fingerprint = hashlib.sha256(about.encode()).hexdigest()
         try:
             self.describe([Image.new("RGB", (64, 64), "grey")])
-        except Exception as error:  # each architecture has its own way to say that it takes no image without a text
+        except Exception as error:  # architectures that need text with an image raise different errors
             raise BolidError(
                 f"{path}: does not describe images ({_reason(error)}); give one that does, {EXAMPLES}"
             ) from error
 
     @torch.no_grad()
     def describe(self, pictures: Sequence[Image.Image]) -> list[str]:
-        """A caption of each RGB picture, as the network words it."""
+        """Captions RGB images."""
         shown = [picture.copy() for picture in pictures]
         for picture in shown:
             picture.thumbnail((SIDE, SIDE))
@@ -67,7 +68,7 @@ class Captioner(Frozen):
     def _inputs(self, pictures: list[Image.Image]) -> Any:
         if not getattr(self._images, "chat_template", None):
             return self._images(images=pictures, return_tensors="pt")
-        self._words.tokenizer.padding_side = "left"  # answers begin where questions end
+        self._words.tokenizer.padding_side = "left"  # the answer follows the prompt
         asked = {"type": "text", "text": self.instruction}
         talks = [[{"role": "user", "content": [{"type": "image", "image": p}, asked]}] for p in pictures]
         return self._images.apply_chat_template(
@@ -77,7 +78,7 @@ class Captioner(Frozen):
 
 
 def _place(path: str) -> str:
-    """A folder, or what can be a hub id."""
+    """The folder, or a plausible hub id."""
     place = resolve(path)
     if not place.is_dir() and (place.is_absolute() or place.exists() or len(Path(path).parts) > 2 or path[:1] in ".~"):
         raise BolidError(
@@ -87,7 +88,7 @@ def _place(path: str) -> str:
 
 
 def _load(path: str, place: str) -> tuple[Any, Any, Any]:
-    """The network, what makes its inputs of images, and what makes words of its answers."""
+    """The network, its image processor, and its tokenizer or processor of text."""
     from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
     try:
@@ -96,12 +97,12 @@ def _load(path: str, place: str) -> tuple[Any, Any, Any]:
         if hasattr(processor, "image_processor"):
             return network, processor, processor
         return network, AutoImageProcessor.from_pretrained(place), AutoTokenizer.from_pretrained(place)
-    except Exception as error:  # OSError, ValueError, KeyError, ImportError, and what safetensors and tokenizers have
+    except Exception as error:  # OSError, ValueError, KeyError, ImportError, and errors of safetensors and tokenizers
         raise BolidError(
             f"{path}: no caption network that transformers can load ({_reason(error)}); give another, {EXAMPLES}"
         ) from error
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence of a message that may go on for pages."""
+    """The first sentence of a long message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

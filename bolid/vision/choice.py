@@ -1,4 +1,4 @@
-"""Which networks look at photos: those for photographs, those for rendered people, or a user's own."""
+"""Selects the vision networks for photos: those for photographs, for rendered people, or the user's own."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Kind = Literal["auto", "photographs", "embedded"]
 
 @dataclass(frozen=True)
 class Choice:
-    """Which networks look at photos.
+    """A selection of vision networks.
 
     Attributes:
-        pose: Finds people and keypoints, see `bolid.vision.load.pose_estimator`.
-        face: Recognises faces: dlib-face, or an ONNX file; None for no faces.
-        segmenter: Finds silhouettes: blazepose, or folder or hub id of a segmentation network; None for none.
-        embedded: Whether `--networks embedded` was asked for, whose networks know rendered people alone.
-        device: Where they run.
+        pose: Pose network, see `bolid.vision.load.pose_estimator`.
+        face: Face recogniser: dlib-face, or an ONNX file; None for no faces.
+        segmenter: Segmentation: blazepose, or folder or hub id of a segmentation network; None for none.
+        embedded: Whether `--networks embedded` was given, which allows networks for rendered people on photographs.
+        device: Device.
     """
 
     pose: str
@@ -38,23 +38,23 @@ class Choice:
 
     @property
     def rendered_only(self) -> list[str]:
-        """The networks among these that know rendered people alone."""
+        """The networks among these that are for rendered people only."""
         return [name for name in (self.pose, self.face) if name and is_embedded(name)]
 
     @property
     def refused(self) -> list[str]:
-        """The networks that may look at rendered photos alone: nobody asked for them by `--networks embedded`."""
+        """The networks that refuse photographs: those for rendered people, unless `--networks embedded` was given."""
         return [] if self.embedded else self.rendered_only
 
 
 def choose_networks(kind: Kind, rendered: bool, given: Mapping[str, str | Path | None], device: str = "cpu") -> Choice:
-    """The networks to look at photos with.
+    """Selects the networks for photos.
 
     Args:
-        kind: auto: the embedded ones where all photos are `rendered`, else those for photographs.
+        kind: auto: the embedded ones if all photos are `rendered`, else those for photographs.
         rendered: Whether all photos are marked as rendered.
-        given: Names or paths that the user gives in place of the defaults; "none" for none.
-        device: Where they run.
+        given: Names or paths that replace the defaults; "none" for none.
+        device: Device.
     """
     embedded = kind == "embedded"
     names = (EMBEDDED if embedded or (kind == "auto" and rendered) else PHOTOGRAPHS) | {
@@ -62,14 +62,14 @@ def choose_networks(kind: Kind, rendered: bool, given: Mapping[str, str | Path |
     }
     chosen = {k: None if v in (None, "none") else str(v) for k, v in names.items()}
     if chosen["pose"] is None:
-        raise BolidError("pose: somebody must find the people; give movenet, blazepose, or a folder")
+        raise BolidError("pose: a pose network is required; give movenet, blazepose, or a folder")
     return Choice(chosen["pose"], chosen["face"], chosen["segmenter"], embedded, device)
 
 
 def choose_for(
     photos: Sequence[str | Path], kind: Kind = "auto", pose: str | Path | None = None, face: str | Path | None = None
 ) -> Choice:
-    """The networks that find people and faces in some photos, by the mark that rendered ones carry."""
+    """Selects pose network and face recogniser for photos, by the mark of rendered ones."""
     rendered = bool(photos) and all(is_rendered(Path(photo)) for photo in photos)
     return choose_networks(kind, rendered, {"pose": pose, "face": face})
 
@@ -81,13 +81,13 @@ def is_embedded(name: str | Path) -> bool:
 
 
 def refusal(photo: str, networks: Sequence[str]) -> str:
-    """Why networks of the embedded bundle do not look at a photo."""
+    """The message for networks of the embedded bundle that refuse a photograph."""
     verb = "knows" if len(networks) == 1 else "know"
     return f"{photo}: {' and '.join(networks)} {verb} rendered people alone; see --networks"
 
 
 def recogniser_of(fingerprint: str) -> str | None:
-    """The face recogniser with a fingerprint, if it is one of those that are known by name and here."""
+    """The name of the face recogniser with a fingerprint, if it is a known one that is installed."""
     from bolid.vision.networks import network
 
     for name in (PHOTOGRAPHS["face"], EMBEDDED["face"]):
@@ -95,6 +95,6 @@ def recogniser_of(fingerprint: str) -> str | None:
             path = resolve(str(name)) if is_embedded(str(name)) else network(str(name))
             if path.is_file() and sha256(path) == fingerprint:
                 return name
-        except BolidError:  # it was not fetched
+        except BolidError:  # not fetched
             continue
     return None

@@ -1,4 +1,4 @@
-"""CLIP through open_clip: pictures and texts to embeddings that can be compared."""
+"""CLIP by open_clip: embeddings of images and texts."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class ClipModel(FeatureNetwork):
         name: A folder in open_clip's layout (see `save_clip_model`), a Hub id `hf-hub:owner/name`, or the name of an
             architecture open_clip knows, such as `EVA02-L-14`.
         pretrained: With an architecture's name: the tag (`merged2b_s4b_b131k`) or file of its weights.
-        classes: Captions that stand for classes where a metric needs some (the Inception score).
+        classes: Captions that define classes for metrics (the Inception score).
 
     Raises:
-        BolidError: if the weights are not there or do not fit.
+        BolidError: If the weights are missing or do not fit.
     """
 
     mean: Tensor
@@ -49,7 +49,7 @@ class ClipModel(FeatureNetwork):
         self.register_buffer("std", torch.tensor(self.preprocess["std"])[:, None, None], persistent=False)
 
     def encode_images(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> (B, D) float32 of length 1, with gradients."""
+        """Images (B, 3, H, W) in 0..1 -> (B, D) float32 of length 1, with gradients."""
         return F.normalize(self.features(pictures), dim=-1)
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
@@ -59,22 +59,22 @@ class ClipModel(FeatureNetwork):
             return F.normalize(self.network.encode_text(tokens).float(), dim=-1)
 
     def features(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> embeddings (B, D) float32 of any length, with gradients."""
+        """Images (B, 3, H, W) in 0..1 -> embeddings (B, D) float32 of any length, with gradients."""
         sized = fit_picture(pictures.to(self.mean.dtype), self.preprocess["size"], self.preprocess["resize_mode"])
         return self.network.encode_image((sized - self.mean) / self.std).float()
 
     def logits(self, pictures: Tensor) -> Tensor:
-        """Zero-shot classification: pictures (B, 3, H, W) in 0..1 -> (B, K) over `classes`."""
+        """Zero-shot classification: images (B, 3, H, W) in 0..1 -> (B, K) over `classes`."""
         texts = self.encode_texts(self.classes)
         return self.network.logit_scale.exp().float() * self.encode_images(pictures) @ texts.T
 
 
 def fit_picture(pictures: Tensor, size: int | tuple[int, int], mode: str = "shortest") -> Tensor:
-    """Resizes as open_clip's own transform does, on tensors and with gradients.
+    """Resizes like open_clip's transform, on tensors and with gradients.
 
     Args:
         pictures: (B, 3, H, W).
-        size: Height and width wanted, or the side of a square.
+        size: Height and width, or the side of a square.
         mode: `shortest` covers and crops the centre, `longest` fits and pads with black, `squash` ignores the aspect.
     """
     height, width = (size, size) if isinstance(size, int) else size
@@ -102,7 +102,7 @@ def load_clip(name: str, pretrained: str | None = None) -> tuple[Any, Any, int]:
             "pretrained merged2b_s4b_b131k; `import open_clip; open_clip.list_pretrained()` lists them."
         )
     try:
-        # Without weights open_clip goes on with random ones unless they are required.
+        # Without weights open_clip silently uses random ones unless they are required.
         model = open_clip.create_model(name, pretrained, require_pretrained=True)
         config = open_clip.get_model_config(name.replace("/", "-") if pretrained else name)
         return model, open_clip.get_tokenizer(name, **kwargs), config["embed_dim"]
@@ -122,8 +122,8 @@ def save_clip_model(model: Any, model_cfg: dict, folder: Path, bpe: Path | None 
     Args:
         model: As made by `open_clip.create_model` or `open_clip.CLIP(**model_cfg)`.
         model_cfg: open_clip's `embed_dim`, `vision_cfg` and `text_cfg`.
-        folder: Is created if absent.
-        bpe: Gzipped merges of a vocabulary of one's own for open_clip's SimpleTokenizer.
+        folder: Output folder, created if absent.
+        bpe: Gzipped merges of a custom vocabulary for open_clip's SimpleTokenizer.
     """
     from open_clip.transform import PreprocessCfg
     from safetensors.torch import save_file

@@ -1,4 +1,4 @@
-"""Reading the weights of dlib's face recogniser out of dlib's own serialisation."""
+"""Reads the weights of dlib's face recogniser from dlib's serialisation."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bolid.vision.networks import Converted
 
 CONVOLUTION, AFFINE, LINEAR = b"\x05con_4", b"\x07affine_", b"\x04fc_2"  # layers' names, each behind its length
 LEADING = {LINEAR: 2}  # integers between a layer's name and its numbers: outputs and inputs
-MOST = 4 * 1024 * 1024  # numbers in one layer
+MOST = 4 * 1024 * 1024  # maximum number of values in one layer
 NEGATIVE, COUNT = 0x80, 0x0F  # an integer's first byte: its sign, and how many bytes follow
 
 
 def convert(files: Mapping[str, bytes]) -> Converted:
-    """The weights of `dlib_face_recognition_resnet_model_v1.dat` as `DlibFaceNetwork` loads them.
+    """Converts `dlib_face_recognition_resnet_model_v1.dat` to the weights of `DlibFaceNetwork`.
 
-    The file lists layers from the picture to the answer: each convolution, then the batch norm behind it as a factor
-    and a shift a channel, which are folded into the convolution here.
+    The file lists layers from input to output: each convolution, then its batch norm as a scale and a shift per
+    channel, which are folded into the convolution.
 
     Raises:
         BolidError: If the file holds another network.
@@ -45,14 +45,14 @@ def convert(files: Mapping[str, bytes]) -> Converted:
 
 
 def folded(part: str, kernel: Tensor, affine: Tensor, like: Tensor) -> dict[str, Tensor]:
-    """A convolution's weight and bias, with factor and shift of its outputs worked in."""
+    """A convolution's weight and bias with the batch norm folded in."""
     weight, bias = kernel[: like.numel()].reshape(like.shape), kernel[like.numel() :]
     factor, shift = affine.chunk(2)
     return {f"{part}.weight": weight * factor[:, None, None, None], f"{part}.bias": bias * factor + shift}
 
 
 def tensor(data: bytes, layer: bytes, start: int, size: int) -> tuple[Tensor, int]:
-    """The numbers of the next layer of a name, and where they end.
+    """The values of the next layer of a name, and their end offset.
 
     Raises:
         ValueError: If there is none, or it has another size.
@@ -70,7 +70,7 @@ def tensor(data: bytes, layer: bytes, start: int, size: int) -> tuple[Tensor, in
 
 
 def integer(data: bytes, position: int) -> tuple[int, int]:
-    """The integer at a place, and where it ends: a byte of sign and length, then so many bytes, the lowest first."""
+    """The integer at an offset, and its end: a byte of sign and length, then the bytes in little-endian order."""
     head = data[position]
     end = position + 1 + (head & COUNT)
     value = int.from_bytes(data[position + 1 : end], "little")

@@ -1,4 +1,4 @@
-"""dlib's face recogniser as a torch module: a photo and its keypoints to 128 numbers."""
+"""dlib's face recogniser as a torch module: face embeddings of size 128."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bolid.vision.face import COCO_POINTS, MIN_FACE, TEMPLATE_SIZE, Recogniser, 
 from bolid.vision.networks import network
 
 SIZE = 150  # pixels
-PADDING = 0.25  # of dlib's mean face, around it
-# The eye on the left of the picture, the other eye and the tip of the nose in dlib's mean face, as shares of its side.
+PADDING = 0.25  # around dlib's mean face
+# The eye on the left of the image, the other eye and the tip of the nose in dlib's mean face, as shares of its side.
 MEAN_FACE = np.array([[0.2273, 0.2214], [0.7528, 0.2212], [0.4901, 0.5156]], np.float32)
 TEMPLATE = (MEAN_FACE + PADDING) / (1 + 2 * PADDING) * TEMPLATE_SIZE
 MEAN = (122.782, 117.001, 104.298)  # of RGB in 0..255
@@ -29,11 +29,11 @@ BLOCKS = (
 )  # fmt: skip
 STEM, NUMBERS = 32, 128
 MIN_CONFIDENCE = 0.3
-CLEAR = 1.5  # a face is shrunk to so many times the size of its picture before it is turned, lest pixels be skipped
+CLEAR = 1.5  # a face is first reduced to this multiple of the crop size, to avoid aliasing in the rotation
 
 
 class Residual(nn.Module):
-    """Two convolutions, added to their input; where channels or sizes differ, the smaller map gets zeros.
+    """Two convolutions, added to their input; missing channels or pixels are padded with zeros.
 
     Args:
         inputs: Channels of the input.
@@ -61,7 +61,7 @@ def _grown(maps: Tensor, shape: list[int]) -> Tensor:
 
 
 class DlibFaceNetwork(nn.Module):
-    """The network itself, its batch norms folded into its convolutions."""
+    """The network, with batch norms folded into convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,16 +83,16 @@ class DlibFace(Frozen, Recogniser):
     """dlib's ResNet face recogniser, 128 numbers.
 
     Args:
-        weights: The converted network; by default the one that `bolid networks get dlib-face` left in the cache folder.
-        min_face: Faces smaller than this, in pixels of the photo, are not embedded: identity is lost first.
-        min_confidence: Eyes and nose must all be seen with more than this confidence.
+        weights: Converted weights; by default those of `bolid networks get dlib-face` in the cache folder.
+        min_face: Minimum size of a face in pixels of the photo.
+        min_confidence: Minimum confidence of eyes and nose.
 
     Raises:
-        BolidError: If the network is not there or is another one.
+        BolidError: If the weights are missing or of another network.
 
     Attributes:
-        fingerprint: SHA-256 of the file; embeddings of two networks must never be compared.
-        size: Side of the square face pictures the network takes, in pixels.
+        fingerprint: SHA-256 of the file; embeddings of different networks are not comparable.
+        size: Side of the network's square input in pixels.
     """
 
     size = SIZE
@@ -111,7 +111,7 @@ class DlibFace(Frozen, Recogniser):
         self.min_face, self.min_confidence = min_face, min_confidence
 
     def align(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
-        """The face upright in dlib's frame, (150, 150, 3) uint8 RGB, black outside the photo; None as in `embed`."""
+        """The face aligned to dlib's template, (150, 150, 3) uint8 RGB, black outside the photo; None as in `embed`."""
         limits = (self.min_face, self.min_confidence)
         small, points = shrunk(rgb, np.asarray(keypoints, np.float32))
         ratio = small.shape[1] / rgb.shape[1]
@@ -123,13 +123,13 @@ class DlibFace(Frozen, Recogniser):
         return F.normalize(self(torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2) / 255)).cpu().numpy()
 
     def forward(self, faces: Tensor) -> Tensor:
-        """Aligned faces (B, 3, 150, 150) RGB in 0..1 -> (B, 128) as dlib gives them, with gradients."""
+        """Aligned faces (B, 3, 150, 150) RGB in 0..1 -> (B, 128) like dlib's, not normalised, with gradients."""
         weights = next(self.network.parameters())
         return self.network(faces.to(weights.device, weights.dtype)).float()
 
 
 def shrunk(rgb: np.ndarray, keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Photo and keypoints scaled down, by averaging, to where the face is not much larger than the network sees it."""
+    """Photo and keypoints reduced by averaging, so that the face is not much larger than the network's input."""
     eyes = keypoints[COCO_POINTS[:2], :2]
     apart = float(np.linalg.norm(eyes[0] - eyes[1]))
     wanted = CLEAR * SIZE / TEMPLATE_SIZE * float(TEMPLATE[1, 0] - TEMPLATE[0, 0])

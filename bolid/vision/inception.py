@@ -1,4 +1,4 @@
-"""InceptionV3 as published FID and IS values use it; its weights come from a file, never from the network."""
+"""InceptionV3 of published FID and IS values; its weights come from a local file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class InceptionV3(FeatureNetwork):
         weights: The file `weights-inception-2015-12-05-6cdfcba0.pth`.
 
     Raises:
-        BolidError: if torch-fidelity is not installed, or the file is missing or another one.
+        BolidError: If torch-fidelity is not installed, or the file is missing or another one.
     """
 
     name = "inceptionv3"
@@ -33,11 +33,11 @@ class InceptionV3(FeatureNetwork):
         super().__init__(_load_inception(resolve(weights)))
 
     def features(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> (B, 2048)."""
+        """Images (B, 3, H, W) in 0..1 -> (B, 2048)."""
         return self._run(pictures)[0]
 
     def logits(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> (B, 1008), without the last layer's bias as the published IS has it."""
+        """Images (B, 3, H, W) in 0..1 -> (B, 1008), without the last layer's bias, as in the published IS."""
         return self._run(pictures)[1]
 
     def _run(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,7 +54,7 @@ def _load_inception(path: Path) -> torch.nn.Module:
     except ImportError as error:
         raise BolidError("InceptionV3 needs torch-fidelity: pip install torch-fidelity") from error
     try:
-        # torch-fidelity unpickles the file without restraint; what loads here as plain tensors holds nothing else.
+        # torch-fidelity unpickles the file unsafely, so it must first load as plain tensors.
         torch.load(path, map_location="cpu", weights_only=True)
         return FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, AttributeError) as error:

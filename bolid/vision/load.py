@@ -1,4 +1,4 @@
-"""Networks by the names that options take: one that is fetched by its name, any other by its file or folder."""
+"""Loads networks by name, for fetched ones, or by file or folder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def face_recogniser(name: str | Path, min_face: float = MIN_FACE) -> Recogniser:
     """The recogniser called `dlib-face`, or that of an ONNX file or folder.
 
     Args:
-        name: Of the network, or its path.
-        min_face: Faces smaller than this, in pixels of the photo, are not embedded.
+        name: Name or path of the network.
+        min_face: Minimum size of a face in pixels of the photo.
 
     Raises:
-        BolidError: If it is not there.
+        BolidError: If it is missing.
     """
     if str(name) == "dlib-face":
         from bolid.vision.dlib_face import DlibFace
@@ -40,7 +40,7 @@ def pose_estimator(name: str | Path) -> Estimator:
     """The pose network called `movenet`, `movenet+blazepose`, `blazepose` or `blazepose-heavy`, or that of a folder.
 
     Raises:
-        BolidError: If it is not there.
+        BolidError: If it is missing.
     """
     if str(name) in ("movenet", BOTH):
         from bolid.vision.movenet import MoveNet
@@ -56,7 +56,7 @@ def blazepose(name: str) -> BlazePose:
     """BlazePose by one of its names.
 
     Raises:
-        BolidError: If it is not there.
+        BolidError: If it is missing.
     """
     from bolid.vision.blazepose import BlazePose
 

@@ -1,4 +1,4 @@
-"""MobileNetV2 with a feature pyramid, as MoveNet MultiPose has it: batch norms folded, padding as TensorFlow pads."""
+"""MobileNetV2 with a feature pyramid, as in MoveNet MultiPose: batch norms folded, TensorFlow's padding."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ BLOCKS = (
     (144, 1), (240, 2), (240, 1), (240, 1), (480, 1),
 )  # fmt: skip
 STEM, EXPANSION, TOP = 48, 6, 1280
-LATERALS = {2: 24, 5: 32, 9: 64}  # block -> channels that the pyramid takes from it, at strides 4, 8 and 16
+LATERALS = {2: 24, 5: 32, 9: 64}  # block -> channels of its lateral connection, at strides 4, 8 and 16
 PYRAMID = 24  # channels of the pyramid's finest map, at stride 4
 
 
 class Same(nn.Module):
-    """TensorFlow's SAME padding of a 3 x 3 convolution with stride 2, of maps with even sides: below and right only."""
+    """TensorFlow's SAME padding of a 3 x 3 convolution with stride 2 and even sides: bottom and right only."""
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H + 1, W + 1)."""
@@ -31,13 +31,13 @@ def convolution(inputs: int, outputs: int, stride: int = 1, depthwise: bool = Fa
 
 
 class InvertedResidual(nn.Module):
-    """A MobileNetV2 block: widen, convolve each channel, narrow; added to its input where shapes agree.
+    """A MobileNetV2 block: expansion, depthwise convolution, projection; residual if shapes agree.
 
     Args:
         inputs: Channels of the input.
         outputs: Channels of the output.
-        stride: Of the convolution in its middle.
-        expansion: How many times the middle is as wide as the input.
+        stride: Stride of the depthwise convolution.
+        expansion: Expansion factor of the hidden width.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
@@ -56,7 +56,7 @@ class InvertedResidual(nn.Module):
 
 
 class Separable(nn.Module):
-    """A 3 x 3 convolution of each channel, then one across channels, and ReLU.
+    """A depthwise-separable 3 x 3 convolution with ReLU.
 
     Args:
         inputs: Channels of the input.
@@ -74,7 +74,7 @@ class Separable(nn.Module):
 
 
 class MobileNetPyramid(nn.Module):
-    """Pictures to one map at a quarter of their size."""
+    """Feature pyramid from images to one map at stride 4."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,5 +107,5 @@ class MobileNetPyramid(nn.Module):
 
 
 def head(outputs: int, width: int = 96) -> nn.Sequential:
-    """What reads one quantity off the pyramid: (B, 24, h, w) -> (B, outputs, h, w)."""
+    """An output head on the pyramid: (B, 24, h, w) -> (B, outputs, h, w)."""
     return nn.Sequential(Separable(PYRAMID, width), nn.Conv2d(width, outputs, 1))

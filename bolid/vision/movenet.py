@@ -1,4 +1,4 @@
-"""MoveNet MultiPose: pictures to the COCO-17 keypoints of up to six real people in each."""
+"""MoveNet MultiPose: COCO-17 keypoints of up to six people per photograph."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from bolid.vision.movenet_decode import Found, Maps, decode
 from bolid.vision.networks import network
 from bolid.vision.pose import PoseNetwork
 
-MULTIPLE = 32  # of which the sides of the network's input are multiples
+MULTIPLE = 32  # the sides of the network's input are multiples of it
 HEADS = {"centre": 1, "size": 2, "shift": 2, "heat": 17, "regression": 34, "offset": 34}
-SURE = 0.3  # a further person in a picture is one of whom the network is at least so sure
-SAME_PERSON = 0.6  # candidates whose keypoints agree more than this are one person
+SURE = 0.3  # minimum score of a further person in an image
+SAME_PERSON = 0.6  # minimum similarity of the keypoints of duplicate candidates
 
 
 class MoveNetNetwork(nn.Module):
-    """The network itself: pictures to `Maps`."""
+    """The network from images to `Maps`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,19 +42,19 @@ class MoveNetNetwork(nn.Module):
 
 
 class MoveNet(Frozen, PoseNetwork):
-    """MoveNet MultiPose, frozen. It knows real people; pictures go to it one size whatever theirs is.
+    """MoveNet MultiPose, frozen, for real people. Images are resized to the network's input.
 
     Args:
-        weights: The converted network; by default the one that `bolid networks get movenet` left in the cache folder.
-        image_size: Longer side in pixels at which the network sees a picture, a multiple of 32. It was trained at 256;
-            at 384 it is more exact and finds smaller people.
-        close_ups: Further such sizes at which `people` and `estimate` look, for faces that fill a large picture are
-            found in a small one. Of what the network says of one person at several sizes, the surest counts.
-        min_score: A person the network is less sure of does not count.
-        min_confidence: Keypoints below this confidence count as undetected.
+        weights: Converted weights; by default those of `bolid networks get movenet` in the cache folder.
+        image_size: Longer side of the network's input in pixels, a multiple of 32. It was trained at 256; at 384 it is
+            more accurate and finds smaller people.
+        close_ups: Further input sizes of `people` and `estimate`, since faces that fill the image are found at smaller
+            sizes only. Of duplicates at several sizes the one with the highest score is kept.
+        min_score: Minimum score of a person.
+        min_confidence: Minimum confidence of a keypoint.
 
     Raises:
-        BolidError: If the network is not there or is another one, or a setting makes no sense.
+        BolidError: If the weights are missing or of another network, or a setting is invalid.
 
     Attributes:
         fingerprint: SHA-256 of the weights' file.
@@ -77,17 +77,17 @@ class MoveNet(Frozen, PoseNetwork):
         self.min_score, self.min_confidence = min_score, min_confidence
 
     def forward(self, pictures: Tensor) -> Pose:
-        """The likeliest person of each picture, with gradients to the pictures and nothing filtered.
+        """The most likely person of each image, unfiltered, with gradients to the images.
 
-        Which cell of the network's map a keypoint is found in has no gradient. Keypoints have the gradient of their
-        offset within the cell and of what the person's middle says of them, see `decode`; confidence, box and score
+        The choice of a keypoint's cell in the network's map has no gradient. Keypoints have the gradients of their
+        offset within the cell and of the regression from the person's centre, see `decode`; confidence, box and score
         have their own.
 
         Args:
             pictures: (B, 3, H, W) in 0..1.
 
         Returns:
-            The pose in pixels of the H x W pictures, however unlikely.
+            The pose in pixels of the H x W images, whatever its score.
         """
         found = self.candidates(pictures, self.sizes[0])
         rows, best = torch.arange(len(pictures), device=pictures.device), found.scores.argmax(1)
@@ -95,11 +95,11 @@ class MoveNet(Frozen, PoseNetwork):
         return Pose(keypoints[rows, best], found.boxes[rows, best], found.scores[rows, best])
 
     def candidates(self, pictures: Tensor, size: int) -> Found:
-        """Six candidates for people in each picture (B, 3, H, W) in 0..1, in its pixels, with gradients to it.
+        """Six candidates per image (B, 3, H, W) in 0..1, in its pixels, with gradients to it.
 
         Args:
-            pictures: Of any size.
-            size: Longer side in pixels at which the network sees them.
+            pictures: Images of any size.
+            size: Longer side of the network's input in pixels.
         """
         height, width = pictures.shape[-2:]
         ratio = size / max(height, width)
@@ -114,9 +114,9 @@ class MoveNet(Frozen, PoseNetwork):
 
     @torch.no_grad()
     def people(self, pictures: Tensor) -> list[People]:
-        """Everybody in each of (B, 3, H, W) pictures in 0..1, the likeliest first; candidates for one person are one.
+        """All people in each of (B, 3, H, W) images in 0..1 by score, without duplicates.
 
-        Keypoints outside the picture or below `min_confidence` are undetected (all 0), boxes end at its border.
+        Keypoints outside the image or below `min_confidence` are undetected (all 0); boxes are clipped to the image.
         """
         looks = [self.candidates(pictures, size) for size in self.sizes]
         found = Found(*(torch.cat(parts, 1) for parts in zip(*looks, strict=True)))  # (B, n, …)
@@ -132,7 +132,7 @@ class MoveNet(Frozen, PoseNetwork):
         return everybody
 
     def _distinct(self, points: Tensor, boxes: Tensor, scores: Tensor) -> list[int]:
-        """Which candidates to keep, the likeliest first: (n, 17, 3), (n, 4), (n,)."""
+        """Indices of candidates without duplicates, by score: (n, 17, 3), (n, 4), (n,)."""
         poses, areas = points.cpu().numpy(), box_area(boxes).cpu().numpy()
         kept: list[int] = []
         for index in scores.argsort(descending=True).tolist():
@@ -142,15 +142,15 @@ class MoveNet(Frozen, PoseNetwork):
         return kept
 
     def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
-        """The likeliest person of each picture, (B, 3, H, W) in 0..1; all zeros where there is nobody.
+        """The most likely person of each image, (B, 3, H, W) in 0..1; all zeros if there is none.
 
-        With `count_others`, `others` says how many further people are at least half as tall.
+        With `count_others`, `others` is the number of further people at least half as tall.
         """
         return first_of(self.people(pictures), pictures, SURE, count_others)
 
 
 def load(path: Path) -> MoveNetNetwork:
-    """The network of a converted file.
+    """Loads the network of a converted file.
 
     Raises:
         BolidError: If it is missing or holds another network.

@@ -1,4 +1,4 @@
-"""MoveNet MultiPose as published, to the names and layouts of `bolid.vision.movenet`."""
+"""Converts the published MoveNet MultiPose to the names and layouts of `bolid.vision.movenet`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bolid.vision.tfjs import read_weights
 
 TOP, BASE = "StatefulPartitionedCall", "StatefulPartitionedCall/center_net_mobile_net_v2fpn_feature_extractor/model_1"
 HEADS = {"centre": "center", "size": "box_scale", "shift": "box_offset"}
-HEADS |= {"heat": "kpt_heatmap", "regression": "kpt_regress", "offset": "kpt_offset"}  # in the order of their numbers
+HEADS |= {"heat": "kpt_heatmap", "regression": "kpt_regress", "offset": "kpt_offset"}  # in the order of their indices
 MERGES = {"9": "separable_conv2d", "5": "separable_conv2d_1", "2": "separable_conv2d_2"}
 LATERALS = {"9": "conv2d_1", "5": "conv2d_2", "2": "conv2d_3"}
 
 
 def convert(files: Mapping[str, bytes]) -> Converted:
-    """The weights of `movenet-multipose.json` and `.bin` as `MoveNetNetwork` loads them.
+    """Converts `movenet-multipose.json` and `.bin` to the weights of `MoveNetNetwork`.
 
     Raises:
         BolidError: If the files hold another network.
@@ -44,7 +44,7 @@ def layout(array: np.ndarray, depthwise: bool) -> Tensor:
 
 
 def published(name: str) -> str:
-    """What the published graph calls a weight of the module."""
+    """The name of a module's weight in the published graph."""
     bias = name.endswith("bias")
     read = "BiasAdd/ReadVariableOp" if bias else "Conv2D/ReadVariableOp"
     if found := re.match(r"heads\.(\w+)\.(\d)\.?(\w*)", name):

@@ -1,4 +1,4 @@
-"""What MoveNet MultiPose's maps say of people, with the arithmetic of its published graph."""
+"""Decodes MoveNet MultiPose's maps, with the arithmetic of its published graph."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-STRIDE = 4  # pixels a cell of the maps
+STRIDE = 4  # pixels per cell of the maps
 MOST = 6  # people
-SAME_PEAK = 1.0132789611816406e-06  # how little a cell may lie below the highest of its 5 x 5 to be a peak
-SPREAD = 0.300048828125  # of the shorter side of the maps, how far from where it is expected a keypoint may be
-SEEN = 0.126953125  # keypoints below this score have no part in a person's
+SAME_PEAK = 1.0132789611816406e-06  # tolerance below the maximum of the 5 x 5 neighbourhood of a peak
+SPREAD = 0.300048828125  # scale of the distance to the expected position, as a share of the shorter side
+SEEN = 0.126953125  # minimum score of the keypoints in a person's score
 
 
 class Maps(NamedTuple):
-    """What the network reads off a picture, at a quarter of its size.
+    """Output maps of the network, at stride 4.
 
     Attributes:
-        centre: (B, 1, h, w) logits of somebody's middle being here.
+        centre: (B, 1, h, w) logits of a person's centre.
         size: (B, 2, h, w) height and width of that person's box, in cells.
-        shift: (B, 2, h, w) y and x from the cell's corner to the box's middle, in cells.
-        heat: (B, 17, h, w) logits of anybody's keypoint being here.
-        regression: (B, 17, 2, h, w) y and x from a person's middle to their keypoints, in cells.
+        shift: (B, 2, h, w) y and x from the cell's corner to the box's centre, in cells.
+        heat: (B, 17, h, w) logits of any person's keypoint.
+        regression: (B, 17, 2, h, w) y and x from a person's centre to the keypoints, in cells.
         offset: (B, 17, 2, h, w) y and x from the cell's corner to the keypoint in it, in cells.
     """
 
@@ -36,12 +36,12 @@ class Maps(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Six candidates of each picture, the likeliest centre first, in pixels of the network's input.
+    """Six candidates per image by the score of their centre, in pixels of the network's input.
 
     Attributes:
         keypoints: (B, 6, 17, 2) x and y.
         confidence: (B, 6, 17) of the keypoints, 0..1.
-        boxes: (B, 6, 4) x0, y0, x1, y1, inside the picture.
+        boxes: (B, 6, 4) x0, y0, x1, y1, inside the image.
         scores: (B, 6) 0..1.
     """
 
@@ -52,12 +52,11 @@ class Found(NamedTuple):
 
 
 def decode(maps: Maps) -> Found:
-    """The six likeliest people.
+    """Decodes the six most likely people.
 
-    Gradients reach the maps by these ways: confidences and scores by `centre` and `heat`, boxes by `size` and `shift`,
-    keypoints by `offset` at the cell where each was found. In which cell that is has no gradient. So that a loss can
-    move a keypoint by more than a cell, keypoints also have the gradient of their `regression` from the middle, which
-    has no part in their values beyond the choice of the cell.
+    Confidences and scores have gradients to `centre` and `heat`, boxes to `size` and `shift`, keypoints to `offset` at
+    their cell; the choice of the cell has none. So that a loss can move a keypoint by more than a cell, keypoints also
+    have the gradient of their `regression` from the centre, which affects their values only by the choice of the cell.
     """
     centres = torch.sigmoid(maps.centre)  # (B, 1, h, w)
     width = centres.shape[-1]
@@ -89,16 +88,16 @@ def _boxes(maps: Maps, places: Tensor, cells: Tensor) -> Tensor:
 
 
 def _keypoints(maps: Maps, boxes: Tensor, expected: Tensor) -> tuple[Tensor, Tensor]:
-    """Each person's keypoints (B, 6, 17, 2) in cells: the hottest cell in their box, near where they are expected."""
+    """Each person's keypoints (B, 6, 17, 2) in cells: maximum heat in the box, near the expected position."""
     height, width = maps.heat.shape[-2:]
     y, x = (torch.arange(side, device=boxes.device, dtype=boxes.dtype) for side in (height, width))
     top, left, bottom, right = (side[..., None] for side in boxes.unbind(-1))  # (B, 6, 1)
     inside = ((y >= top) & (y < bottom))[..., :, None] & ((x >= left) & (x < right))[..., None, :]  # (B, 6, h, w)
-    away = (y - expected[..., 0, None]).square()[..., :, None] + (x - expected[..., 1, None]).square()[..., None, :]
-    near = torch.exp(-away / (min(height, width) * SPREAD))  # (B, 6, 17, h, w)
+    squared = (y - expected[..., 0, None]).square()[..., :, None] + (x - expected[..., 1, None]).square()[..., None, :]
+    near = torch.exp(-squared / (min(height, width) * SPREAD))  # (B, 6, 17, h, w)
     heat = (torch.sigmoid(maps.heat)[:, None] * near * inside[:, :, None]).flatten(-2)
     cells = heat.argmax(-1)  # (B, 6, 17)
-    # The published graph reads the confidence off the highest of all people's heats there, not off this person's.
+    # The published graph takes the confidence from the maximum over all people, not from this person's heat.
     confidence = heat.amax(1).gather(2, cells.mT).mT
     index = cells.mT[:, :, None].expand(-1, -1, 2, -1)  # (B, 17, 2, 6)
     offset = maps.offset.flatten(-2).gather(3, index).permute(0, 3, 1, 2)  # (B, 6, 17, 2)

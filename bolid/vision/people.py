@@ -1,4 +1,4 @@
-"""Whom a photo is of: everybody whom a pose network finds, and the one who is meant."""
+"""Detects the people in photos, and selects the person that a photo is of."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from bolid.core.safe_io import PictureError
 from bolid.vision.face import Embedder, alike_from
 from bolid.vision.found import People
 
-SIDE = 1280  # pixels; the pose network sees no photo larger than this
+SIDE = 1280  # pixels; larger photos are reduced for the pose network
 WORDS = ("only", "left", "right", "largest")
 Choice = Literal["only", "left", "right", "largest"]
 Whom = Choice | np.ndarray
-MIN_SIDE = 32  # pixels of a photo's shorter side and of a person's longer one; below, nothing can be recognised
-# A second person counts who is so sure and shows so many points; findings with boxes (share of the union) or points
-# (share of the larger side) so close are one person's, whom a network found at two sizes.
+MIN_SIDE = 32  # minimum pixels of a photo's shorter side and of a person's longer side
+# Minimum score and visible points of a second person; thresholds of boxes (IoU) and points (share of the larger side)
+# for duplicates, one person found at two input sizes.
 SURELY, POINTS_OF_OTHERS, SAME_BOX, SAME_POINTS = 0.3, 5, 0.8, 0.05
-MIN_POINTS = 3  # keypoints; with fewer it is nobody
+MIN_POINTS = 3  # minimum visible keypoints of a person
 
 
 class Estimator(Protocol):
-    """What every pose network offers; tests bring their own."""
+    """Protocol of pose networks."""
 
     def people(self, pictures: Tensor) -> Sequence[People]:
-        """Everybody in each of (B, 3, H, W) pictures in 0..1."""
+        """All people in each of (B, 3, H, W) images in 0..1."""
         ...
 
 
 class Person(NamedTuple):
-    """Somebody in a photo: keypoints (17, 3) and box (4,) in its pixels, float32, and how surely it is a person."""
+    """A person in a photo: keypoints (17, 3) and box (4,) in its pixels, float32, and score."""
 
     keypoints: np.ndarray
     box: np.ndarray
@@ -42,10 +42,10 @@ class Person(NamedTuple):
 
 
 class LeftOut(Exception):
-    """A photo that is no example of its person.
+    """A photo that is unusable for its person.
 
     Attributes:
-        kind: In a few words, the same for all photos of the kind.
+        kind: Short reason, the same for all photos of the kind.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -55,7 +55,7 @@ class LeftOut(Exception):
 
 @torch.no_grad()
 def everybody(pictures: Sequence[Image.Image], estimator: Estimator) -> list[list[Person]]:
-    """The people of each photo, the surest first; photos that are of one size when shrunk go together."""
+    """The people of each photo by score; photos of equal size after reduction are batched."""
     small = [picture.copy() for picture in pictures]
     for picture in small:
         picture.thumbnail((SIDE, SIDE))
@@ -73,17 +73,17 @@ def everybody(pictures: Sequence[Image.Image], estimator: Estimator) -> list[lis
 def find_person(
     picture: Image.Image, estimator: Estimator, name: str, whom: Whom = "only", embedder: Embedder | None = None
 ) -> Person:
-    """The person whom a photo is of.
+    """Detects the people in a photo and selects one, see `choose`.
 
     Args:
         picture: The photo.
-        estimator: Finds people.
-        name: Of the photo, for messages.
+        estimator: Pose network.
+        name: Name of the photo, for messages.
         whom: See `choose`.
-        embedder: Recognises faces.
+        embedder: Face recogniser.
 
     Raises:
-        PictureError: If it shows nobody, or nobody knows whom.
+        PictureError: If it shows no person, or the selection is ambiguous.
     """
     try:
         return choose(everybody([picture], estimator)[0], picture, whom, embedder)
@@ -94,18 +94,18 @@ def find_person(
 def choose(
     people: Sequence[Person], picture: Image.Image, whom: Whom = "only", embedder: Embedder | None = None
 ) -> Person:
-    """The person a photo is of.
+    """Selects the person that a photo is of.
 
     Args:
-        people: Everybody in it, the surest first.
+        people: All people in it, by score.
         picture: The photo.
-        whom: only: a photo of several people is refused; left, right, largest: who is furthest to the left or right, or
-            the largest; an embedding (F,): whose face is most like it. People less than half as tall as the tallest are
-            background, unless a face is looked for.
-        embedder: Recognises faces, if one is looked for.
+        whom: only: refuses photos of several people; left, right, largest: the leftmost, rightmost or largest person;
+            an embedding (F,): the person with the most similar face. People less than half as tall as the tallest are
+            background, except for the selection by face.
+        embedder: Face recogniser, for the selection by face.
 
     Raises:
-        LeftOut: If there is nobody, several, too small a person, or nobody with such a face.
+        LeftOut: If there is no person, several, one that is too small, or no similar face.
     """
     if min(picture.size) < MIN_SIDE:
         raise LeftOut("too small", f"{picture.width}x{picture.height} pixels are too few for a person")
@@ -121,14 +121,14 @@ def choose(
 def _by_place(people: Sequence[Person], whom: str) -> Person:
     people = _in_front(people)
     if len(people) > 1 and whom == "only":
-        raise LeftOut("several people", f"{len(people)} people; crop the photo to the one who is meant")
+        raise LeftOut("several people", f"{len(people)} people; crop the photo to one of them")
     if whom in ("left", "right"):
         return sorted(people, key=lambda p: p.box[0] + p.box[2])[0 if whom == "left" else -1]
     return max(people, key=_area)
 
 
 def _by_face(people: Sequence[Person], picture: Image.Image, face: np.ndarray, embedder: Embedder | None) -> Person:
-    """Who has a face; a person alone whose face is not seen is taken to be who is meant."""
+    """The person with a similar face; a single person without a visible face is accepted."""
     assert embedder is not None
     rgb = np.asarray(picture)
     seen = [(p, embedder.embed(rgb, p.keypoints)) for p in _in_front(people, least=0.0)]
@@ -140,15 +140,15 @@ def _by_face(people: Sequence[Person], picture: Image.Image, face: np.ndarray, e
     if not alike and len(_in_front(people)) == 1:
         return _in_front(people)[0]
     if not alike:
-        raise LeftOut("several people", f"{len(seen)} people, and no face that can be read")
+        raise LeftOut("several people", f"{len(seen)} people, and no usable face")
     raise LeftOut("somebody else", f"{len(seen)} people, and no face like the given one ({cosine:.2f} < {limit:.2f})")
 
 
 def _in_front(people: Sequence[Person], least: float = 0.5) -> list[Person]:
-    """People without the background's: those of a share of the tallest's height, seen surely enough, each once."""
+    """People of at least a share of the tallest's height and the minimum score, without duplicates."""
     limit = least * max(p.box[3] - p.box[1] for p in people)
     kept: list[Person] = []
-    for person in people:  # the surest first
+    for person in people:  # by score
         sure = person.score >= SURELY and (person.keypoints[:, 2] > 0).sum() >= POINTS_OF_OTHERS
         tall = person.box[3] - person.box[1] >= limit
         if not kept or (sure and tall and not any(same_person(person, other) for other in kept)):
@@ -157,7 +157,7 @@ def _in_front(people: Sequence[Person], least: float = 0.5) -> list[Person]:
 
 
 def same_person(one: Person, other: Person) -> bool:
-    """Whether two findings are one person: their boxes agree, or the points that both show do."""
+    """Whether two detections are one person: their boxes agree, or their common visible points do."""
     low, high = np.maximum(one.box[:2], other.box[:2]), np.minimum(one.box[2:], other.box[2:])
     shared = float(np.prod(np.maximum(high - low, 0)))
     if shared > SAME_BOX * (_area(one) + _area(other) - shared):

@@ -1,4 +1,4 @@
-"""The pose network: pictures to the COCO-17 keypoints of the person in them."""
+"""Pose networks: COCO-17 keypoints of people in images."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from bolid.vision.yolo import import_ultralytics
 
 CONFIG, WEIGHTS = "pose.yaml", "model.safetensors"
 STRIDE = 32
-SURE = 0.5  # a second person in a photo is one of whom the network is at least so sure
-BORDER = 114 / 255  # the grey that YOLO networks are trained with around a picture
+SURE = 0.5  # minimum score of a second person in a photo
+BORDER = 114 / 255  # grey padding of YOLO networks
 
 
 class PoseNetwork(nn.Module, ABC):
-    """Whatever finds people's keypoints in pictures: metrics, losses and annotation take any.
+    """Base class of pose networks for metrics, losses and annotation.
 
     Attributes:
-        min_score: A person the network is less sure of does not count.
+        min_score: Minimum score of a person.
     """
 
     min_score: float
 
     @abstractmethod
     def forward(self, pictures: Tensor) -> Pose:
-        """The likeliest person of each of (B, 3, H, W) pictures in 0..1, however unlikely, with gradients to them."""
+        """The most likely person of each of (B, 3, H, W) images in 0..1, whatever the score, with gradients to them."""
 
     @abstractmethod
     def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
-        """The person of each of (B, 3, H, W) pictures in 0..1; all zeros where there is nobody."""
+        """The person of each of (B, 3, H, W) images in 0..1; all zeros if there is none."""
 
 
 class PoseEstimator(Frozen, PoseNetwork):
@@ -47,13 +47,13 @@ class PoseEstimator(Frozen, PoseNetwork):
 
     Args:
         weights: Folder with `pose.yaml` (the architecture) and `model.safetensors`; see `save_pose_model`.
-        image_size: Longer side in pixels at which the network sees a picture, a multiple of 32; by default what the
-            network was trained at, as its `pose.yaml` says.
-        min_score: A person the network is less sure of does not count.
-        min_confidence: Keypoints below this confidence count as undetected.
+        image_size: Longer side of the network's input in pixels, a multiple of 32; by default that of its training in
+            `pose.yaml`.
+        min_score: Minimum score of a person.
+        min_confidence: Minimum confidence of a keypoint.
 
     Raises:
-        BolidError: if the folder, or a file in it, is missing or does not fit.
+        BolidError: If the folder, or a file in it, is missing or does not fit.
     """
 
     def __init__(
@@ -66,28 +66,28 @@ class PoseEstimator(Frozen, PoseNetwork):
             raise BolidError(f"PoseEstimator: image_size is {self.image_size}; give a positive multiple of {STRIDE}.")
         self.min_score = min_score
         self.min_confidence = min_confidence
-        # Anchors are otherwise cached per picture size, and a cache made in inference mode breaks later gradients.
+        # Anchors would be cached per image size, and a cache made in inference mode breaks later gradients.
         network.model[-1].dynamic = True
 
     def forward(self, pictures: Tensor) -> Pose:
-        """The likeliest person of each picture, with gradients to the pictures and nothing filtered.
+        """The most likely person of each image, unfiltered, with gradients to the images.
 
         Args:
             pictures: (B, 3, H, W) in 0..1.
 
         Returns:
-            The pose in pixels of the H x W pictures, however unlikely.
+            The pose in pixels of the H x W images, whatever its score.
         """
         return likeliest(self.candidates(pictures))
 
     def candidates(self, pictures: Tensor) -> Tensor:
-        """Whom the network sees from each of its anchors, however unlikely, with gradients to the pictures.
+        """The candidates of all anchors, unfiltered, with gradients to the images.
 
         Args:
             pictures: (B, 3, H, W) in 0..1.
 
         Returns:
-            (B, 56, anchors) float32: the box's centre, width and height in pixels of the H x W pictures, the score of a
+            (B, 56, anchors) float32: the box's centre, width and height in pixels of the H x W images, the score of a
             person, and 17 times x and y in pixels and confidence.
         """
         boxed, scale, offset = self._letterbox(pictures)
@@ -101,32 +101,32 @@ class PoseEstimator(Frozen, PoseNetwork):
 
     @torch.no_grad()
     def estimate(self, pictures: Tensor, count_others: bool = False) -> Pose:
-        """The person of each picture, (B, 3, H, W) in 0..1; all zeros where there is nobody.
+        """The person of each image, (B, 3, H, W) in 0..1; all zeros if there is none.
 
-        Keypoints outside the picture or below `min_confidence` are undetected (all zero), boxes end at its border.
+        Keypoints outside the image or below `min_confidence` are undetected (all zero); boxes are clipped to the image.
         """
         found = self.candidates(pictures)
         keypoints, box, score, _ = likeliest(found)
         limit = keypoints.new_tensor([pictures.shape[-1], pictures.shape[-2]])
         places, confidence = keypoints[..., :2], keypoints[..., 2]
         seen = ((places >= 0) & (places < limit)).all(-1) & (confidence >= self.min_confidence)
-        somebody = score >= self.min_score
-        keypoints = torch.where((seen & somebody[:, None])[..., None], keypoints, 0.0)
-        box = torch.where(somebody[:, None], box.clamp_min(0).minimum(limit.repeat(2)), 0.0)
+        detected = score >= self.min_score
+        keypoints = torch.where((seen & detected[:, None])[..., None], keypoints, 0.0)
+        box = torch.where(detected[:, None], box.clamp_min(0).minimum(limit.repeat(2)), 0.0)
         further = others(found, max(self.min_score, SURE)) if count_others else None
-        return Pose(keypoints, box, torch.where(somebody, score, 0.0), further)
+        return Pose(keypoints, box, torch.where(detected, score, 0.0), further)
 
     @torch.no_grad()
     def people(self, pictures: Tensor) -> list[People]:
-        """Everybody in each of (B, 3, H, W) pictures in 0..1; a further one is somebody of whom it is at least `SURE`.
+        """All people in each of (B, 3, H, W) images in 0..1; further ones have a score of at least `SURE`.
 
-        Keypoints outside the picture or below `min_confidence` are undetected (all zero), boxes end at its border.
+        Keypoints outside the image or below `min_confidence` are undetected (all zero); boxes are clipped to the image.
         """
         limit = pictures.new_tensor([pictures.shape[-1], pictures.shape[-2]])
         return [self._distinct(candidates, limit) for candidates in self.candidates(pictures).mT]
 
     def _distinct(self, found: Tensor, limit: Tensor) -> People:
-        """People among candidates (anchors, 56), each once, in a picture of `limit` width and height."""
+        """The people among candidates (anchors, 56) without duplicates, in an image of `limit` width and height."""
         found = found[found[:, 4] >= self.min_score]
         found = found[found[:, 4].argsort(descending=True)]
         corners = box_convert(found[:, :4], "cxcywh", "xyxy")
@@ -150,15 +150,15 @@ class PoseEstimator(Frozen, PoseNetwork):
 
 
 def likeliest(found: Tensor) -> Pose:
-    """The candidate (B, 56, anchors) with the highest score, of each picture."""
+    """The candidate of each image with the highest score, of (B, 56, anchors)."""
     best = found[torch.arange(len(found)), :, found[:, 4].argmax(1)]  # (B, 56)
     return Pose(best[:, 5:].unflatten(1, (17, 3)), box_convert(best[:, :4], "cxcywh", "xyxy"), best[:, 4])
 
 
 def others(found: Tensor, min_score: float) -> Tensor:
-    """How many people beside the likeliest are at least half as tall as they are: (B, 56, anchors) -> (B,) int64.
+    """Number of people besides the most likely one and at least half as tall: (B, 56, anchors) -> (B,) int64.
 
-    Candidates whose boxes overlap by half are one person; people further off are the background's.
+    Candidates whose boxes overlap by half are one person; smaller people are background.
     """
     counts = []
     for candidates in found.mT:  # (anchors, 56)
@@ -173,7 +173,7 @@ def load_pose_model(folder: Path) -> Any:
     """Builds the ultralytics `PoseModel` of a folder written by `save_pose_model`, on the CPU.
 
     Raises:
-        BolidError: if a file is missing or the two do not fit.
+        BolidError: If a file is missing or the two do not fit.
     """
     import yaml
 
@@ -197,14 +197,14 @@ def save_pose_model(model: Any, folder: Path, image_size: int = 640) -> None:
     """Writes an ultralytics pose network as `pose.yaml` and `model.safetensors`, which need no unpickling.
 
     Args:
-        model: The `PoseModel`, e.g. `YOLO("yolo11n-pose.pt").model`; becomes float32.
-        folder: Is created if absent.
-        image_size: Longer side in pixels of the pictures it was trained on.
+        model: The `PoseModel`, e.g. `YOLO("yolo11n-pose.pt").model`; converted to float32.
+        folder: Output folder, created if absent.
+        image_size: Longer side in pixels of the images it was trained on.
     """
     import yaml
     from safetensors.torch import save_file
 
-    # The checkpoint's own dictionary wins over the published YAML, whose class count is another one.
+    # The checkpoint's own dictionary overrides the published YAML, which has another number of classes.
     architecture = {
         **model.yaml,
         "nc": model.model[-1].nc,

@@ -1,4 +1,4 @@
-"""BlazePose's landmarks as a torch module: 33 points, their places in metres, and a silhouette, with gradients.
+"""BlazePose's landmarks as a torch module: 33 points in pixels and metres, and a silhouette, with gradients.
 
 Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking"; steps after the public description of
 MediaPipe's calculators.
@@ -22,22 +22,22 @@ LANDMARKS = 33
 # hips, knees, ankles. The other 16 are corners of eyes and mouth, fingers, heels and toes.
 COCO = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 PER_CELL = {8: 2, 16: 2, 32: 6}  # anchors of the detector
-AROUND, ABOVE = 33, 34  # two further landmarks: the middle of the hips, and the top of the circle around the body
-WINDOW, SEEN = 3, 0.5  # cells to each side in which the heat map places a landmark, and the least that it must show
-TRUNK, CIRCLE = 2.2, 1.15  # a trunk in distances of eyes and shoulders; the body's circle in that of the keypoints
+AROUND, ABOVE = 33, 34  # auxiliary landmarks: the middle of the hips, and the top of the circle around the body
+WINDOW, SEEN = 3, 0.5  # half window in cells of the heat map's refinement, and its minimum heat
+TRUNK, CIRCLE = 2.2, 1.15  # trunk length in distances of eyes and shoulders; margin of the circle
 FILES = {"full": "blazepose", "heavy": "blazepose-heavy"}
 
 
 class PoseReading(NamedTuple):
-    """One person in each of n pictures.
+    """One person in each of n images.
 
     Attributes:
-        points: (n, 33, 3) x, y in pixels of the picture, visibility in 0..1.
+        points: (n, 33, 3) x, y in pixels of the image, visibility in 0..1.
         world: (n, 33, 3) x to the right, y down, z away from the camera, in metres from the middle of the hips.
-        score: (n,) how surely there is a person, in 0..1.
+        score: (n,) confidence that there is a person, in 0..1.
         masks: (n, 256, 256) the silhouette in the crop, in 0..1.
-        matrices: (n, 2, 3) take pixels of the crop to pixels of the picture.
-        regions: (n, 4) where the person is by the landmarks, see `bolid.vision.region`.
+        matrices: (n, 2, 3) transforms from pixels of the crop to pixels of the image.
+        regions: (n, 4) region of the person by the landmarks, see `bolid.vision.region`.
     """
 
     points: Tensor
@@ -52,14 +52,13 @@ class PoseLandmarks(Frozen):
     """BlazePose, detector and landmarks, frozen.
 
     Args:
-        size: Of the landmark network: `full`, or `heavy`, which is about four times slower.
-        min_detection: The detector's candidates below this score are dropped.
-        detector_weights: Converted weights of the detector; by default those that `bolid networks get blazepose`
-            fetched.
+        size: Landmark network: `full`, or `heavy`, which is about four times slower.
+        min_detection: Minimum score of the detector's candidates.
+        detector_weights: Converted weights of the detector; by default those of `bolid networks get blazepose`.
         weights: Converted weights of the landmarks; by default those of `blazepose` or `blazepose-heavy`.
 
     Raises:
-        BolidError: If weights are not there, or are not those of this network.
+        BolidError: If weights are missing, or of another network.
     """
 
     def __init__(
@@ -78,20 +77,20 @@ class PoseLandmarks(Frozen):
         self.size = landmarks.layout.size[0]
 
     def detect(self, pictures: Tensor) -> list[Detections]:
-        """People in each of (B, 3, H, W) pictures, uint8 or in 0..1, the surest first; see `people`."""
+        """People in each of (B, 3, H, W) images, uint8 or in 0..1, by score; see `people`."""
         return self.detector.find(pictures)
 
     def likeliest(self, pictures: Tensor) -> Tensor:
-        """The region (B, 4) of each picture's surest person, or the whole picture where nobody is found."""
+        """The region (B, 4) of each image's most likely person, or the whole image if no person is found."""
         found = [people(d) for d in self.detect(pictures)]
         return torch.stack([f[0] if len(f) else whole(*pictures.shape[2:]) for f in found])
 
     def forward(self, pictures: Tensor, regions: Tensor | None = None) -> PoseReading:
-        """The landmarks of one person per picture, with gradients to the pictures.
+        """The landmarks of one person per image, with gradients to the images.
 
         Args:
             pictures: (n, 3, H, W), uint8 or in 0..1.
-            regions: (n, 4) where the people are; by default the surest of each picture, found without gradients.
+            regions: (n, 4) regions of the people; by default the most likely of each image, detected without gradients.
         """
         regions = self.likeliest(pictures) if regions is None else regions
         place = matrices(regions.to(pictures.device, torch.float32), self.size)
@@ -101,7 +100,7 @@ class PoseLandmarks(Frozen):
         raw, score, mask, heat, world = (part.float() for part in found)
         raw = raw.unflatten(1, (-1, 5))  # (n, 39, 5) x, y, z, visibility, presence
         points = apply(place, refine(raw[..., :2], heat, self.size))
-        turn = place[:, :, :2] / place[:, :, 0].norm(dim=1)[:, None, None]  # back from the upright crop
+        turn = place[:, :, :2] / place[:, :, 0].norm(dim=1)[:, None, None]  # rotates back from the upright crop
         upright = world.unflatten(1, (-1, 3))[:, :LANDMARKS]
         return PoseReading(
             torch.cat([points, raw[..., 3:4].sigmoid()], -1)[:, :LANDMARKS],
@@ -119,13 +118,13 @@ def people(found: Detections) -> Tensor:
 
 
 def around(keypoints: Tensor) -> Tensor:
-    """The region of a person whom another network found, as the detector would give it.
+    """The region of a person detected by another network, like the detector's own.
 
-    Its middle is that of the hips, or of what is seen where they are not; its circle holds every keypoint and the head
-    above the eyes.
+    Its centre is the middle of the hips, or of the visible points; its circle holds all keypoints and the head above
+    the eyes.
 
     Args:
-        keypoints: (17, 3) COCO order, at least one of them seen.
+        keypoints: (17, 3) COCO order, at least one visible.
 
     Returns:
         (4,).
@@ -138,7 +137,7 @@ def around(keypoints: Tensor) -> Tensor:
 
     head, shoulders, hips = middle([0, 1, 2, 3, 4]), middle([5, 6]), middle([11, 12])
     if hips is None and shoulders is not None and head is not None:
-        hips = shoulders + TRUNK * (shoulders - head)  # of a bust, below the photo
+        hips = shoulders + TRUNK * (shoulders - head)  # below the photo, for a bust
     top = shoulders if shoulders is not None else head
     everything = keypoints[seen, :2]
     centre = everything.mean(0) if hips is None else hips
@@ -149,7 +148,7 @@ def around(keypoints: Tensor) -> Tensor:
 
 
 def refine(points: Tensor, heat: Tensor, size: int) -> Tensor:
-    """Landmarks moved to the centre of what their heat maps show nearby, where that is something.
+    """Moves landmarks to the centroid of their heat maps nearby, if there is enough heat.
 
     Args:
         points: (n, K, 2) in pixels of a crop.

@@ -1,7 +1,7 @@
-"""Turned squares of a picture: what a landmark network is shown, and how its answers come back into the picture.
+"""Rotated square regions of an image: crops for landmark networks, and the transform back to the image.
 
-A region is x, y of its centre and its side in pixels of the picture, and the angle in radians by which its upright is
-turned clockwise. Coordinates are continuous: a picture spans 0..width.
+A region is x, y of its centre and its side in pixels of the image, and the angle in radians of its clockwise rotation.
+Coordinates are continuous: an image spans 0..width.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from torch.nn import functional as F
 
 from bolid.vision.ssd import to_unit
 
-SHARP = 2.0  # a picture is reduced, with antialiasing, to at most so many of its pixels per pixel of the crop
+SHARP = 2.0  # maximum image pixels per pixel of the crop; beyond, the image is first reduced with antialiasing
 
 
 def region_between(centre: Tensor, top: Tensor, margin: float = 1.25) -> Tensor:
-    """The region whose middle is `centre` and whose upright points to `top`, at a distance of half its side / margin.
+    """The region with centre `centre` that points up to `top`, at a distance of half its side / margin.
 
     Args:
         centre: (..., 2) x, y.
         top: (..., 2).
-        margin: Share by which the region is larger.
+        margin: Factor by which the region is larger.
 
     Returns:
         (..., 4).
     """
-    away = top - centre
-    side = 2 * margin * away.norm(dim=-1)
-    angle = math.pi / 2 - torch.atan2(-away[..., 1], away[..., 0])
+    vector = top - centre
+    side = 2 * margin * vector.norm(dim=-1)
+    angle = math.pi / 2 - torch.atan2(-vector[..., 1], vector[..., 0])
     return torch.cat([centre, torch.stack([side, angle], -1)], -1)
 
 
 def whole(height: int, width: int) -> Tensor:
-    """The upright square around a whole picture: (4,)."""
+    """The upright square around a whole image: (4,)."""
     return torch.tensor([width / 2, height / 2, float(max(height, width)), 0.0])
 
 
 def matrices(regions: Tensor, size: int) -> Tensor:
-    """What takes pixels of a crop of size x size to pixels of the picture: (n, 4) -> (n, 2, 3)."""
+    """Transforms from pixels of a crop of size x size to pixels of the image: (n, 4) -> (n, 2, 3)."""
     scale = regions[:, 2] / size
     cos, sin = scale * regions[:, 3].cos(), scale * regions[:, 3].sin()
     turn = torch.stack([cos, -sin, sin, cos], -1).unflatten(-1, (2, 2))  # (n, 2, 2)
@@ -55,7 +55,7 @@ def apply(matrix: Tensor, points: Tensor) -> Tensor:
 
 
 def cut(picture: Tensor, matrix: Tensor, size: int) -> Tensor:
-    """A crop of a picture, black outside of it, with gradients to the picture.
+    """A crop of an image, black outside of it, with gradients to the image.
 
     Args:
         picture: (3, H, W), uint8 or in 0..1.
@@ -78,14 +78,14 @@ def cut(picture: Tensor, matrix: Tensor, size: int) -> Tensor:
         part = F.interpolate(part, smaller, mode="bilinear", antialias=True, align_corners=False)
     line = torch.arange(size, device=matrix.device, dtype=matrix.dtype) + 0.5
     y, x = torch.meshgrid(line, line, indexing="ij")
-    places = apply(matrix, torch.stack([x, y], -1).flatten(0, 1))  # in pixels of the picture
-    grid = (places - start.to(matrix)) / (end - start).to(matrix) * 2 - 1  # as shares, so that reducing changes nothing
+    places = apply(matrix, torch.stack([x, y], -1).flatten(0, 1))  # in pixels of the image
+    grid = (places - start.to(matrix)) / (end - start).to(matrix) * 2 - 1  # relative coordinates
     part = to_unit(part)
     return F.grid_sample(part, grid.view(1, size, size, 2).to(part), align_corners=False)[0]
 
 
 def paste(mask: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A crop's mask (size, size) in 0..1 in its place in the picture: (H, W) uint8, 0 outside of the crop."""
+    """Pastes a crop's mask (size, size) in 0..1 into the image: (H, W) uint8, 0 outside of the crop."""
     import cv2
 
     moved = np.asarray(matrix, np.float64).copy()

@@ -1,4 +1,4 @@
-"""A second network that is asked where the first finds nobody."""
+"""A pose network that falls back to a second one where the first finds no person."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from bolid.vision.blazepose import BlazePose
     from bolid.vision.movenet import MoveNet
 
-SURE = 0.9  # on pictures without people BlazePose is up to .74 sure of somebody, on people mostly above .99
+SURE = 0.9  # minimum BlazePose score: up to .74 on images without people, mostly above .99 on people
 
 
 class SecondOpinion(nn.Module):
-    """MoveNet, and BlazePose where MoveNet finds nobody: it sees close-ups of faces that MoveNet does not.
+    """MoveNet, and BlazePose where MoveNet finds no person: it detects close-ups of faces that MoveNet misses.
 
     Args:
-        first: Is asked first.
-        second: Is asked of pictures without anybody; of whom it is less than `SURE` does not count.
+        first: First network.
+        second: Network for images in which the first finds no person, with a minimum score of `SURE`.
 
     Attributes:
-        fingerprint: Of both.
+        fingerprint: Fingerprint of both.
     """
 
     def __init__(self, first: MoveNet, second: BlazePose) -> None:
@@ -32,7 +32,7 @@ class SecondOpinion(nn.Module):
         self.fingerprint = f"{first.fingerprint}\0blazepose {SURE}"
 
     def people(self, pictures: Tensor) -> list[People]:
-        """Everybody in each of (B, 3, H, W) pictures in 0..1."""
+        """All people in each of (B, 3, H, W) images in 0..1."""
         found = self.first.people(pictures)
         return [
             people if len(people.scores) else self._sure(picture)

@@ -1,4 +1,4 @@
-"""The person's silhouette in a photo, by any semantic segmentation network of transformers."""
+"""Person segmentation by any semantic segmentation network of transformers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class PersonSegmenter(Frozen):
     """A frozen segmentation network that has a class for people, such as SegFormer trained on ADE20k or COCO.
 
     Args:
-        path: Its folder, as transformers saves it, or a hub id.
+        path: Folder in the layout of transformers, or a hub id.
 
     Raises:
-        BolidError: If there is no such network or it does not know people.
+        BolidError: If there is no such network or it has no class for people.
     """
 
     def __init__(self, path: str) -> None:
@@ -46,7 +46,7 @@ class PersonSegmenter(Frozen):
 
     @torch.no_grad()
     def silhouette(self, picture: Image.Image) -> np.ndarray:
-        """How surely each pixel is a person's: (H, W) uint8, 255 where it is."""
+        """Probability of a person per pixel: (H, W) uint8, 255 for certain."""
         shown = self._processor(images=picture, return_tensors="pt").pixel_values
         place = next(self.network.parameters())
         logits = self.network(pixel_values=shown.to(place)).logits.float()  # (1, classes, h, w)

@@ -1,4 +1,4 @@
-"""Single-shot detectors of MediaPipe's kind: anchors, decoding, and non-maximum suppression that averages.
+"""MediaPipe's single-shot detectors: anchors, decoding, and weighted non-maximum suppression.
 
 After the public description of its calculators (SsdAnchors, TensorsToDetections, NonMaxSuppression with WEIGHTED):
 https://github.com/google-ai-edge/mediapipe, Apache-2.0.
@@ -17,15 +17,15 @@ from torchvision.ops import box_iou
 from bolid.vision.base import Frozen
 from bolid.vision.graph import GraphNetwork
 
-SAME = 0.3  # intersection over union above which two candidates are one
-LOGIT = 100.0  # beyond which a score's logit is cut
+SAME = 0.3  # IoU above which two candidates are duplicates
+LOGIT = 100.0  # clamp of a score's logit
 
 
 class Detections(NamedTuple):
-    """What is found in one picture, the surest first.
+    """Detections in one image, by score.
 
     Attributes:
-        boxes: (n, 4) x0, y0, x1, y1 in pixels of the picture; they may reach beyond it.
+        boxes: (n, 4) x0, y0, x1, y1 in pixels of the image; they may extend beyond it.
         points: (n, K, 2) x, y in pixels.
         scores: (n,) in 0..1.
     """
@@ -36,11 +36,11 @@ class Detections(NamedTuple):
 
 
 def anchor_centres(side: int, per_cell: Mapping[int, int]) -> Tensor:
-    """Centres of all anchors as shares of a square picture, (A, 2) x, y, row by row.
+    """Centres of all anchors as shares of a square image, (A, 2) x, y, row by row.
 
     Args:
-        side: Of the picture, in pixels.
-        per_cell: Stride in pixels -> how many anchors lie in each cell of that grid, in the network's order.
+        side: Side of the image in pixels.
+        per_cell: Stride in pixels -> number of anchors per cell of that grid, in the network's order.
     """
     found = []
     for stride, count in per_cell.items():
@@ -51,12 +51,12 @@ def anchor_centres(side: int, per_cell: Mapping[int, int]) -> Tensor:
 
 
 def decode(raw: Tensor, anchors: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Boxes (A, 4) and points (A, K, 2) in pixels of the network's picture.
+    """Boxes (A, 4) and points (A, K, 2) in pixels of the network's image.
 
     Args:
         raw: (A, 4 + 2K) centre, width, height and points in pixels, centre and points relative to the anchor's centre.
-        anchors: (A, 2) as shares of the picture.
-        side: Of the picture, in pixels.
+        anchors: (A, 2) as shares of the image.
+        side: Side of the image in pixels.
     """
     base = anchors * side
     centre, extent = raw[:, :2] + base, raw[:, 2:4]
@@ -64,7 +64,7 @@ def decode(raw: Tensor, anchors: Tensor, side: int) -> tuple[Tensor, Tensor]:
 
 
 def suppress(found: Detections) -> Detections:
-    """One detection for each group that overlaps with its surest: the mean, weighted by the scores."""
+    """Weighted non-maximum suppression: each group of overlapping candidates becomes its score-weighted mean."""
     order = found.scores.argsort(descending=True, stable=True)
     boxes, points, scores = (values[order] for values in found)
     overlap = box_iou(boxes, boxes)
@@ -72,7 +72,7 @@ def suppress(found: Detections) -> Detections:
     for first in range(len(scores)):
         if left[first]:
             group = left & (overlap[first] > SAME)
-            group[first] = True  # of a box without an area, too
+            group[first] = True  # also for a box without area
             left &= ~group
             share = scores[group] / scores[group].sum()
             box, place = (boxes[group] * share[:, None]).sum(0), (points[group] * share[:, None, None]).sum(0)
@@ -83,12 +83,12 @@ def suppress(found: Detections) -> Detections:
 
 
 class SsdDetector(Frozen):
-    """A detector whose network sees a square picture in -1..1 with black borders.
+    """A detector on letterboxed square images in -1..1 with black borders.
 
     Args:
-        network: Answers with (B, A, 4 + 2K) boxes and points, and (B, A, 1) logits of scores.
+        network: Network with outputs (B, A, 4 + 2K), boxes and points, and (B, A, 1), logits of scores.
         per_cell: See `anchor_centres`.
-        min_score: Candidates below it are dropped.
+        min_score: Minimum score of a candidate.
     """
 
     def __init__(self, network: GraphNetwork, per_cell: Mapping[int, int], min_score: float = 0.5) -> None:
@@ -98,7 +98,7 @@ class SsdDetector(Frozen):
 
     @torch.no_grad()
     def find(self, pictures: Tensor) -> list[Detections]:
-        """What is in each of (B, 3, H, W) pictures, uint8 or in 0..1; on the CPU, without gradients."""
+        """Detections in each of (B, 3, H, W) images, uint8 or in 0..1; on the CPU, without gradients."""
         boxed, scale, offset = letterbox(pictures, self.side)
         place = next(self.network.parameters())
         raw, logits = (out.float().cpu() for out in self.network(boxed.to(place) * 2 - 1))
@@ -114,11 +114,10 @@ class SsdDetector(Frozen):
 
 
 def letterbox(pictures: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Fits (B, 3, H, W) pictures, uint8 or in 0..1, into the middle of a black square.
+    """Letterboxes (B, 3, H, W) images, uint8 or in 0..1, into a black square.
 
     Returns:
-        (B, 3, side, side) in 0..1, and the scale (2,) and offset (2,) x, y with which a place in the picture becomes
-        one in the square.
+        (B, 3, side, side) in 0..1, and the scale (2,) and offset (2,) x, y from the image to the square.
     """
     height, width = pictures.shape[-2:]
     ratio = side / max(height, width)
@@ -130,5 +129,5 @@ def letterbox(pictures: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def to_unit(pictures: Tensor) -> Tensor:
-    """uint8 pictures to 0..1; others as they are."""
+    """uint8 images to 0..1; others unchanged."""
     return pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures

@@ -1,4 +1,4 @@
-"""Reading the weights of a TensorFlow.js graph model."""
+"""Reads the weights of a TensorFlow.js graph model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ DTYPES = {"float32": np.float32, "float16": np.float16, "int32": np.int32, "bool
 
 
 def read_weights(files: Mapping[str, bytes]) -> dict[str, np.ndarray]:
-    """The weights of a model as TensorFlow names them, float16 ones as float32.
+    """The weights of a model by TensorFlow's names, float16 as float32.
 
     Args:
-        files: The model's one `.json` and the files that it names, by name.
+        files: The model's `.json` and the files that it names, by name.
 
     Raises:
-        BolidError: If the files are not such a model.
+        BolidError: If the files are no such model.
     """
     try:
         model = json.loads(next(data for name, data in files.items() if name.endswith(".json")))

@@ -1,7 +1,6 @@
-"""Reads a `.tflite` file of a convolutional network into torch: its graph as a layout, its weights as float32.
+"""Converts a `.tflite` file of a convolutional network to torch: its graph as a layout, its weights as float32.
 
-Constants are unpacked once: half precision to float32, sparse ones to dense ones. Pictures are channels first here and
-channels last there.
+Constants are unpacked: float16 to float32, sparse to dense. TFLite has channels last, torch channels first.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from bolid.vision.networks import Converted
 ACTIVATIONS = {0: "", 1: "relu", 3: "relu6"}  # ActivationFunctionType
 SAME = 0  # Padding
 DENSE = 0  # DimensionType
-UNPACKED = ("DEQUANTIZE", "DENSIFY")  # of constants
+UNPACKED = ("DEQUANTIZE", "DENSIFY")  # operators on constants
 
 
 def read_tflite(data: bytes) -> GraphNetwork:
-    """The network of a file's bytes, with its weights, frozen.
+    """The network of a file's content, with its weights, frozen.
 
     Raises:
-        BolidError: If it is no such network, or has a layer that is not known here.
+        BolidError: If it is no such network, or has an unsupported layer.
     """
     if data[4:8] != b"TFL3":
         raise BolidError("not a .tflite network")
@@ -39,13 +38,13 @@ def read_tflite(data: bytes) -> GraphNetwork:
 
 
 def convert(files: Mapping[str, bytes]) -> Converted:
-    """A MediaPipe solution's detector and landmark networks, for the cache folder; see `bolid.vision.networks`."""
+    """Converts a MediaPipe solution's detector and landmark networks; see `bolid.vision.networks`."""
     found = {"landmarks" if "landmark" in name else "detector": read_tflite(data) for name, data in files.items()}
     return Converted(*packed(found))
 
 
 class _Reader:
-    """Walks through the operators of a model's only subgraph."""
+    """Converts the operators of a model's only subgraph."""
 
     def __init__(self, data: bytes) -> None:
         import tflite
@@ -54,8 +53,8 @@ class _Reader:
         self.model = tflite.Model.GetRootAs(data, 0)
         self.graph = self.model.Subgraphs(0)
         self.names = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
-        self.constants: dict[int, np.ndarray] = {}  # of tensors that are unpacked on the way
-        self.values = {self.graph.Inputs(0): 0}  # the tensors' numbers in the layout
+        self.constants: dict[int, np.ndarray] = {}  # of unpacked tensors
+        self.values = {self.graph.Inputs(0): 0}  # tensor -> index in the layout
         self.nodes: list[Node] = []
         self.weights: dict[str, torch.Tensor] = {}
 
@@ -123,17 +122,16 @@ class _Reader:
 
 
 def same_padding(size: list[int], kernel: list[int], stride: list[int]) -> list[int]:
-    """TensorFlow's: the output has size / stride pixels, rounded up, and the odd pixel goes to the right and bottom."""
+    """TensorFlow's SAME padding: the output has ceil(size / stride) pixels; right and bottom get the odd pixel."""
     spare = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n, k, s in zip(size, kernel, stride, strict=True)]
     down, across = spare
     return [across // 2, across - across // 2, down // 2, down - down // 2]
 
 
 def densified(flat: np.ndarray, shape: list[int], sparsity: Any) -> np.ndarray:
-    """A sparse tensor with its zeros.
+    """A sparse tensor as a dense one.
 
-    Its axes, and those of the blocks that some are cut into, are stored in `traversal order`, each dense, or as
-    segments of the indices that are there (compressed sparse rows).
+    Its axes, and those of its blocks, are stored in `traversal order`, each dense or as compressed sparse rows.
     """
     order, blocks = sparsity.TraversalOrderAsNumpy().tolist(), sparsity.BlockMapLength()
     block_of = sparsity.BlockMapAsNumpy().tolist() if blocks else []
@@ -161,7 +159,7 @@ def densified(flat: np.ndarray, shape: list[int], sparsity: Any) -> np.ndarray:
 
 
 def _integers(level: Any, what: str) -> list[int]:
-    """A vector that is stored as 8, 16 or 32 bit integers."""
+    """A vector stored as 8, 16 or 32 bit integers."""
     import tflite
 
     kind = getattr(level, f"{what}Type")()
@@ -205,14 +203,14 @@ def _resize(r: _Reader, o: Any) -> tuple:
 def _reshape(r: _Reader, o: Any) -> tuple:
     shape = r.shape(o.Outputs(0))[1:]
     if len(shape) > 2:
-        raise ValueError("reshaping to pictures is not known")
+        raise ValueError("reshaping to images is not known")
     return "reshape", {"shape": shape}
 
 
 def _concatenate(r: _Reader, o: Any) -> tuple:
     found = r.options(o, "ConcatenationOptions")
     if len(r.shape(o.Outputs(0))) > 3:
-        raise ValueError("joining pictures is not known")
+        raise ValueError("joining images is not known")
     return "concatenate", {"axis": found.Axis()}, found
 
 

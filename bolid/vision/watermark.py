@@ -1,4 +1,4 @@
-"""Whether a text or logo is stamped onto a photo: the embedded network, or the public convnext-tiny by path."""
+"""Watermark detection: the embedded network, or the public convnext-tiny by path."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from bolid.core.safe_io import load_safetensors
 from bolid.vision.base import Frozen
 
 WEIGHTS = "model.safetensors"
-ACCURACY = "accuracy"  # entry of the weights' metadata: of held-out pictures, as measured when it was trained
-SIDE = 768  # pixels of a photo's shorter side at which the embedded network looks at it
-LONGEST = 2048  # and at most so many of the longer one
-LEAST = 512  # to which smaller photos are enlarged: the marks on them are small, too
-STRIDE = 16  # pixels of a cell
-TOP = 4  # cells whose mean decides
+ACCURACY = "accuracy"  # metadata key of the accuracy on held-out images after training
+SIDE = 768  # shorter side of the embedded network's input in pixels
+LONGEST = 2048  # maximum longer side in pixels
+LEAST = 512  # smaller photos are enlarged to it, since their marks are small, too
+STRIDE = 16  # pixels per cell
+TOP = 4  # number of cells with the highest logits, which are averaged
 PUBLIC_SIZE = 256
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class WatermarkDetector(Protocol):
-    """What tells watermarks."""
+    """Protocol of watermark detectors."""
 
     def score(self, rgb: np.ndarray) -> float:
-        """0 (none) to 1 of a photo (H, W, 3) uint8."""
+        """Score of a photo (H, W, 3) uint8, from 0 (none) to 1."""
         ...
 
 
 class WatermarkNetwork(nn.Module):
-    """RGB pictures to a map of how much each 16 x 16 cell looks stamped; it sees about 240 pixels around a cell."""
+    """RGB images to a map of watermark logits per 16 x 16 cell, with a receptive field of about 240 pixels."""
 
     def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 64, 96, 96, 96)) -> None:
         super().__init__()
@@ -49,11 +49,11 @@ class WatermarkNetwork(nn.Module):
         """(B, 3, H, W) in 0..1, sides multiples of 16 -> (B, H / 16, W / 16) logits."""
         coarse = F.avg_pool2d(rgb, STRIDE)
         local = F.interpolate(coarse, rgb.shape[-2:], mode="bilinear", align_corners=False)
-        return self.head(self.layers((rgb - local) * 4))[:, 0]  # brightness and soft shading say nothing
+        return self.head(self.layers((rgb - local) * 4))[:, 0]  # removes brightness and shading
 
 
 class Layer(nn.Module):
-    """A convolution of 3 x 3 with normalisation, residual where the shape stays."""
+    """A 3 x 3 convolution with normalisation, residual if the shape is unchanged."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, spread: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Layer(nn.Module):
 
 
 def photo_logits(cells: Tensor) -> Tensor:
-    """(B, h, w) logits of cells -> (B,) of photos: the mean of the likeliest few after smoothing over neighbours."""
+    """(B, h, w) logits of cells -> (B,) of photos: the mean of the `TOP` highest after smoothing over neighbours."""
     smooth = F.avg_pool2d(cells[:, None], 3, stride=1, padding=1, count_include_pad=False).flatten(1)
     return smooth.topk(min(TOP, smooth.shape[1]), dim=1).values.mean(1)
 
@@ -77,10 +77,10 @@ class EmbeddedWatermark(Frozen):
     """The network trained by `bolid bundle watermark`.
 
     Args:
-        folder: With its weights, whose `threshold` is the photo's logit that counts as a score of one half.
+        folder: Folder of its weights; their `threshold` is the photo's logit for a score of one half.
 
     Raises:
-        BolidError: If they are missing or another network's.
+        BolidError: If they are missing or of another network.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -95,17 +95,17 @@ class EmbeddedWatermark(Frozen):
                 raise KeyError(next(iter(missing)))
         except (RuntimeError, KeyError) as error:
             raise BolidError(f"{path} holds no watermark network: train it by `bolid bundle watermark`") from error
-        super().__init__(network.to(memory_format=torch.channels_last))  # a quarter faster
+        super().__init__(network.to(memory_format=torch.channels_last))  # about 25 % faster
 
     @torch.inference_mode()
     def score(self, rgb: np.ndarray) -> float:
-        """0 to 1 of a photo (H, W, 3) uint8."""
+        """Score of a photo (H, W, 3) uint8, 0 to 1."""
         cells = self.network(prepared(rgb))
         return float(torch.sigmoid(photo_logits(cells)[0] - self.threshold))
 
 
 def prepared(rgb: np.ndarray) -> Tensor:
-    """A photo as the embedded network sees it: (1, 3, h, w) in 0..1, sides multiples of 16."""
+    """The embedded network's input for a photo: (1, 3, h, w) in 0..1, sides multiples of 16."""
     import cv2
 
     height, width = rgb.shape[:2]
@@ -123,7 +123,7 @@ class PublicWatermark(Frozen):
         path: `convnext-tiny_watermarks_detector.pth` (read without unpickling objects), or its tensors as safetensors.
 
     Raises:
-        BolidError: If it is missing or another network's.
+        BolidError: If it is missing or of another network.
     """
 
     def __init__(self, path: Path) -> None:
@@ -145,7 +145,7 @@ class PublicWatermark(Frozen):
 
     @torch.inference_mode()
     def score(self, rgb: np.ndarray) -> float:
-        """0 to 1 of a photo (H, W, 3) uint8."""
+        """Score of a photo (H, W, 3) uint8, 0 to 1."""
         picture = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None] / 255
         shown = F.interpolate(picture, (PUBLIC_SIZE, PUBLIC_SIZE), mode="bilinear", antialias=True)
         mean, deviation = (torch.tensor(v)[None, :, None, None] for v in (MEAN, DEVIATION))
@@ -153,7 +153,7 @@ class PublicWatermark(Frozen):
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a checkpoint that holds nothing but tensors.
+    """Loads a .safetensors file, or a checkpoint that holds only tensors.
 
     Raises:
         BolidError: If it holds anything else.
@@ -172,7 +172,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def weights_of(network: str) -> Path:
-    """The file of a network's weights.
+    """The path of a network's weights.
 
     Raises:
         BolidError: If it is missing.
@@ -185,11 +185,11 @@ def weights_of(network: str) -> Path:
 
 
 def described(network: str) -> str:
-    """A network in words: the embedded one with its accuracy, the public one as a file."""
+    """A description of a network: the embedded one with its accuracy, the public one by its file."""
     path = weights_of(network)
     if not resolve(network).is_dir():
         return path.name
-    return f"BoLID's own small network, {_accuracy(path)} right on held-out pictures"
+    return f"BoLID's own small network, {_accuracy(path)} right on held-out images"
 
 
 def _accuracy(path: Path) -> str:
@@ -203,6 +203,6 @@ def _accuracy(path: Path) -> str:
 
 
 def load_watermark(network: str) -> WatermarkDetector:
-    """The embedded network of a folder, or the public one of a file; see `weights_of` for errors."""
+    """Loads the embedded network of a folder, or the public one of a file; see `weights_of` for errors."""
     path = weights_of(network)
     return EmbeddedWatermark(path.parent) if resolve(network).is_dir() else PublicWatermark(path)

@@ -1,4 +1,4 @@
-"""Who is meant where photos show several people: by place, by size, or by a photo of the face."""
+"""Selects a person in photos of several people: by position, by size, or by a photo of the face."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from bolid.vision.people import WORDS, Estimator, Whom, find_person
 def whom_by(
     person: str, estimator: Estimator, embedder: Embedder | None, refused: Sequence[str] = (), option: str = "person"
 ) -> Whom:
-    """What `bolid.vision.people.choose` takes: a word, or the face that a photo shows.
+    """The selection for `bolid.vision.people.choose`: a word, or the face embedding of a photo.
 
     Args:
         person: only, left, right, largest, or a photo of one person's face.
-        estimator: Finds the person in that photo.
-        embedder: Recognises faces.
-        refused: Networks that may look at rendered photos alone.
-        option: How the setting is called, for messages.
+        estimator: Pose network.
+        embedder: Face recogniser.
+        refused: Names of networks that refuse photographs.
+        option: Name of the setting, for messages.
 
     Raises:
-        BolidError: If it is none of these, or the photo shows no face of one person.
+        BolidError: If it is none of these, or the photo shows no usable face of a single person.
     """
     if person in WORDS:
         return person  # type: ignore[return-value]
@@ -41,7 +41,7 @@ def whom_by(
 def read_face(
     photo: Path, estimator: Estimator, embedder: Embedder | None, refused: Sequence[str] = (), option: str = "person"
 ) -> np.ndarray:
-    """The face (F,) that a photo of one person shows, see `whom_by`."""
+    """The face embedding (F,) of a photo of one person, see `whom_by`."""
     if embedder is None:
         raise BolidError(f"{option}: to look for a face takes a face recogniser: leave out --face none")
     if refused and not is_rendered(photo):
@@ -58,7 +58,7 @@ def read_face(
 
 
 def face_photos(place: Path) -> dict[str, Path]:
-    """Photos of faces by person: of a folder those that are called PERSON.jpg and the like; of a photo, it for "".
+    """Photos of faces by person: those named PERSON.jpg or similar in a folder; a single photo has the key "".
 
     Raises:
         BolidError: If there is none, or a person has two.

@@ -1,4 +1,4 @@
-"""Importing ultralytics without what importing it changes in the rest of the process."""
+"""Imports ultralytics without its side effects on the process."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from types import ModuleType
 
 import torch
 
-# Read when ultralytics is imported: it must neither call home nor install packages, nor `eval` what a file says.
+# Read when ultralytics is imported: it must not send statistics, install packages, or `eval` content of files.
 _SETTINGS = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0", "ULTRALYTICS_SAFE_LOAD": "1"}
 
 
 @cache
 def _settings_folder() -> TemporaryDirectory:
-    """Where ultralytics writes settings with an id of the machine when it is imported; gone with the process."""
+    """A temporary folder for the settings that ultralytics writes on import, with an id of the machine."""
     return TemporaryDirectory(prefix="ultralytics-", ignore_cleanup_errors=True)
 
 
 @cache
 def import_ultralytics() -> ModuleType:
-    """`import ultralytics` offline, keeping the threads of torch, OpenMP and OpenCV and how all of them handle files.
+    """`import ultralytics` offline, restoring the thread counts of torch, OpenMP and OpenCV and their file functions.
 
-    Its `PIL.Image.open`, for one, answers a broken photo by asking for another package.
+    For example, it patches `PIL.Image.open` to request another package for a broken photo.
     """
     import cv2
     from PIL import Image
@@ -43,6 +43,6 @@ def import_ultralytics() -> ModuleType:
             setattr(*original)
         torch.set_num_threads(threads)
         cv2.setNumThreads(cv2_threads)
-        if openmp is None:  # else every child process would inherit the single thread ultralytics asks for
+        if openmp is None:  # else child processes inherit ultralytics' single thread
             os.environ.pop("OMP_NUM_THREADS", None)
     return ultralytics

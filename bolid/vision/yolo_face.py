@@ -1,4 +1,4 @@
-"""A YOLO face detector that its owner exported to ONNX, such as the paper's YOLO11n-face."""
+"""A YOLO face detector exported to ONNX, such as the paper's YOLO11n-face."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 from bolid.core.errors import BolidError
 
 SIZE = 640
-GREY = 114  # around a picture, as YOLO networks are trained
+GREY = 114  # padding of YOLO networks
 
 
 class YoloFace:
-    """Runs by OpenCV, which loads an ONNX graph without running anything of its own.
+    """Runs by OpenCV, which loads an ONNX graph without executing code from it.
 
     Export once, where ultralytics is: `yolo export model=yolo11n-face.pt format=onnx imgsz=640`.
 
     Args:
-        weights: The .onnx file: one picture (1, 3, 640, 640) in 0..1 -> (1, 5, anchors): box and score.
-        min_score: Faces below it are dropped.
+        weights: The .onnx file: one image (1, 3, 640, 640) in 0..1 -> (1, 5, anchors): box and score.
+        min_score: Minimum score of a face.
 
     Raises:
-        BolidError: If it cannot be read.
+        BolidError: If it is unreadable.
     """
 
     def __init__(self, weights: Path, min_score: float = 0.3) -> None:
@@ -36,7 +36,7 @@ class YoloFace:
         self.weights, self.min_score = weights, min_score
 
     def detect(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (n, 4) x0, y0, x1, y1 in pixels of (H, W, 3) uint8, and scores (n,), likeliest first.
+        """Boxes (n, 4) x0, y0, x1, y1 in pixels of (H, W, 3) uint8, and scores (n,), sorted by score.
 
         Raises:
             BolidError: If the network is no face detector.
@@ -57,7 +57,7 @@ class YoloFace:
 
 
 def letterbox(rgb: np.ndarray) -> tuple[np.ndarray, float]:
-    """The picture in the top left corner of a grey square, and how it was scaled."""
+    """The image in the top left corner of a grey square, and its scale."""
     import cv2
 
     scale = SIZE / max(rgb.shape[:2])

@@ -34,7 +34,7 @@ def test_a_runs_files_lie_in_its_folder(tmp_path, kind):
     assert [p.name for p in sorted((folder / "samples").iterdir())] == ["step_000004.png", "step_000008.png"]
     assert json.loads((folder / "report.json").read_text()) == {"fid/clip/both": 1.0, "pictures": 4, "seed": 0}
     assert (folder / "sheet.png").is_file()
-    assert "Few pictures" in (folder / "report.md").read_text()
+    assert "Few images" in (folder / "report.md").read_text()
     assert len(task.exported) == 1
     assert [p.name for p in (folder / "adapter").iterdir()] == ["line.txt"]
 

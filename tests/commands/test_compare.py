@@ -27,7 +27,7 @@ def test_a_line_a_run_and_a_column_a_number(run, runs, tmp_path):
     ("words", "told"),
     [
         (["--runs", "runs/none", "--metrics", "twin"], "runs/none/report.json is no report"),
-        (["--runs", "runs/plain", "--metrics", "twin"], "no run tells twin; they tell pictures, shape_r2"),
+        (["--runs", "runs/plain", "--metrics", "twin"], "no run has a metric twin; the metrics are pictures, shape_r2"),
         (["--runs", "runs/plain", "runs/plain", "--metrics", "twin"], "two are called plain"),
     ],
 )

@@ -109,7 +109,7 @@ def test_of_a_group_nobody_is_read_unless_it_is_said_who(run, loaded):
     assert run(*CREATE, "group.png", "--person", "face.png")[0] == 0
     assert torch.equal(HOME.load("ann")["face"].values, face_of(255))
     for more, told in (
-        ([], "group.png: 2 people; crop the photo to the one who is meant"),
+        ([], "group.png: 2 people; crop the photo to one of them"),
         (["--person", "front"], "person: 'front' is none of only, left, right, largest, and there is no photo"),
         (["--person", "group.png"], "person: group.png: 2 people"),
         (["--person", "face.png", "--face", "none"], "takes a face recogniser"),
@@ -127,7 +127,7 @@ def test_faces_that_disagree_with_the_majority_are_named(run, loaded, caplog):
     for number, red in enumerate((200, 201, 202, 255)):
         photo(Path(f"{number}.png"), colour=(red, 0, 0))
     assert run(*CREATE, *(f"{k}.png" for k in range(4)))[0] == 0
-    assert "faces that disagree with the majority, perhaps somebody else's: 3.png" in caplog.text
+    assert "faces that disagree with the majority, perhaps of another person: 3.png" in caplog.text
     caplog.clear()
     assert run(*CREATE, *(f"{k}.png" for k in range(3)))[0] == 0
     assert "disagree" not in caplog.text
@@ -143,7 +143,7 @@ def test_faces_that_disagree_with_the_majority_are_named(run, loaded, caplog):
         ),
         (
             "embedded",
-            "data/tiny/face/face.onnx, which knows rendered people alone; of photographs take an adapter",
+            "data/tiny/face/face.onnx, which is for rendered people only; for photographs take an adapter",
         ),
     ],
 )

@@ -206,7 +206,7 @@ def test_another_encoders_identity_is_refused_with_the_reason(run, adapter):
     HOME.save("ann", Identity({"body": Embedding(torch.ones(8), "0123456789")}))
     status, _, err = run("generate", "a photo", "--adapter", adapter, "--identity", "ann", *SHORT)
     assert status == 1
-    assert re.search(r"what read the identity's body is not the network .* begins with 01234567", err)
+    assert re.search(r"what embedded the identity's body is not the network .* begins with 01234567", err)
     assert not Path("pictures").exists()
 
 

@@ -52,7 +52,7 @@ def test_every_picture_has_a_body_of_its_own(prior, adapter, run):
     status, out, _ = run(
         "generate", "a photo of a woman", "--adapter", "adapter", "--prior", prior, "--count", 2, *SHORT
     )
-    assert (status, out) == (0, "2 images of no person in particular in pictures\n")
+    assert (status, out) == (0, "2 images of no identity in pictures\n")
     people = adapter.imagine("a photo of a woman", str(prior), (0, 1))
     assert not torch.equal(people[0]["body"].values, people[1]["body"].values)
     drawn = adapter("a photo of a woman", people[1], None, 48, 32, 2, seed=1).images[0]
@@ -121,7 +121,7 @@ def test_a_person_is_moved_along_a_proportion(run, tmp_path):
 
 def test_photos_of_unknown_proportions_have_no_directions(run, tmp_path):
     fabricate(tmp_path / "photos", {"train": 2, "test": 1})
-    assert "does not know everybody's proportions" in run("identity", "directions", "--folder", "photos")[2]
+    assert "lacks the proportions of some people" in run("identity", "directions", "--folder", "photos")[2]
 
 
 def test_proportions_may_have_other_names(run, tmp_path):

@@ -118,9 +118,9 @@ def test_between_two_people():
     torch.testing.assert_close(quarter["body"].values, 0.75 * body + 0.5)
     torch.testing.assert_close(quarter["face"].values, 0.5 * face)
     assert quarter["body"].model == "b" * 64
-    with pytest.raises(BolidError, match="body was read by different networks"):
+    with pytest.raises(BolidError, match="body was embedded by different networks"):
         mix(ANN, ben.replace(body=Embedding(body, "c" * 64)))
-    with pytest.raises(BolidError, match="body was read by different networks"):
+    with pytest.raises(BolidError, match="body was embedded by different networks"):
         mix(ANN, ben.replace(body=Embedding(torch.ones(3), "")))
     assert mix(ANN, Identity({"body": other})).keys() == {"body"}
 

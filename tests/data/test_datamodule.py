@@ -69,17 +69,17 @@ def test_nobody_is_in_two_splits(tmp_path, folder):
 
 
 @pytest.mark.parametrize(("people", "rule", "remedy"), [
-    ({"train": 2, "val": 1}, "the folders train, val and test decide", "add people to .*/test and label anew"),
-    ({"": 3}, "a hash of the name decides .*: of 4 people on two or more test", "add people, or move every person's"),
-    ({"": 1}, "a hash of the name decides .*: of 4 people on two or more test", "folder into .*/train, val or test"),
+    ({"train": 2, "val": 1}, "the folders train, val and test define", "add people to .*/test and annotate anew"),
+    ({"": 3}, "a hash of the name defines .*: of 4 people on two or more test", "add people, or move every person's"),
+    ({"": 1}, "a hash of the name defines .*: of 4 people on two or more test", "folder into .*/train, val or test"),
 ])  # fmt: skip
 def test_a_stage_for_which_nobody_is_there_is_told_how_the_split_is_decided(tmp_path, people, rule, remedy):
     fabricate(tmp_path, people, photos=2, size=(12, 8))
     IdentityDataModule(tmp_path).require("fit")
     for stage in ("test", "predict"):
-        with pytest.raises(BolidError, match=rf"nobody in test has 2 or more usable photos; {rule}.*{remedy}"):
+        with pytest.raises(BolidError, match=rf"no one in test has 2 or more usable photos; {rule}.*{remedy}"):
             IdentityDataModule(tmp_path).require(stage)
-    with pytest.raises(BolidError, match="nobody in train has 3 or more"):
+    with pytest.raises(BolidError, match="no one in train has 3 or more"):
         IdentityDataModule(tmp_path, references=ReferenceSpec(min=2)).require("fit")
 
 
@@ -101,7 +101,7 @@ def test_one_person_to_test_on_is_no_two(tmp_path):
         IdentityDataModule(tmp_path).require("test", people=2)
     fabricate(tmp_path / "alone", {"test": 2}, photos=2, size=(12, 8))
     probe = IdentityDataModule(tmp_path / "alone", test=SplitSpec(probe=True))
-    with pytest.raises(BolidError, match="nobody in train"):
+    with pytest.raises(BolidError, match="no one in train"):
         probe.require("test")
 
 
@@ -156,9 +156,9 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path):
     fabricate(tmp_path, {"train": 1}, photos=1)
     module = prepared(tmp_path)
     assert module.val_dataloader() == []
-    with pytest.raises(BolidError, match="nobody in train has 2 or more"):
+    with pytest.raises(BolidError, match="no one in train has 2 or more"):
         module.train_dataloader()
-    with pytest.raises(BolidError, match="nobody in test"):
+    with pytest.raises(BolidError, match="no one in test"):
         module.test_dataloader()
 
 

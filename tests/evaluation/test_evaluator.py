@@ -232,12 +232,12 @@ def test_methods_that_are_guided_by_different_rules_are_not_compared_in_silence(
     assert guidance_notes(methods() | {"prior": Prior(tmp_path)}) == []
     mixed = {"text": TextOnly(), "old": Adapter(["body"], negative_body=True), "new": Adapter(["body"])}
     assert guidance_notes(mixed) == [
-        "Guidance of old steers away from the opposite body (`negative_body`), of new from no conditions: do not "
+        "Guidance of old uses −c_body as the negative condition (`negative_body`), that of new zeros: do not "
         "compare them."
     ]
     both = {"old": Adapter(["body"], negative_body=True)}
     both["other"] = ShuffledIdentity(both["old"])
-    assert guidance_notes(both) == ["Guidance of old, other steers away from the opposite body (`negative_body`)."]
+    assert guidance_notes(both) == ["Guidance of old, other uses −c_body as the negative condition (`negative_body`)."]
 
 
 def test_a_test_says_how_much_of_the_gap_between_text_and_reconstruction_each_method_closes(folders, tmp_path):

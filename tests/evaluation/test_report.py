@@ -59,13 +59,13 @@ def test_few_pictures_are_labelled(tmp_path):
     fid = {"fid": Description("from 0", "lower", smallest=2048), "psnr": Description("of pixels", "higher", "dB")}
     write_report(Report(METRICS, pictures=256, seed=0, notes=["Read this."], descriptions=fid), tmp_path)
     page = (tmp_path / "report.md").read_text()
-    assert "**Few pictures**: `fid` from 256 pictures" in page
-    assert "256 pictures, seed 0" in page
+    assert "**Few images**: `fid` from 256 images" in page
+    assert "256 images, seed 0" in page
     assert "- Read this." in page
     assert "- `fid`: from 0; lower is better." in page
     assert "psnr" not in page  # which was not measured
     write_report(Report(METRICS, pictures=10_000, seed=0, descriptions=fid), tmp_path)
-    assert "Few pictures" not in (tmp_path / "report.md").read_text()
+    assert "Few images" not in (tmp_path / "report.md").read_text()
 
 
 def test_sheet_is_written_beside_it_and_nothing_else_is_left(tmp_path):

@@ -97,7 +97,7 @@ def test_inception_score_is_its_definition(pixels, drawn):
 
 def test_inception_score_needs_classes(pixels):
     pixels.num_classes = 0
-    with pytest.raises(BolidError, match="pixels tells 0 classes"):
+    with pytest.raises(BolidError, match="pixels has 0 classes"):
         InceptionScore(pixels)
 
 

@@ -55,7 +55,7 @@ def test_they_are_saved_for_their_encoder_only(people, tmp_path):
 
 
 def test_too_few_people_are_refused():
-    with pytest.raises(BolidError, match="20 photos are too few to tell 7 directions"):
+    with pytest.raises(BolidError, match="20 photos are too few to fit 7 directions"):
         fit_body_directions(torch.randn(20, D), torch.randn(20, len(RATIOS)), RATIOS)
     with pytest.raises(BolidError, match=r"2 names \(leg, arm\) for 7 proportions"):
         fit_body_directions(torch.randn(90, D), torch.randn(90, len(RATIOS)), ["leg", "arm"])

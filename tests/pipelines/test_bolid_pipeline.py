@@ -198,13 +198,13 @@ def test_an_embedding_of_other_numbers_is_refused(pipe, number):
 
 
 def test_an_embedding_of_an_unknown_network_is_refused(pipe):
-    with pytest.raises(BolidError, match="does not say which network read its body"):
+    with pytest.raises(BolidError, match="does not say which network embedded its body"):
         pipe(PROMPT, ANNA.replace(body=Embedding(ANNA["body"].values, "")), **SHORT)
 
 
 def test_images_that_are_no_numbers_are_refused(pipe, monkeypatch):
     monkeypatch.setattr(BoLIDPipeline, "generate", lambda *a, **k: torch.full((1, 3, 8, 8), torch.nan))
-    with pytest.raises(BolidError, match="the images are no numbers"):
+    with pytest.raises(BolidError, match="the images are not finite"):
         pipe(PROMPT, ANNA, **SHORT)
 
 

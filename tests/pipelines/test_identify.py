@@ -130,7 +130,7 @@ def test_of_several_people_nobody_knows_who_is_meant(conditions, photos):
 
 
 def test_without_a_condition_of_a_person_photos_cannot_be_read():
-    with pytest.raises(BolidError, match="no condition that reads photos"):
+    with pytest.raises(BolidError, match="no condition that encodes photos"):
         BoLIDPipeline(None, {"pose": PoseCondition()}).identity(["x.png"])
 
 

@@ -74,7 +74,7 @@ def test_absent_people_are_rendered_once(tmp_path, renderer):
 def test_a_stage_without_people_is_refused_before_anything_is_rendered(tmp_path):
     module = small(tmp_path / "absent", test={"people": 0})
     module.require("fit")
-    with pytest.raises(BolidError, match=r"data\.rendered\.test\.people is 0, so there is nobody to predict on"):
+    with pytest.raises(BolidError, match=r"data\.rendered\.test\.people is 0, so there are no people to predict on"):
         module.require("predict")
     with pytest.raises(BolidError, match=r"data\.rendered\.test\.people is 1, and 2 are needed"):
         small(tmp_path / "absent", test={"people": 1}).require("test", people=2)

@@ -258,9 +258,9 @@ def test_the_person_and_the_signal_to_noise_weigh_the_diffusion_loss(folders, mo
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"losses": {"red": Red(1.0)}}, r"losses\.red looks at images: set x_gen"),
+        ({"losses": {"red": Red(1.0)}}, r"losses\.red scores images: set x_gen"),
         ({"losses": {"pixel": PixelLoss()}, "x_gen": FewStep()}, r"losses\.pixel compares .* FewStep generates other"),
-        ({"losses": {"diffusion": AlignmentLoss()}}, "'diffusion' is the name of another number"),
+        ({"losses": {"diffusion": AlignmentLoss()}}, "the name 'diffusion' is reserved"),
         ({"losses": {"a.b": AlignmentLoss()}}, "losses: 'a.b' cannot be a name"),
     ],
 )
@@ -319,7 +319,7 @@ def test_whom_weights_were_trained_on_stays_with_them(folders, tmp_path, goes_on
 
 def test_what_would_never_count_is_refused_before_the_first_step(folders, tmp_path):
     late = task(folders, losses={"red": Red(1.0, start=3)}, x_gen=OneStep())
-    with pytest.raises(BolidError, match=r"losses\.red begins at step 3, and the fit ends at 3: lower start"):
+    with pytest.raises(BolidError, match=r"losses\.red starts at step 3, and the fit ends at 3: lower start"):
         trainer(tmp_path, max_steps=3).fit(late, batches(3))
     unseen = task(folders, diffusion=DiffusionSpec(person_weight=2.0))
     unknown = replace(miniature.batch(), silhouette_known=torch.zeros(len(miniature.batch()), dtype=torch.bool))

@@ -271,7 +271,7 @@ def test_the_exported_encoder_is_the_trained_one(task, tmp_path):
 
 def test_captions_and_pictures_of_another_size_are_refused_with_the_setting_to_change(task, tmp_path):
     other = BodyVAE(latent_dim=8, size=(64, 48), text_dim=16, channels=(8, 8, 16), width=16, heads=2)
-    with pytest.raises(BolidError, match=r"width \[64, 48\], and was given \[48, 32\]"):
+    with pytest.raises(BolidError, match=r"width \[64, 48\], and received \[48, 32\]"):
         fit(BodyVAETask(other, task.backbone), tmp_path)
     batch = miniature.batch()
     batch.references.pictures = batch.references.pictures[..., ::2]

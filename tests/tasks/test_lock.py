@@ -57,7 +57,7 @@ def test_a_new_fit_does_not_mix_its_checkpoints_with_another_ones(tmp_path):
 
     run()
     before = (tmp_path / "checkpoints/last.ckpt").read_bytes()
-    with pytest.raises(BolidError, match=r"checkpoints holds another fit's checkpoints: go on with it by `--ckpt_path"):
+    with pytest.raises(BolidError, match=r"checkpoints holds another fit's checkpoints: resume it by `--ckpt_path"):
         run()
     assert (tmp_path / "checkpoints/last.ckpt").read_bytes() == before
     run(ckpt_path=str(tmp_path / "checkpoints/last.ckpt"))

@@ -49,7 +49,7 @@ def test_embedded_networks_are_for_rendered_photos_unless_they_are_asked_for(pho
 def test_a_given_network_stands_in_place_of_the_default_and_none_for_none(photos):
     choice = choose_for([], pose="my/pose", face="none")
     assert (choice.pose, choice.face) == ("my/pose", None)
-    with pytest.raises(BolidError, match="somebody must find the people"):
+    with pytest.raises(BolidError, match="a pose network is required"):
         choose_for([], pose="none")
 
 

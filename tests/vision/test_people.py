@@ -68,7 +68,7 @@ def test_who_has_the_face_is_chosen_even_in_the_background(wanted):
 def test_nobody_with_the_face_is_somebody_else():
     with pytest.raises(LeftOut, match=r"1 people, and no face like the given one \(.* < 0.50\)"):
         choose([LEFT], PICTURE, face(250), Faces())
-    with pytest.raises(LeftOut, match="2 people, and no face that can be read"):
+    with pytest.raises(LeftOut, match="2 people, and no usable face"):
         choose([LEFT, RIGHT], PICTURE, face(250), Faces(blind=(40, 250)))
     assert choose([LEFT], PICTURE, face(250), Faces(blind=(40,))) is LEFT  # from behind, and alone
 

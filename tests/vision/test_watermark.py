@@ -44,7 +44,7 @@ def test_another_network_or_none_is_refused(tmp_path):
 
 def test_a_network_is_described_with_its_accuracy(tmp_path):
     save_file({"x": torch.ones(2)}, tmp_path / "model.safetensors", {"accuracy": "0.9712"})
-    assert described(str(tmp_path)) == "BoLID's own small network, 0.97 right on held-out pictures"
+    assert described(str(tmp_path)) == "BoLID's own small network, 0.97 right on held-out images"
     assert described(str(tmp_path / "model.safetensors")) == "model.safetensors"
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(BolidError, match="holds no watermark network"):

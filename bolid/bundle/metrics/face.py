@@ -1,4 +1,4 @@
-"""Face verification: are two photos of the same person?"""
+"""Face verification: whether two photos show the same person."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bolid.vision.face import EMBEDDING, FaceEmbedder
 class FaceVerification(ImageMetric):
     """Area under the ROC curve of the cosines of photos of one person against those of two people, over all pairs.
 
-    Photos whose face is turned away or too small to embed do not count; the share of the others is told.
+    Photos whose face is turned away or too small do not count; `faces_found` is the share of the others.
 
     Args:
-        embedder: Is scored.
+        embedder: Recogniser to evaluate.
     """
 
     describes = {
@@ -38,16 +38,16 @@ class FaceVerification(ImageMetric):
         self.add_rows("people", dtype=torch.int64)
         self.add_sum("count")
 
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
         """Adds photos (B, 3, H, W) in 0..1 with the batch's keypoints and identities."""
-        photos, keypoints = to_uint8(pictures), batch.keypoints.float().cpu().numpy()
+        photos, keypoints = to_uint8(images), batch.keypoints.float().cpu().numpy()
         people = numbered(batch.identities)
         for photo, points, person in zip(photos, keypoints, people, strict=True):
             embedding = self.embedder.embed(photo, points)
             if embedding is not None:
                 self.embeddings.append(torch.from_numpy(embedding)[None].to(self.device))
                 self.people.append(person[None].to(self.device))
-        self.count += len(pictures)
+        self.count += len(images)
 
     def compute(self) -> dict[str, Tensor]:
         """`verification_auc` and `faces_found`, each in 0..1."""

@@ -27,7 +27,7 @@ class PoseMAP50(ImageMetric):
     Photos whose silhouette, and with it the true box, is unknown do not count.
 
     Args:
-        pose: Is scored.
+        pose: Pose network to evaluate.
     """
 
     describes = {"map50": Description("0 to 1", "higher")}
@@ -42,16 +42,16 @@ class PoseMAP50(ImageMetric):
         self.add_sum("people")
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
         """Adds photos (B, 3, H, W) in 0..1 with the batch's keypoints and silhouettes."""
         import_ultralytics()
         from ultralytics.utils.nms import non_max_suppression
 
         known = batch.silhouette_known
         centre, extent = silhouette_boxes(batch.silhouettes[known]).split(2, 1)
-        size = extent.new_tensor([pictures.shape[-1], pictures.shape[-2]])
+        size = extent.new_tensor([images.shape[-1], images.shape[-2]])
         boxes = torch.cat([centre - extent / 2, centre + extent / 2], 1) * size.repeat(2)  # (B, 4) corners in pixels
-        candidates = self.pose.candidates(pictures[known])
+        candidates = self.pose.candidates(images[known])
         detections = non_max_suppression(candidates, MIN_SCORE, OVERLAP, nc=1, max_time_img=inf)
         for found, box, keypoints in zip(detections, boxes, batch.keypoints[known], strict=True):
             self.found.append(hits(found, box, keypoints))
@@ -72,7 +72,7 @@ class PoseMAP50(ImageMetric):
 
 
 def hits(found: Tensor, box: Tensor, keypoints: Tensor) -> Tensor:
-    """Which detections are the person: of several that are, only the first.
+    """Detections that hit the person; of several only the first.
 
     Args:
         found: (n, 57) corners, confidence, class and keypoints in pixels, in order of falling confidence.

@@ -1,4 +1,4 @@
-"""PSNR: how much of a person images keep."""
+"""PSNR of reconstructions on the person's pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PersonPSNR(ImageMetric):
     """Peak signal-to-noise ratio of images against the photos that they reproduce, on the person's pixels, in dB.
 
     The squared error is averaged over the pixels of all photos, not the ratio over photos. Where the silhouette is
-    unknown, the whole picture counts as the person.
+    unknown, the whole image counts as the person.
     """
 
     describes = {"psnr": Description("on the person's pixels", "higher", "dB")}
@@ -29,10 +29,10 @@ class PersonPSNR(ImageMetric):
         self.add_sum("values", 3 + len(FRAMING))
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
         """Adds images (B, 3, H, W) in 0..1 of the batch's photos."""
         _, person, head = whole_view(batch)
-        squared = (pictures - real_pictures(batch)).square()
+        squared = (images - real_pictures(batch)).square()
         parts = [(person, rows) for rows in self._parts(batch.full_asked)]
         everybody = parts[0][1]
         for k, (mask, rows) in enumerate([*parts, (head, everybody), (torch.ones_like(head), everybody)]):
@@ -40,7 +40,7 @@ class PersonPSNR(ImageMetric):
             self.values[k] += 3 * mask[rows].double().sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """`psnr`, `psnr/<framing>`, `psnr/head`, `psnr/whole`; not a number where no photo shows it."""
+        """`psnr`, `psnr/<framing>`, `psnr/head`, `psnr/whole`; NaN if no photo shows it."""
         psnr = -10 * (self.error / self.values).log10()
         names = ["psnr", *(f"psnr/{framing.replace(' ', '_')}" for framing in FRAMING), "psnr/head", "psnr/whole"]
         return {name: value.float() for name, value in zip(names, psnr, strict=True)}

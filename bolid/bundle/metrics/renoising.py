@@ -1,4 +1,4 @@
-"""Re-noising: what a UNet brings back of photos at each noise level."""
+"""Re-noising: quality of a UNet's denoising at each noise level."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Renoising(ImageMetric):
     Low levels show whether fine structure is finished, high ones what the caption alone decides.
 
     Args:
-        backbone: Whose UNet is scored.
+        backbone: Backbone with the UNet to evaluate.
         levels: Timesteps t below 1000.
-        steps: Of DDIM over all 1000 timesteps.
-        seed: Of the noise.
+        steps: DDIM steps over all 1000 timesteps.
+        seed: Seed of the noise.
     """
 
     describes = {

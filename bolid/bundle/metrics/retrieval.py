@@ -1,4 +1,4 @@
-"""Caption retrieval: does a CLIP tell pictures apart by their captions?"""
+"""Caption retrieval accuracy of a CLIP."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bolid.vision.clip import ClipModel
 
 
 class CaptionRetrieval(ImageMetric):
-    """Share of pictures that find their full caption among those of a group, and of captions that find their picture.
+    """Share of images that find their full caption among those of a group, and of captions that find their image.
 
-    Pictures are dealt to groups of `size` that have different captions; the groups' shares are averaged.
+    Images are dealt to groups of `size` that have different captions; the groups' shares are averaged.
 
     Args:
-        clip: Is scored.
-        size: Pictures, and captions, in a group; by chance one in `size` is found.
+        clip: CLIP to evaluate.
+        size: Images, and captions, in a group; by chance one in `size` is found.
     """
 
     higher_is_better = True
@@ -37,7 +37,7 @@ class CaptionRetrieval(ImageMetric):
 
     @full_precision
     def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
-        """Adds pictures (B, 3, H, W) in 0..1 with `batch.full_captions`."""
+        """Adds images (B, 3, H, W) in 0..1 with `batch.full_captions`."""
         self.images.append(self.clip.encode_images(pictures))
         self.texts.append(self.clip.encode_texts(batch.full_captions))
         self.captions.append(numbered(batch.full_captions).to(pictures.device))
@@ -46,7 +46,7 @@ class CaptionRetrieval(ImageMetric):
         """`top1_of_<size>/picture_to_caption` and `top1_of_<size>/caption_to_picture`, each in 0..1.
 
         Raises:
-            BolidError: If there are too few pictures for a single group.
+            BolidError: If there are too few images for a single group.
         """
         images, texts = dim_zero_cat(self.images), dim_zero_cat(self.texts)
         groups = different(dim_zero_cat(self.captions).tolist(), self.size)
@@ -55,7 +55,7 @@ class CaptionRetrieval(ImageMetric):
                 f"caption retrieval needs {self.size} photos with different captions, there are {len(images)} photos: "
                 "raise data.rendered.test.people"
             )
-        scores = torch.stack([images[group] @ texts[group].T for group in groups])  # (groups, pictures, captions)
+        scores = torch.stack([images[group] @ texts[group].T for group in groups])  # (groups, images, captions)
         own = torch.arange(self.size, device=scores.device)
         return {
             f"top1_of_{self.size}/picture_to_caption": (scores.argmax(2) == own).float().mean(),

@@ -18,7 +18,7 @@ class RoundTripScores(ImageMetric):
 
     Args:
         autoencoder: A diffusers `AutoencoderKL`.
-        metrics: Of images for the samples of batches, which hold the photos.
+        metrics: Metrics of images against the batch's photos.
     """
 
     metrics: Any  # a ModuleList, whose members mypy would take for mere Modules
@@ -48,6 +48,6 @@ class RoundTripScores(ImageMetric):
 
 @torch.no_grad()
 def round_trip(autoencoder: Frozen, pictures: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) in 0..1 through the autoencoder's mode and back, in the precision that is set."""
+    """Images (B, 3, H, W) in 0..1 through the autoencoder's mode and back, in the precision that is set."""
     latents = autoencoder.network.encode(pictures * 2 - 1).latent_dist.mode()
     return (autoencoder.network.decode(latents).sample.float() * 0.5 + 0.5).clamp(0, 1)

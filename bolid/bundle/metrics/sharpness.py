@@ -1,4 +1,4 @@
-"""Sharpness: how much of the photos' fine structure images have."""
+"""Sharpness: fine structure of images relative to the photos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FINE = 0.25  # cycles a pixel: half the Nyquist frequency
 
 
 class Sharpness(ImageMetric):
-    """Power above half the Nyquist frequency in images, as a share of the photos' that they stand for.
+    """Power above half the Nyquist frequency in images, relative to that of their photos.
 
     1 is as sharp as the photos, less is blurred, more is grain. Images need not show the photos' details in the same
     places. Powers are summed over all samples.
@@ -44,7 +44,7 @@ class Sharpness(ImageMetric):
 
 
 def fine_structure(pictures: Tensor) -> Tensor:
-    """What pictures (B, C, H, W) hold above half the Nyquist frequency in any direction: the same shape."""
+    """The components of images (B, C, H, W) above half the Nyquist frequency in any direction: the same shape."""
     height, width = pictures.shape[-2:]
     rows, columns = (torch.fft.fftfreq(n, device=pictures.device) for n in (height, width))
     spectrum = torch.fft.fft2(pictures.float()) * (torch.hypot(rows[:, None], columns) > FINE)

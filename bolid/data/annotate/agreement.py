@@ -1,4 +1,4 @@
-"""Faces of a person's photos that disagree with the majority: perhaps somebody else."""
+"""Detects faces in a person's photos that disagree with the majority, and may show another person."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from bolid.vision.face import alike_from
 if TYPE_CHECKING:
     from bolid.data.annotate.store import Store
 
-SAMPLE = 1000  # faces by which it is learned how alike faces of one person are
-LEAST = 3  # faces of a person, of which two agree
+SAMPLE = 1000  # sample size for estimating the similarity of faces of one person
+LEAST = 3  # minimum number of faces of a person
 
 
 def limit(people: Sequence[str], faces: np.ndarray) -> float | None:
-    """The similarity below which two faces are rather two people's, learned from the folder itself.
+    """The similarity threshold between faces of one person and of two, estimated from the folder.
 
-    It lies midway between the medians of pairs of one person and of pairs of two.
+    It is midway between the medians of pairs of one person and of pairs of two.
 
     Args:
-        people: Whose faces they are said to be, n.
+        people: n identities of the faces.
         faces: (n, F) of length 1.
 
     Returns:
-        A cosine; None where there are not several people with several faces, or these do not differ.
+        A cosine; None without several people with several faces, or if the medians do not differ.
     """
     if len(people) < LEAST:
         return None
@@ -50,10 +50,10 @@ def outsiders(faces: np.ndarray, least: float) -> np.ndarray:
 
     Args:
         faces: (n, F) of length 1.
-        least: Median similarity with the majority's faces below which one is an outsider.
+        least: Minimum median similarity with the majority's faces.
 
     Returns:
-        (n,) bool; all False where there are too few faces, or no majority agrees.
+        (n,) bool; all False if there are too few faces, or no majority.
     """
     if len(faces) < LEAST:
         return np.zeros(len(faces), bool)
@@ -66,7 +66,7 @@ def outsiders(faces: np.ndarray, least: float) -> np.ndarray:
 
 
 def face_limit(store: Store, model: str) -> float | None:
-    """`limit` of a sample of the faces that a model found; of one person's alone, what suits the recogniser."""
+    """`limit` of a sample of a model's faces; for a single person the recogniser's default."""
     people: list[str] = []
     faces: list[np.ndarray] = []
     for photo in store.photos():

@@ -1,4 +1,4 @@
-"""`bolid data annotate`: a folder of photos per person becomes a data set."""
+"""`bolid data annotate`: turns a folder of photos per person into a data set."""
 
 from __future__ import annotations
 
@@ -41,37 +41,36 @@ def annotate_folder(
     workers: int = 1,
     device: str = "cpu",
 ) -> str:
-    """Finds the person in every photo of a folder and writes the manifest that training reads.
+    """Detects the person in every photo of a folder, and writes the manifest for training.
 
     Photos lie in one folder per person, FOLDER/PERSON/PHOTO, or in FOLDER/SPLIT/PERSON/PHOTO with the splits train, val
     and test. A text file of the photo's name (PHOTO.txt, PHOTO.caption) or a row of metadata.jsonl or metadata.csv is
-    its caption; leave names out of it. A run that was ended goes on where it stopped, and a photo that is known is not
-    looked at again.
+    its caption; leave names out of it. An interrupted run resumes, and known photos are not processed again.
 
     Args:
         folder: The folder of people's folders.
         networks: photographs: MoveNet, dlib's face recogniser and BlazePose's silhouettes, which
-            `bolid networks get movenet dlib-face blazepose` fetches; embedded: those of data/tiny, which know rendered
-            people alone; auto: embedded where the photos are marked as rendered, else photographs.
-        pose: In their place, what finds people and keypoints: movenet, blazepose, movenet+blazepose (BlazePose where
-            MoveNet finds nobody), or the folder of a pose network.
+            `bolid networks get movenet dlib-face blazepose` fetches; embedded: those of data/tiny, for rendered people
+            only; auto: embedded if the photos are marked as rendered, else photographs.
+        pose: Pose network to use instead: movenet, blazepose, movenet+blazepose (BlazePose where MoveNet finds no
+            person), or a folder.
         face: The face recogniser: dlib-face, an ONNX file, or none.
-        segmenter: What finds silhouettes, which stage 1 learns from: blazepose, folder or hub id of a segmentation
-            network of transformers that knows people, or none.
+        segmenter: Segmentation network for silhouettes, which stage 1 trains on: blazepose, folder or hub id of a
+            segmentation network of transformers with a class for people, or none.
         captioner: Folder or hub id of a caption model of transformers, for photos without a caption of their own.
-        person: Whom a photo of several people is of: only: it is left out; left, right, largest; or a photo of the
-            person's face, of a folder of several people a folder with a photo PERSON.jpg of each: who looks like it.
-        out: Another folder for all that is written, where FOLDER is read-only or to stay as it is; its photos are
-            linked there.
+        person: Selection in photos of several people: only (such photos are left out), left, right, largest, or the
+            person most similar to a photo of the face; for a folder of several people, a folder with a photo PERSON.jpg
+            of each.
+        out: Another folder for all output, if FOLDER is read-only or must stay unchanged; its photos are linked there.
         follow: Folder that links in FOLDER may lead into, such as a hub's cache.
-        rejected: Whether photos that `bolid data curate` rejected are annotated too; else they are left out.
-        curation: Where `.curation` is, if `bolid data curate` was given `--out`.
+        rejected: Whether to annotate photos that `bolid data curate` rejected; else they are left out.
+        curation: Folder of `.curation`, if `bolid data curate` was given `--out`.
         page: An .html file that shows what was kept and why not, as `bolid data inspect` writes it.
-        workers: Processes.
-        device: Where networks run: cpu, cuda, …, or several divided by commas, one a process.
+        workers: Number of processes.
+        device: Device of the networks: cpu, cuda, …, or several separated by commas, one per process.
 
     Returns:
-        What was found, and what was left out and why.
+        A summary of kept photos, and of those left out with reasons.
     """
     curation = curation or Path(folder)
     check_page(page)
@@ -105,13 +104,13 @@ def annotate_photos(
 
     Args:
         folder: The folder of people's folders.
-        load: Makes the networks for a device.
-        person: Whom a photo of several people is of.
-        devices: Where networks run, one a process.
-        rendered_only: Networks that may look at rendered photos alone; empty where they may at all.
-        captioner: Of photos without a caption.
-        rejected: Whether photos that curation rejected are annotated too.
-        curation: Where `.curation` is, if not in the folder.
+        load: Function that loads the networks for a device.
+        person: Selection in photos of several people.
+        devices: Devices, one per process.
+        rendered_only: Names of networks that refuse photographs; empty if none does.
+        captioner: Caption model for photos without a caption.
+        rejected: Whether to annotate photos that curation rejected.
+        curation: Folder of `.curation`, if not the data set's.
 
     Raises:
         BolidError: If the folder is missing or rendered, or no photo can be used.
@@ -126,7 +125,7 @@ def annotate_photos(
 
 
 def check_folder(folder: Path) -> None:
-    """Refuses what is no folder of photos, or holds rendered people with their exact labels."""
+    """Refuses a missing folder, and rendered people, whose labels are exact."""
     if not folder.is_dir():
         raise BolidError(f"{folder}: no such folder; give one that holds a folder of photos for each person.")
     manifests = [folder / split / MANIFEST for split in ("", *SPLITS)]
@@ -134,7 +133,7 @@ def check_folder(folder: Path) -> None:
         rendered = any(p.is_file() for p in manifests) and any(
             r.renderer for rows in stream_manifest(folder) for r in rows
         )
-    except BolidError as error:  # somebody else's, who may need it
+    except BolidError as error:  # it may belong to another program
         raise BolidError(f"{error} It is not replaced: move it away, or write elsewhere by --out") from error
     if rendered:
         raise BolidError(f"{folder}: holds rendered people, whose labels are exact; nothing was changed.")

@@ -1,4 +1,4 @@
-"""Captions that users give beside their photos: `.txt`, `.caption`, `metadata.jsonl` and `metadata.csv`."""
+"""Reads the users' captions of photos: `.txt`, `.caption`, `metadata.jsonl` and `metadata.csv`."""
 
 from __future__ import annotations
 

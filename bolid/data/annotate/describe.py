@@ -1,4 +1,4 @@
-"""Captions of photos that nobody gave one, by a caption model."""
+"""Captions photos without a caption by a caption model."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ BATCH = 8  # photos
 
 
 def captions_by(captioner: str, run: Run, device: str) -> None:
-    """Has a caption model describe every photo that nobody gave a caption, the person's name left out.
+    """Captions every photo without a caption, with the person's name removed.
 
-    Captions of a batch are final when it is done; a photo that the model fails on has none, and is named.
+    Captions of a batch are saved when it is done; photos that the model fails on are noted.
     """
     model = Captioner(captioner, device)
     run.caption_model = model.fingerprint
@@ -48,7 +48,7 @@ def _batches(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
 
 
 def _described(model: Captioner, photos: Sequence[Photo], run: Run) -> Iterator[tuple[Photo, str | None]]:
-    """Captions of photos; of one that cannot be described None, whatever is wrong with it."""
+    """Captions of photos; None for a photo that fails for any reason."""
     shown: list[tuple[Photo, Image.Image]] = []
     for photo in photos:
         try:

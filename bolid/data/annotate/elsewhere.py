@@ -1,4 +1,4 @@
-"""Data sets that stay as they are: their photos are linked into another folder, which gets all that is written."""
+"""Links photos of unchanged data sets into another folder, which gets all output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Face embeddings for a folder of photos, worked out once and kept in its manifest."""
+"""Face embeddings of a folder's photos, computed once and stored in its manifest."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bolid.core.schema import ImageRecord
 from bolid.data.manifest import write_manifest
 from bolid.vision.face import Embedder
 
-_SAVE_EVERY = 4000  # photos; a kill loses no more work than that
+_SAVE_EVERY = 4000  # photos between saves
 
 
 def embed_faces(
     records: Sequence[ImageRecord], folder: Path, load: Callable[[], Embedder], fingerprint: str | None = None
 ) -> list[ImageRecord]:
-    """Embeds the faces of all photos this embedder has not seen yet, and writes the manifest.
+    """Embeds the faces of photos that are new to this recogniser, and writes the manifest.
 
-    A record's `face_model` says which embedder looked at it, whether or not it found a face.
+    A record's `face_model` is the last recogniser that processed it, with or without a face.
 
     Args:
         records: The folder's whole manifest.

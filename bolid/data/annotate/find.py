@@ -1,4 +1,4 @@
-"""Photos to findings, in one process or several, so that no photo ends more than itself."""
+"""Runs the networks on photos in one or several processes; a failing photo does not affect others."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from bolid.data.annotate.store import MASKS, Finding
 from bolid.vision.people import LeftOut, Person, Whom, choose, everybody
 
 log = logging.getLogger(__name__)
-UNREADABLE, FAILED = "unreadable", "failed"  # kinds that the next run tries again: the disk or memory may be at fault
-_SHOWN = 0.002  # share of a photo's pixels from which a silhouette is one
+UNREADABLE, FAILED = "unreadable", "failed"  # kinds that the next run tries again, since the cause may be transient
+_SHOWN = 0.002  # minimum share of a photo's pixels in a silhouette
 
 Load = Callable[[str], Networks]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A photo to look at.
+    """A photo to annotate.
 
     Attributes:
         path: Its file.
-        sha: The file's SHA-256, which its silhouette is named by.
-        face: (F,) the face of whom it is of, where it is looked for.
+        sha: SHA-256 of the file, the name of its silhouette.
+        face: (F,) the face embedding to select the person by, if any.
     """
 
     path: Path
@@ -47,13 +47,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Rules:
-    """How photos are looked at.
+    """Settings of the annotation.
 
     Attributes:
         out: Folder that gets the silhouettes.
-        person: Whom a photo of several people is of: a word, or where photos of faces lie, see `Run.look`.
+        person: Selection in photos of several people: a word, or the folder of face photos, see `Run.look`.
         rejected: Whether photos that curation rejected are annotated too.
-        curation: Where `.curation` is, if not in `out`.
+        curation: Folder of `.curation`, if not in `out`.
     """
 
     out: Path
@@ -63,7 +63,7 @@ class Rules:
 
 
 def find(tasks: Sequence[Task], networks: Networks, rules: Rules) -> list[Finding]:
-    """What the networks say of some photos; whatever goes wrong with one is its own finding."""
+    """The networks' findings of photos; a failure is the finding of its photo."""
     pictures: list[Image.Image | Finding] = [_opened(task) for task in tasks]
     readable = [k for k, picture in enumerate(pictures) if isinstance(picture, Image.Image)]
     people = _people([pictures[k] for k in readable], networks)  # type: ignore[misc]
@@ -82,7 +82,7 @@ def _opened(task: Task) -> Image.Image | Finding:
         return open_picture(task.path)
     except PictureError as error:
         return Finding(UNREADABLE, str(error))
-    except Exception as error:  # a decoder's own kind of failure, which is this photo's alone
+    except Exception as error:  # decoders raise many kinds of errors, for this photo only
         return _failure(error)
 
 
@@ -119,7 +119,7 @@ def _failure(error: Exception) -> Finding:
 
 
 def _outlined(task: Task, picture: Image.Image, person: Person, networks: Networks, out: Path) -> str | None:
-    """Writes the photo's silhouette and returns its path in the folder; None if nobody shows in it."""
+    """Writes the photo's silhouette and returns its path in the folder; None if it shows no person."""
     outline = networks.outline(picture, person.keypoints)
     if (outline > 127).mean() < _SHOWN:
         return None
@@ -135,10 +135,10 @@ def find_all(
     """Findings of batches, as they become ready.
 
     Args:
-        batches: Of photos.
+        batches: Batches of photos.
         load: Makes the networks for a device; can be pickled if there are several processes.
-        rules: How to look.
-        devices: One a process; one alone is this process's.
+        rules: Settings of the annotation.
+        devices: One per process; a single one uses this process.
     """
     if len(devices) > 1:
         yield from _by_processes(batches, load, rules, devices)
@@ -230,7 +230,7 @@ def _start(load: Load, places, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Of a killed parent, workers would wait for more to do for ever."""
+    """Ends workers with their parent, else they would wait for ever if it is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

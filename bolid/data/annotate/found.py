@@ -1,4 +1,4 @@
-"""Keypoints that a pose network finds in a folder's photos, worked out once and kept beside them."""
+"""Keypoints of a pose network in a folder's photos, computed once and stored in the folder."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from bolid.core.errors import BolidError
 from bolid.core.safe_io import PictureError, atomic_path, open_picture, resolve_inside
 from bolid.core.schema import ImageRecord
 
-FOUND = ".found"  # one table a network
+FOUND = ".found"  # one table per network
 _BATCH = 64
-_SAVE_EVERY = 100  # batches; a kill loses no more work than that
+_SAVE_EVERY = 100  # batches between saves
 
 
 class Found(Protocol):
-    """What a pose network says of pictures."""
+    """Protocol of a pose network's output."""
 
     @property
     def keypoints(self) -> Tensor:
-        """(B, 17, 3) in pixels of the pictures, confidence."""
+        """(B, 17, 3) in pixels of the images, confidence."""
         ...
 
 
 class Finder(Protocol):
-    """What `bolid.vision.pose.PoseEstimator` offers; tests bring their own."""
+    """Protocol of `bolid.vision.pose.PoseEstimator`."""
 
     def estimate(self, pictures: Tensor) -> Found:
-        """Looks at (B, 3, H, W) pictures in 0..1."""
+        """Looks at (B, 3, H, W) images in 0..1."""
         ...
 
 
 def find_keypoints(
     records: Sequence[ImageRecord], folder: Path, load: Callable[[], Finder], fingerprint: str
 ) -> Mapping[str, np.ndarray]:
-    """Looks at the photos that this network has not seen yet.
+    """Runs the network on new photos.
 
     Args:
         records: The photos, all of one size.
         folder: Their top folder.
         load: Makes the network; not called if there is nothing to do.
-        fingerprint: Of the network, by which its table is named.
+        fingerprint: Fingerprint of the network, the name of its table.
 
     Returns:
-        File name -> (17, 3) float32 in pixels of the photo, zeros where nobody was found or the photo cannot be read.
+        File name -> (17, 3) float32 in pixels of the photo, zeros if no person was found or the photo is unreadable.
     """
     table = found_table(folder, fingerprint)
     found = read_found(table)
@@ -71,7 +71,7 @@ def find_keypoints(
 
 
 def found_table(folder: Path, fingerprint: str) -> Path:
-    """Where the findings of a network are kept."""
+    """The path of a network's table."""
     return folder / FOUND / f"{fingerprint[:16]}.parquet"
 
 
@@ -99,7 +99,7 @@ def _find(records: Sequence[ImageRecord], folder: Path, network: Finder) -> dict
         try:
             pictures[record.file_name] = np.asarray(open_picture(resolve_inside(folder, record.file_name)))
         except PictureError:
-            found[record.file_name] = np.zeros((17, 3), np.float32)  # the data set skips it too, and says why
+            found[record.file_name] = np.zeros((17, 3), np.float32)  # the data set skips it, too, and says why
     if pictures:
         shown = torch.from_numpy(np.stack(list(pictures.values()))).permute(0, 3, 1, 2) / 255
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What lies in a folder of people's folders: photos by person, and everything else by kind."""
+"""Lists a folder of people's folders: photos by person, and other files by kind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
     Attributes:
         name: Path relative to the folder, with forward slashes.
-        person: Whose folder it lies in; empty beside them.
+        person: Name of the person's folder; empty outside of them.
         reason: Why it is not a photo to annotate (`BESIDE`, `BELOW`, `FORMAT`, `OTHER`); empty of one that is.
     """
 

@@ -1,4 +1,4 @@
-"""The networks that annotate: by name, by path, or those of the embedded bundle."""
+"""The networks of annotation: by name, by path, or those of the embedded bundle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Outliner(Protocol):
-    """What `bolid.vision.silhouette.PersonSegmenter` and `bolid.vision.blazepose.BlazePose` offer."""
+    """Protocol of `bolid.vision.silhouette.PersonSegmenter` and `bolid.vision.blazepose.BlazePose`."""
 
     def silhouette(self, picture: Image.Image) -> np.ndarray:
         """(H, W) uint8, 255 where the person is."""
@@ -27,13 +27,13 @@ class Outliner(Protocol):
 
 
 class Networks:
-    """Networks ready to annotate, and the fingerprint under which their findings are kept.
+    """The loaded networks, and the fingerprint of their findings.
 
     Args:
-        estimator: Finds people.
-        embedder: Embeds faces, or None.
-        outliner: Finds silhouettes, or None.
-        names: What tells them from others, where they have no `fingerprint` of their own.
+        estimator: Pose network.
+        embedder: Face recogniser, or None.
+        outliner: Segmentation network, or None.
+        names: Identifier of networks without their own `fingerprint`.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Networks:
 
 
 def load_networks(choice: Choice) -> Networks:
-    """Loads what was chosen.
+    """Loads the selected networks.
 
     Raises:
-        BolidError: If a network is not there; the message says how to get it.
+        BolidError: If a network is missing; the message says how to get it.
     """
     from bolid.vision.load import face_recogniser, pose_estimator
 
@@ -74,7 +74,7 @@ def load_networks(choice: Choice) -> Networks:
 
 
 def _pose_print(name: str) -> str:
-    """What tells a pose network from others, where it has no `fingerprint` of its own."""
+    """Identifier of a pose network without its own `fingerprint`."""
     from bolid.core.paths import find_folder
     from bolid.vision.load import FETCHED
     from bolid.vision.pose import WEIGHTS

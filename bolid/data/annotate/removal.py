@@ -1,4 +1,4 @@
-"""Removes what networks said of somebody's photos from a folder's store."""
+"""Removes the findings of a person's photos from a folder's store."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bolid.data.annotate.store import FILE, FOLDER, MASK
 
 
 def forget_photos(folder: Path, photos: Mapping[str, str], really: bool) -> tuple[int, list[Path]]:
-    """Removes what networks said of photos from a folder's store, if it has one; copies under other names keep theirs.
+    """Removes the findings of photos from a folder's store, if any; copies under other names keep theirs.
 
     Args:
         folder: The set.
         photos: File name -> SHA-256 of the photo.
-        really: Whether to remove it, and not only to say how much it is; the file is left untouched then.
+        really: Whether to remove them, instead of only counting them.
 
     Returns:
-        How many findings there are, and the files of silhouettes that belong to them and nothing else.
+        The number of findings, and the silhouette files that only they use.
 
     Raises:
         BolidError: If the store cannot be read.

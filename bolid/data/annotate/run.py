@@ -1,4 +1,4 @@
-"""One run over a folder: what is there, what networks say of it, and the manifest that comes of both."""
+"""One annotation run: scans a folder, runs the networks, and writes the manifest."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from bolid.vision.people import WORDS
 from bolid.vision.whom import face_photos, read_face
 
 BATCH = 8  # photos
-_VERSION = 1  # raise it when the same photo would get another finding from the same networks
+_VERSION = 1  # increase it when the same networks give another finding for a photo
 
 
 class Run:
     """The steps of one run, in order: `scan`, `look`, `write`.
 
     Args:
-        folder: Of people's folders; also gets what is written.
-        rules: How photos are looked at.
-        rendered_only: Networks that may look at rendered photos alone.
+        folder: Folder of people's folders; also the output folder.
+        rules: Settings of the annotation.
+        rendered_only: Names of networks that refuse photographs.
     """
 
     def __init__(self, folder: Path, rules: Rules, rendered_only: Sequence[str] = ()) -> None:
@@ -59,17 +59,17 @@ class Run:
         self._stack.__exit__(*error)
 
     def scan(self) -> None:
-        """Notes what the folder holds."""
+        """Records the folder's files."""
         self.summary.notes += scan_tables(self.folder, self.store, self.rules.curation)
         scan_files(self.folder, self.store, self.left_out, self.rules.rejected)
         changed = list(self.store.changed())
         self.summary.note(f"{len(changed)} photos changed since they were annotated, and are annotated anew", changed)
 
     def look(self, load: Load, devices: Sequence[str]) -> None:
-        """Asks the networks of all photos of which they have said nothing yet; each batch is final when it is done."""
+        """Runs the networks on all new photos; each batch is saved when it is done."""
         from tqdm import tqdm
 
-        networks = load(devices[0])  # here too, for its fingerprint, and so that what is missing is said at once
+        networks = load(devices[0])  # loaded here, too, for the fingerprint, and to report missing networks at once
         self.face_model = networks.face_model
         self.summary.faces_asked = networks.embedder is not None
         self.summary.silhouettes_asked = networks.outliner is not None
@@ -85,7 +85,7 @@ class Run:
                 bar.update(len(tasks))
 
     def _chosen_by(self, networks: Networks) -> str:
-        """Reads the faces that people are chosen by, if they are; returns what tells this choice from others."""
+        """Reads the face photos for the selection, if any; returns an identifier of the selection."""
         if self.rules.person in WORDS:
             return self.rules.person
         photos = face_photos(Path(self.rules.person))
@@ -109,7 +109,7 @@ class Run:
             yield batch
 
     def _forget_lost(self) -> None:
-        """Lets photos be looked at again whose silhouette is gone, that could not be read, or whose face is another."""
+        """Removes findings to repeat: of lost silhouettes, unreadable photos, and other reference faces."""
         for sha in self.store.moved() if self._faces else []:
             self.store.forget(sha, self.model)
         for photo in self.store.photos():
@@ -123,7 +123,7 @@ class Run:
         return not self.rendered_only or is_rendered(self.folder / photo.name)
 
     def captionless(self) -> Iterator[Photo]:
-        """Photos that are kept and that nobody gave a caption."""
+        """Kept photos without a caption."""
         for photo in self.store.waiting(self.caption_model, "captions"):
             found = self.store.finding(photo.sha, self.model)
             if found is not None and not found.kind and self._given_caption(photo.name) is None:
@@ -158,7 +158,7 @@ class Run:
         return "; ".join(reasons[:EXAMPLES]) or "there are no photos"
 
     def _copies(self) -> dict[str, tuple[str, str]]:
-        """Photos that stand more than once: name -> kind and reason; of one person's, the first is kept."""
+        """Duplicate photos: name -> kind and reason; of one person's copies the first is kept."""
         found: dict[str, tuple[str, str]] = {}
         for _, photos in self.store.copies():
             people = sorted({p.person for p in photos})
@@ -174,7 +174,7 @@ class Run:
         found = self.store.finding(photo.sha, self.model)
         if found is None:
             kind, why = "not rendered", refusal(photo.name, self.rendered_only)
-        else:  # a copy of what is no photo is none either
+        else:  # a copy of an unusable photo is unusable, too
             kind, why = (found.kind, found.why) if found.kind else copies.get(photo.name, ("", ""))
         if kind or found is None:
             self.left_out.add(photo.name, kind, why)
@@ -208,7 +208,7 @@ class Run:
         return record
 
     def _known(self, photo: Photo) -> dict[str, object]:
-        """What collection and curation say of this very content."""
+        """Fields of collection and curation for this content."""
         found: dict[str, object] = {"source": "own"}
         for source in ("manifest", "collected"):
             known = self.store.known(source, photo.name)
@@ -241,5 +241,5 @@ class Run:
 
 
 def _once(networks: Networks, load: Load, devices: Sequence[str]) -> Load:
-    """How a process gets its networks: this one has them already."""
+    """A loader that reuses the networks of this process."""
     return load if len(devices) > 1 else lambda _: networks

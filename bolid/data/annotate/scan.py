@@ -1,4 +1,4 @@
-"""Which photos a folder holds and what is said of them, into the store; everything else is counted."""
+"""Records a folder's photos and their metadata in the store, and counts other files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def first_photos(folder: Path, count: int) -> list[Path]:
 
 
 def scan_files(folder: Path, store: Store, left_out: LeftOutList, rejected: bool = False) -> None:
-    """Notes every photo with its hash; only files that were touched since the run before are read for it.
+    """Records every photo with its hash; only files changed since the last run are read.
 
     Args:
         folder: The folder of people's folders.
@@ -75,18 +75,18 @@ def _add(folder: Path, entry: Entry, store: Store, left_out: LeftOutList, reject
 
 
 def rejection(store: Store, name: str, stamp: str) -> dict:
-    """What curation says of a photo that it rejected; empty of others, and where the file is another since."""
+    """Curation's result of a rejected photo; empty for others, and for changed files."""
     known = store.known("curation", name)
     return known[1] if known and known[1]["rejected"] and stamp.startswith(known[1]["stamp"]) else {}
 
 
 def scan_tables(folder: Path, store: Store, curation: Path | None = None) -> list[str]:
-    """Notes what manifests, curation, lists of collected photos and tables of captions say of files.
+    """Records the content of manifests, curation, lists of collected photos and caption tables.
 
     Args:
         folder: The folder of people's folders.
         store: Gets it.
-        curation: Where `.curation` is, if not in the folder.
+        curation: Folder of `.curation`, if not the data set's.
 
     Returns:
         What was wrong with them.

@@ -1,4 +1,4 @@
-"""What networks said of photos, by the photos' hashes: kept beside them, final when written, whatever ends the run."""
+"""A database of findings by the photos' hashes, stored in the folder; committed rows survive any interruption."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bolid.core.errors import BolidError
 FOLDER = ".annotations"
 FILE = "annotations.sqlite"
 VERSION = 1
-MASKS = ".masks"  # the folder of silhouettes, in which nobody looks for photos
+MASKS = ".masks"  # the folder of silhouettes, which is not scanned for photos
 MASK = re.compile(r"\.masks/[0-9a-f]{2}/[0-9a-f]{40}-[0-9a-f]{8}\.png")
 _PAGE = 512  # rows held at a time
 _TABLES = """
@@ -34,10 +34,10 @@ CREATE TABLE IF NOT EXISTS known (
 
 
 class Finding(NamedTuple):
-    """What networks say of one photo.
+    """The networks' findings of one photo.
 
     Attributes:
-        kind: Why it is left out, in a few words; empty if it is kept.
+        kind: Short reason for leaving it out; empty if it is kept.
         why: The same in a sentence.
         keypoints: (17, 3) float32, and `box` (4,).
         face: (F,) float32, or None.
@@ -53,7 +53,7 @@ class Finding(NamedTuple):
 
 
 class Photo(NamedTuple):
-    """A photo of this run, whose person's folder it lies in, and its hash."""
+    """A photo of this run, the name of its person's folder, and its hash."""
 
     name: str
     person: str
@@ -61,7 +61,7 @@ class Photo(NamedTuple):
 
 
 class Store:
-    """A table of findings in a folder, which one process writes.
+    """The database of a folder, written by one process.
 
     Args:
         folder: Gets `.annotations/annotations.sqlite`.
@@ -75,7 +75,7 @@ class Store:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self.base = sqlite3.connect(self.path, timeout=30)
-            self.base.execute("PRAGMA trusted_schema = OFF")  # the file may have come with the folder
+            self.base.execute("PRAGMA trusted_schema = OFF")  # the file is untrusted, as is the folder
             version = self.base.execute("PRAGMA user_version").fetchone()[0]
             self.base.execute("PRAGMA journal_mode = WAL")
             self.base.execute("PRAGMA synchronous = NORMAL")
@@ -111,7 +111,7 @@ class Store:
         )
 
     def commit(self) -> None:
-        """Makes what was noted final."""
+        """Commits the changes."""
         self.base.commit()
 
     def photos(self) -> Iterator[Photo]:
@@ -119,7 +119,7 @@ class Store:
         yield from self._pages("", ())
 
     def waiting(self, model: str, table: str = "findings") -> Iterator[Photo]:
-        """One photo of each content of which a model has said nothing yet, by name."""
+        """One photo of each content without a finding of a model, by name."""
         nothing = f"AND NOT EXISTS (SELECT 1 FROM {table} t WHERE t.sha = f.sha AND t.model = ?) "
         first = "AND NOT EXISTS (SELECT 1 FROM files g WHERE g.sha = f.sha AND g.run = f.run AND g.name < f.name) "
         yield from self._pages(nothing + first, (model,))
@@ -134,7 +134,7 @@ class Store:
             last = page[-1][0]
 
     def count(self) -> int:
-        """How many photos this run has."""
+        """The number of photos of this run."""
         return self.base.execute("SELECT count(*) FROM files WHERE run = ?", (self.run,)).fetchone()[0]
 
     def prune(self) -> list[str]:
@@ -149,7 +149,7 @@ class Store:
         return [mask for mask in found if MASK.fullmatch(str(mask))]
 
     def changed(self) -> Iterator[str]:
-        """Photos whose content is another one than in the run before, or than the manifest's row was written for."""
+        """Photos whose content has changed since the last run, or since the manifest was written."""
         query = (
             "SELECT f.name FROM files f LEFT JOIN known k ON k.name = f.name AND k.source = 'manifest' "
             "WHERE f.run = ? AND (f.before != '' OR (k.sha != '' AND k.sha != f.sha)) ORDER BY 1"
@@ -157,7 +157,7 @@ class Store:
         yield from (row[0] for row in self.base.execute(query, (self.run,)))
 
     def copies(self) -> Iterator[tuple[str, list[Photo]]]:
-        """Photos of one content that stand more than once: hash -> all of them."""
+        """Duplicate contents: hash -> all photos."""
         query = "SELECT sha FROM files WHERE run = ? GROUP BY sha HAVING count(*) > 1"
         for (sha,) in self.base.execute(query, (self.run,)).fetchall():
             rows = self.base.execute(
@@ -166,7 +166,7 @@ class Store:
             yield sha, [Photo(*row) for row in rows]
 
     def people(self) -> int:
-        """How many people this run has photos of."""
+        """The number of people in this run."""
         return self.base.execute("SELECT count(DISTINCT person) FROM files WHERE run = ?", (self.run,)).fetchone()[0]
 
     def moved(self) -> list[str]:
@@ -178,13 +178,13 @@ class Store:
         return [row[0] for row in self.base.execute(query, (self.run,))]
 
     def add(self, sha: str, model: str, finding: Finding) -> None:
-        """Writes what a model says of a content; it is final with the next `commit`."""
+        """Writes a model's finding of a content; `commit` saves it."""
         arrays = [None if a is None else np.asarray(a, "<f4").tobytes() for a in finding[2:5]]
         row = (sha, model, finding.kind, finding.why, *arrays, finding.mask)
         self.base.execute("INSERT OR REPLACE INTO findings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def finding(self, sha: str, model: str) -> Finding | None:
-        """What a model says of a content."""
+        """A model's finding of a content."""
         query = "SELECT kind, why, keypoints, box, face, mask FROM findings WHERE sha = ? AND model = ?"
         row = self.base.execute(query, (sha, model)).fetchone()
         if row is None:
@@ -196,16 +196,16 @@ class Store:
         self.base.execute("DELETE FROM findings WHERE sha = ? AND model = ?", (sha, model))
 
     def add_caption(self, sha: str, model: str, text: str) -> None:
-        """Writes what a caption model says of a content."""
+        """Writes a caption model's caption of a content."""
         self.base.execute("INSERT OR REPLACE INTO captions VALUES (?, ?, ?)", (sha, model, text))
 
     def caption(self, sha: str, model: str) -> str | None:
-        """What a caption model says of a content."""
+        """A caption model's caption of a content."""
         row = self.base.execute("SELECT text FROM captions WHERE sha = ? AND model = ?", (sha, model)).fetchone()
         return row[0] if row else None
 
     def know(self, source: str, rows: Iterable[tuple[str, str, object]]) -> None:
-        """Replaces what a source says of files: (name, hash or nothing, JSON value)."""
+        """Replaces a source's values of files: (name, hash or nothing, JSON value)."""
         self.base.execute("DELETE FROM known WHERE source = ?", (source,))
         texts = ((name, source, sha, json.dumps(value)) for name, sha, value in rows)
         self.base.executemany("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)", texts)
@@ -228,7 +228,7 @@ class Store:
 
 
 def _finding(kind: str, why: str, points: bytes, box: bytes, face: bytes | None, mask: str | None) -> Finding | None:
-    """A row as it was written; None of one that was not written here."""
+    """The finding of a row; None if the row is invalid."""
     try:
         arrays = [None if blob is None else np.frombuffer(blob, "<f4").copy() for blob in (points, box, face)]
     except (ValueError, TypeError):
@@ -244,6 +244,6 @@ def _finding(kind: str, why: str, points: bytes, box: bytes, face: bytes | None,
 
 
 def stamp_of(path: Path) -> str:
-    """What changes when somebody writes a file: size, times of content and of entry, and inode."""
+    """A stamp that changes when the file is written: size, mtime, ctime and inode."""
     status = os.stat(path)
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"

@@ -1,4 +1,4 @@
-"""What annotating a folder came to: everything it saw is counted, and what is left out is named."""
+"""The summary of an annotation: counts of all files, and reasons for those left out."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 
 from bolid.core.safe_io import atomic_path
 
-EXAMPLES = 3  # of each kind in the summary; all of them stand in the list beside it
+EXAMPLES = 3  # of each kind in the summary; the file lists all of them
 _PEOPLE = 30  # that are named with their whole figures
 LEFT_OUT = "left_out.jsonl"
 
 
 @dataclass
 class Summary:
-    """What annotating a folder came to.
+    """Summary of an annotation.
 
     Attributes:
         kept: Photos of each person in the manifest.
-        whole: Of them, those that show a whole figure.
-        counts: How many of the kept have a "face", "body", "caption", "silhouette".
-        left_out: How many were left out, by kind.
+        whole: Number of these with a whole figure.
+        counts: Number of kept photos with a "face", "body", "caption", "silhouette".
+        left_out: Number of files left out, by kind.
         examples: Some messages of each kind.
         notes: Sentences about the folder as a whole.
         faces_asked: Whether faces were looked for, and `silhouettes_asked`, silhouettes.
@@ -39,7 +39,7 @@ class Summary:
 
     @property
     def photos(self) -> int:
-        """How many photos were kept."""
+        """The number of kept photos."""
         return self.kept.total()
 
     def leave_out(self, kind: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Asks for pages and photos through Scrapy's downloader, and says in a row's words what went wrong."""
+"""Downloads pages and photos by Scrapy's downloader; failures are row statuses."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class NotHad(Exception):
-    """A page or photo that is not to be had; the message is a row's status."""
+    """A page or photo that cannot be downloaded; the message is a row's status."""
 
 
 class Fetcher:
-    """Downloads one address at a time, whichever way the answers fail.
+    """Downloads one address at a time, and handles all kinds of failures.
 
     Args:
         crawler: Scrapy's, running.
-        encoding: Of pages that do not declare theirs.
+        encoding: Encoding of pages that do not declare theirs.
     """
 
     def __init__(self, crawler: Crawler, encoding: str = ""):
@@ -38,11 +38,11 @@ class Fetcher:
         """A page of HTML.
 
         Args:
-            address: Of it.
+            address: Its address.
             photo: Whether it is a photo's own: then `noindex` forbids to collect the photo, too.
 
         Raises:
-            NotHad: If it cannot be had, or keeps its photos to itself.
+            NotHad: If it cannot be downloaded, or its tags forbid its photos.
         """
         response = await self._ask(address, {})
         if not isinstance(response, TextResponse):
@@ -53,7 +53,7 @@ class Fetcher:
         return response if declared or not self.encoding else response.replace(encoding=self.encoding)
 
     async def photo(self, address: str) -> Photo:
-        """A whole picture.
+        """A whole image.
 
         Raises:
             NotHad: If it cannot be had.
@@ -70,7 +70,7 @@ class Fetcher:
         try:
             request = Request(address, meta=meta, callback=NO_CALLBACK, dont_filter=True)
             response = await self.crawler.engine.download_async(request)
-        except Exception as error:  # whatever a server or a library does, one address ends no run
+        except Exception as error:  # no failure of a server or library at one address may end the run
             raise NotHad(status_of(error, meta)) from error
         if response.status != 200:
             raise NotHad(f"failed: HTTP {response.status}")
@@ -78,7 +78,7 @@ class Fetcher:
 
 
 def status_of(error: Exception, meta: dict[str, Any]) -> str:
-    """A row's status for what Scrapy raises."""
+    """The row's status for an exception of Scrapy."""
     large = f"large: over {meta.get('download_maxsize', MAX_PAGE) / 1e6:.0f} MB"
     if isinstance(error, Refused):
         return f"refused: {error}"

@@ -1,4 +1,4 @@
-"""Somebody who is to be forgotten leaves the journal, and is not collected again."""
+"""Removes a person from the journal, and excludes them from later collection."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from bolid.data.collect.journal import JOURNAL, PEOPLE, Lines, digest
 
 
 def forget(folder: Path, identity: str, really: bool = True) -> int:
-    """Removes somebody's lines, and has later runs leave the person out; photos are not touched.
+    """Removes a person's lines, and excludes the person from later runs; photos are not touched.
 
-    What stays is a hash of the gallery's address (or the name in a list), by which the person is known again. Lines
-    that cannot be read are nobody's, and stay.
+    Only a hash of the gallery's address (or of the name in a list) is kept, to recognise the person. Lines
+    that cannot be read are kept.
 
     Args:
-        folder: Where photos were collected; one without a journal is left as it is.
+        folder: Folder of collected photos; unchanged if it has no journal.
         identity: Name of the person's folder.
         really: Whether to remove the lines, and not only to count them.
 
     Returns:
-        How many lines of the journal are the person's.
+        The number of the person's lines in the journal.
 
     Raises:
         BolidError: If a run is collecting there.
@@ -53,7 +53,7 @@ def _is_of(found: dict[str, Any], identity: str) -> bool:
 
 
 def _parsed(line: str) -> dict[str, Any]:
-    """A line's object; empty where there is none."""
+    """A line's object; empty if it holds none."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Which addresses may be asked: none on private networks, whatever a name resolves to."""
+"""Blocks requests to private networks, whatever a name resolves to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ALLOWED = "BOLID_ALLOW_PRIVATE"  # the setting
 ALL = "all"
 SCHEMES = ("http", "https")
-# Clouds tell a machine's secrets here, though the first looks public; the others look so to some versions of Python.
+# Metadata services of clouds, with secrets; the first looks public, the others do to some versions of Python.
 SECRET = ("168.63.129.16/32", "100.64.0.0/10", "192.0.0.0/24", "64:ff9b:1::/48", "fd00:ec2::254/128")
 METADATA = [ipaddress.ip_network(network) for network in SECRET]
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -30,11 +30,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Refused(IgnoreRequest):
-    """An address that is not asked; the message says why."""
+    """A refused address; the message says why."""
 
 
 def networks(allowed: Sequence[str]) -> list[Network]:
-    """What `--allow_private` names; `all` is every address.
+    """Parses `--allow_private`; `all` is every address.
 
     Raises:
         BolidError: If one is neither an address nor a network.
@@ -47,7 +47,7 @@ def networks(allowed: Sequence[str]) -> list[Network]:
 
 
 def embedded(address: Address) -> Address:
-    """The IPv4 address that a translating IPv6 address stands for; others as they are."""
+    """The IPv4 address of a translating IPv6 address; others unchanged."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in NAT64:
@@ -72,10 +72,9 @@ def is_public(text: str, allowed: Sequence[Network] = ()) -> bool:
 
 @implementer(IHostnameResolver)
 class GuardedResolver:
-    """Resolves names for the reactor, and hands on public addresses alone.
+    """Resolves names for the reactor, and passes on public addresses only.
 
-    Connections are made to the addresses that come out here, without resolving the name again: a name that changes
-    its address between the check and the connection gains nothing.
+    Connections use the addresses returned here, without resolving the name again, which prevents DNS rebinding.
 
     Args:
         reactor: Twisted's.
@@ -88,24 +87,24 @@ class GuardedResolver:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, reactor: Any) -> GuardedResolver:
-        """As Scrapy makes it; `crawler` may be its process, which has settings, too."""
+        """Factory for Scrapy; `crawler` may be its process, which has settings, too."""
         return cls(reactor, networks(crawler.settings.getlist(ALLOWED)))
 
     def install_on_reactor(self) -> None:
-        """Every later connection to a name comes through here."""
+        """Installs the resolver for all later connections to names."""
         self.reactor.installNameResolver(self)
 
     def resolveHostName(self, receiver: Any, hostName: str, *words: Any, **more: Any) -> Any:
-        """As `IHostnameResolver` has it."""
+        """See `IHostnameResolver`."""
         return self.inner.resolveHostName(Filter(receiver, self, hostName), hostName, *words, **more)
 
 
 @implementer(IResolutionReceiver)
 class Filter:
-    """Stands between a resolver and who asked it.
+    """Filters the addresses of a resolver for its receiver.
 
     Args:
-        receiver: Who asked.
+        receiver: Receiver of the resolution.
         resolver: Knows what is allowed, and notes what was refused.
         host: The name.
     """
@@ -114,23 +113,23 @@ class Filter:
         self.receiver, self.resolver, self.host = receiver, resolver, host
 
     def resolutionBegan(self, resolution: IHostResolution) -> None:
-        """Hands it on."""
+        """Passes it on."""
         self.receiver.resolutionBegan(resolution)
 
     def addressResolved(self, address: Any) -> None:
-        """Hands on what is public."""
+        """Passes on public addresses."""
         if is_public(address.host, self.resolver.allowed):
             self.receiver.addressResolved(address)
         else:
             self.resolver.refused[self.host.lower()] = address.host
 
     def resolutionComplete(self) -> None:
-        """Hands it on."""
+        """Passes it on."""
         self.receiver.resolutionComplete()
 
 
 class AddressGuard:
-    """Refuses other schemes and private addresses before anything is asked; every redirect comes through here, too.
+    """Refuses other schemes and private addresses before any request, redirects included.
 
     Args:
         allowed: Private networks that are allowed.
@@ -141,11 +140,11 @@ class AddressGuard:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> AddressGuard:
-        """As Scrapy makes it."""
+        """Factory for Scrapy."""
         return cls(networks(crawler.settings.getlist(ALLOWED)))
 
     def process_request(self, request: Request) -> None:
-        """Judges the address by its text.
+        """Checks the text of the address.
 
         Raises:
             Refused: If it is no http address, or names a private IP address.
@@ -156,20 +155,20 @@ class AddressGuard:
             raise Refused(f"only http and https addresses are asked, not {request.url[:60]}")
         try:
             public = is_public(host, self.allowed)
-        except ValueError:  # a name, which the resolver judges by its address
+        except ValueError:  # a name, whose address the resolver checks
             return
         if not public:
             raise Refused(f"{host} is a private address (see --allow_private)")
 
 
 class ResolvedGuard:
-    """Says that a name was refused, where Twisted says that it has no address."""
+    """Reports a refused name, for which Twisted reports a missing address."""
 
     def process_exception(self, request: Request, exception: Exception) -> None:
-        """Comes before retries.
+        """Runs before retries.
 
         Raises:
-            Refused: If the resolver held the name's addresses back.
+            Refused: If the resolver blocked the name's addresses.
         """
         from twisted.internet import reactor
 

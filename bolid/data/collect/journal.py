@@ -1,4 +1,4 @@
-"""What was collected: `collected.jsonl`, a line a photo, from which a stopped or killed run goes on."""
+"""The journal `collected.jsonl`: one line per photo, from which an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bolid.core.errors import BolidError
 from bolid.core.safe_io import check_relative
 
 JOURNAL = "collected.jsonl"
-PEOPLE = ".collected/people.jsonl"  # which folder is whose
+PEOPLE = ".collected/people.jsonl"  # folder names of people
 KEPT = "kept"
-OPEN = ("failed", "refused")  # what a later run tries again
-LEFT = re.compile(r"\.[0-9a-f]{20}\.[0-9a-f]{8}\.tmp\.\w+")  # by a kill, beside a photo
+OPEN = ("failed", "refused")  # statuses that a later run tries again
+LEFT = re.compile(r"\.[0-9a-f]{20}\.[0-9a-f]{8}\.tmp\.\w+")  # temporary files of a killed run
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Row:
 
     Attributes:
         identity: Name of the person's folder.
-        address: Of the full picture.
-        page: On which it stands.
-        status: `kept`, or why not and by what value, as in `small: 640x480 < 1000`; the word before the colon is one of
-            duplicate, small, noai (the site's own tag), wrong (no usable picture), large, and of refused (robots.txt,
+        address: Address of the full image.
+        page: Page of the image.
+        status: `kept`, or a reason with its value, as in `small: 640x480 < 1000`; the word before the colon is one of
+            duplicate, small, noai (the site's own tag), wrong (no usable image), large, and of refused (robots.txt,
             private address) and failed, which a later run tries again.
         time: When it was decided, in UTC, as ISO 8601.
-        file_name: Of the photo in the folder; empty if not kept.
-        sha256: Of its bytes, in hexadecimal; empty if none were read.
-        bytes: How many there are.
-        size: Width and height in pixels as told by its page or its header.
+        file_name: Name of the photo in the folder; empty if not kept.
+        sha256: SHA-256 of its bytes, in hexadecimal; empty if none were read.
+        bytes: Size in bytes.
+        size: Width and height in pixels by its page or its header.
         licence: Note on its licence.
     """
 
@@ -61,7 +61,7 @@ class Row:
 
 
 class Lines:
-    """A file of JSON lines that is only ever appended to; a line that a kill cut off is dropped when it is opened.
+    """An append-only file of JSON lines; an incomplete last line is dropped on opening.
 
     Args:
         path: The file; without it (`None`), lines are kept in memory alone.
@@ -73,7 +73,7 @@ class Lines:
         self.found: list[dict[str, Any]] = []
 
     def open(self, write: bool) -> Lines:
-        """Reads what is there, and locks the file if it is to be written.
+        """Reads the file, and locks it for writing if requested.
 
         Raises:
             BolidError: If a line cannot be read, or another process writes the file.
@@ -89,7 +89,7 @@ class Lines:
         return self
 
     def lock(self) -> None:
-        """Keeps others from writing the file until it is closed.
+        """Locks the file until it is closed.
 
         Raises:
             BolidError: If another process writes it.
@@ -112,23 +112,23 @@ class Lines:
         return row
 
     def add(self, row: dict[str, Any]) -> None:
-        """Appends a line, which is on the disk when this returns."""
+        """Appends a line and syncs it to the disk."""
         if self.file:
             self.file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
             self.file.flush()
             os.fsync(self.file.fileno())
 
     def close(self) -> None:
-        """Gives the lock back."""
+        """Releases the lock."""
         if self.file:
             self.file.close()
 
 
 class Journal:
-    """The rows so far, by address and page; the last of a photo counts.
+    """The rows by address and page; the last one of a photo is valid.
 
     Args:
-        folder: Where photos go.
+        folder: Folder of the photos.
         write: Whether rows are written; else they are read alone, for a dry run.
         min_size: Least length of the shortest side in pixels: photos that were smaller than an earlier, larger one are
             tried again.
@@ -166,14 +166,14 @@ class Journal:
 
     def _take(self, row: Row) -> None:
         for key in filter(None, (row.address, row.page)):
-            if self.rows.get(key) is None or self.rows[key].status != KEPT:  # a page may show several photos
+            if self.rows.get(key) is None or self.rows[key].status != KEPT:  # a page may have several photos
                 self.rows[key] = row
         if row.status == KEPT and row.sha256 not in self.by_hash:
             self.by_hash[row.sha256] = row
             self.kept[row.identity] += 1
 
     def _clean(self) -> None:
-        """Removes what a killed run left half-written; people's folders alone are looked into."""
+        """Removes temporary files of a killed run from people's folders."""
         known = {str(found["identity"]) for found in self.people.found if "identity" in found}
         for identity in known | {row.identity for row in self.rows.values()}:
             folder = self.folder / check_relative(identity, str(self.folder))
@@ -182,7 +182,7 @@ class Journal:
                     (folder / name).unlink(missing_ok=True)
 
     def add(self, row: Row) -> None:
-        """Writes a row, unless it says again what the photo's last one said."""
+        """Writes a row, unless it equals the photo's last one."""
         last = self.rows.get(row.address or row.page)
         if last is None or (last.status, last.identity) != (row.status, row.identity):
             self.lines.add(asdict(row))
@@ -190,18 +190,18 @@ class Journal:
         self._take(row)
 
     def decided(self, key: str) -> bool:
-        """Whether a photo's address or page needs no further look."""
+        """Whether a photo's address or page is already decided."""
         row = self.rows.get(key)
         if row is None or row.kind in OPEN:
             return False
         return not (row.kind == "small" and row.size and min(row.size) >= self.min_size)
 
     def folder_of(self, name: str, person: str) -> str:
-        """A folder name for a person, the same in every run; two people of one name get two.
+        """A folder name for a person, stable across runs, and unique for people of one name.
 
         Args:
             name: A clean name.
-            person: What tells people of one name apart: the gallery's address.
+            person: The gallery's address, which distinguishes people of one name.
         """
         mark = digest(person)[:6]
         for choice in (name, f"{name}-{mark}"):
@@ -214,19 +214,19 @@ class Journal:
         raise BolidError(f"{self.folder}: two people would share the folder {name}-{mark}; rename one in the list")
 
     def is_forgotten(self, person: str) -> bool:
-        """Whether `forget` removed somebody: a gallery's address, or a name in a list."""
+        """Whether `forget` removed a person: a gallery's address, or a name in a list."""
         return digest(person) in self.forgotten
 
     def kept_rows(self) -> Iterator[Row]:
-        """One row for each photo that was kept."""
+        """One row per kept photo."""
         return iter(self.by_hash.values())
 
     def gone(self) -> int:
-        """How many kept photos are not in the folder any more."""
+        """The number of kept photos that are missing in the folder."""
         return sum(not (self.folder / row.file_name).is_file() for row in self.kept_rows())
 
     def close(self) -> None:
-        """Gives the locks back."""
+        """Releases the locks."""
         self.lines.close()
         self.people.close()
 

@@ -1,4 +1,4 @@
-"""How a site is treated: robots.txt, pauses, back-off, and the tags by which it keeps photos to itself."""
+"""Polite crawling: robots.txt, delays, back-off, and tags that forbid photos."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Headers, Response
 
-AGENT = "bolid"  # by which robots.txt and tags may name us
+AGENT = "bolid"  # our name in robots.txt and tags
 PHOTO = "bolid_photo"  # marks a request in its `meta`
 NO_AI = frozenset({"noai", "noimageai"})
 KEEP_OUT = NO_AI | {"noindex", "noimageindex", "none"}  # none is noindex, nofollow
 VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")  # directives with a colon
 BUSY = (429, 503)
-LONGEST_REST = 300.0  # seconds; a site that asks for more is left alone
+LONGEST_REST = 300.0  # seconds; hosts that ask for longer pauses are given up
 LONGEST_DELAY = 60.0  # seconds between two requests
 ALONE = "its host asks to be left alone for {:.0f} seconds; run again then"
 
@@ -41,7 +41,7 @@ def host_of(request: Request) -> str:
 
 
 def kept_out(values: Iterable[str], directives: Collection[str] = KEEP_OUT) -> str:
-    """The first directive of `X-Robots-Tag` values, or of a robots meta tag, that keeps us out; empty if none does.
+    """The first directive of `X-Robots-Tag` values or a robots meta tag that forbids us; empty if none does.
 
     Directives behind another robot's name, as in `googlebot: noindex`, do not count.
     """
@@ -57,7 +57,7 @@ def kept_out(values: Iterable[str], directives: Collection[str] = KEEP_OUT) -> s
 
 
 def objection(headers: Headers) -> str:
-    """Why a photo's answer is not wanted, by its headers: a row's status; empty if it is."""
+    """The row's status of a photo rejected by its headers; empty if it is accepted."""
     tags = [value.decode("latin-1") for value in headers.getlist("X-Robots-Tag")]
     if tag := kept_out(tags):
         return f"noai: X-Robots-Tag: {tag}"
@@ -67,7 +67,7 @@ def objection(headers: Headers) -> str:
 
 
 def page_objection(response: Any, directives: Collection[str] = KEEP_OUT) -> str:
-    """Why photos of a page are not wanted, by its headers or its robots meta tag; empty if they are.
+    """The row's status of a page whose headers or robots meta tag forbid its photos; empty if they are allowed.
 
     Args:
         response: The page.
@@ -82,7 +82,7 @@ def page_objection(response: Any, directives: Collection[str] = KEEP_OUT) -> str
 
 
 class Gate:
-    """Ends the download of a photo whose headers say that it is not wanted, before its body."""
+    """Stops the download of a photo that its headers reject, before its body."""
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Gate:
@@ -95,7 +95,7 @@ class Gate:
         """Scrapy's signal.
 
         Raises:
-            StopDownload: If the body is not wanted; the answer arrives without it.
+            StopDownload: If the headers reject it; the response has no body.
         """
         if request.meta.get(PHOTO) and objection(headers):
             raise StopDownload(fail=False)
@@ -103,7 +103,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Stands where the rules of a robots.txt would, if it cannot be had.
+    """The rules of a robots.txt that cannot be fetched.
 
     Attributes:
         why: For a row's status.
@@ -113,13 +113,13 @@ class Unknown:
 
 
 class Robots(RobotsTxtMiddleware):
-    """As RFC 9309 has it: where there is no robots.txt, all is allowed; where it cannot be had, nothing is."""
+    """Follows RFC 9309: a missing robots.txt allows all, an unreachable one nothing."""
 
     def process_request_2(self, rules: Any, request: Request) -> None:
-        """Scrapy's judgement, and ours where there are no rules to go by.
+        """Scrapy's check, and ours if the rules are unknown.
 
         Raises:
-            Refused: If the host's robots.txt cannot be had.
+            Refused: If the robots.txt is unreachable, or forbids the request.
         """
         if isinstance(rules, Unknown):
             raise Refused(rules.why)
@@ -141,10 +141,10 @@ class Robots(RobotsTxtMiddleware):
 
 
 class Rest:
-    """Leaves a host alone that answered 429 or 503; the last to be asked before a request is sent.
+    """Pauses hosts that answered 429 or 503; the last middleware before a request is sent.
 
     Args:
-        crawler: Scrapy's, whose `Throttle` knows until when.
+        crawler: Scrapy's crawler, whose `Throttle` has the end of the pause.
     """
 
     def __init__(self, crawler: Crawler):
@@ -156,10 +156,10 @@ class Rest:
         return cls(crawler)
 
     async def process_request(self, request: Request) -> None:
-        """Waits while the host rests.
+        """Waits for the end of a host's pause.
 
         Raises:
-            Refused: If it asks for a longer rest than anybody waits for.
+            Refused: If it asks for a pause longer than `LONGEST_REST`.
         """
         throttle = self.crawler.get_extension(Throttle)
         assert throttle is not None
@@ -170,13 +170,13 @@ class Rest:
 
 
 def rest_after(request: Request, response: Response) -> float:
-    """The seconds for which a host that is busy is left alone: what it says, else 2, 4, 8, ... as it says so again."""
-    told = retry_after(response)
-    return 2.0 ** (1 + request.meta.get("retry_times", 0)) if told is None else told
+    """Seconds to pause a busy host: its own value, else 2, 4, 8, … for repeated answers."""
+    wait = retry_after(response)
+    return 2.0 ** (1 + request.meta.get("retry_times", 0)) if wait is None else wait
 
 
 def retry_after(response: Response) -> float | None:
-    """The seconds that an answer asks to wait for, given as a number or a date; None if it does not say."""
+    """Seconds of the `Retry-After` header, a number or a date; None if absent."""
     value = (response.headers.get("Retry-After") or b"").decode("latin-1").strip()
     if re.fullmatch(r"\d{1,9}", value):
         return float(value)
@@ -189,7 +189,7 @@ def retry_after(response: Response) -> float | None:
 
 
 class Throttle(AutoThrottle):
-    """AutoThrottle that heeds `Crawl-delay`, and lets a host rest that says it is busy.
+    """AutoThrottle with `Crawl-delay`, and pauses of busy hosts.
 
     Args:
         crawler: Scrapy's.
@@ -202,7 +202,7 @@ class Throttle(AutoThrottle):
         crawler.signals.connect(self.robots_parsed, signals.robots_parsed)
 
     def robots_parsed(self, robotparser: Any, request: Request) -> None:
-        """Scrapy's signal."""
+        """Handler of Scrapy's signal."""
         if delay := robotparser.rp.crawl_delay(AGENT):
             self.least[host_of(request)] = min(float(delay), LONGEST_DELAY)
 
@@ -217,10 +217,10 @@ class Throttle(AutoThrottle):
         slot.delay = max(slot.delay, self.least.get(host_of(request), 0.0))
 
     def _rest(self, slot: Any, host: str, rest: float) -> None:
-        """Holds back what waits in the host's queue already, or gives it up; `Rest` holds back what comes."""
+        """Delays or cancels queued requests of the host; `Rest` delays new ones."""
         self.until[host] = max(self.until.get(host, 0.0), monotonic() + rest)
         if rest <= LONGEST_REST:
-            slot.lastseen = max(slot.lastseen, monotonic() + rest)  # the next request comes after this and the delay
+            slot.lastseen = max(slot.lastseen, monotonic() + rest)  # the next request is sent after this and the delay
             return
         while slot.queue:
             slot.queue.popleft()[1].errback(Refused(ALONE.format(rest)))

@@ -1,4 +1,4 @@
-"""Reads people, photos and full pictures off a site's pages, as its description says."""
+"""Extracts people, photos and full images from a site's pages by its description."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from parsel import Selector, SelectorList
     from scrapy.http import TextResponse
 
-ATTRIBUTES = ("href", "src", "data-src", "data-original")  # where an element holds an address; lazy pictures' last
+ATTRIBUTES = ("href", "src", "data-src", "data-original")  # attributes with an address; lazy-loading ones last
 SIZE = re.compile(r"(\d{2,6})\s*[x×хХX*]\s*(\d{2,6})")  # the Cyrillic letter, too
 MAX_ADDRESS = 2000  # characters
 MAX_PAGES = 1000  # of one gallery
@@ -21,11 +21,11 @@ MAX_PAGES = 1000  # of one gallery
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody on a list.
+    """A person on a list.
 
     Attributes:
         name: As the list has it.
-        address: Of the gallery's first page; empty in a list of addresses.
+        address: Address of the gallery's first page; empty in a list of addresses.
         count: Photos that the site says there are.
     """
 
@@ -36,13 +36,13 @@ class Person:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A photo that may be collected.
+    """A candidate photo.
 
     Attributes:
-        address: Of the full picture; empty where only its page tells it.
+        address: Address of the full image; empty if only its page has it.
         page: The photo's own page, or the page on which it is shown.
         thumbnail: Address that its thumbnail gives.
-        size: Width and height in pixels, where they are told.
+        size: Width and height in pixels, if given.
         licence: Note on its licence.
     """
 
@@ -54,19 +54,19 @@ class Candidate:
 
     @property
     def key(self) -> str:
-        """By what a photo is known before it is loaded: its address, or the page that will tell it."""
+        """The key of a photo before it is loaded: its address, or its page."""
         return self.address or self.page
 
 
 def select(node: Selector | TextResponse, query: str) -> SelectorList:
-    """What a CSS or XPath selector finds; nothing for an empty one."""
+    """The matches of a CSS or XPath selector; none for an empty one."""
     if query.startswith(XPATH):
         return node.xpath(query.removeprefix("xpath:"))
     return node.css(query or ":not(*)")
 
 
 def text_of(node: Selector | TextResponse, query: str) -> str:
-    """The text of what a selector finds, in one line."""
+    """The text of a selector's matches, in one line."""
     found = select(node, query)
     return " ".join(
         " ".join(part.root if isinstance(part.root, str) else part.xpath("string()").get("") for part in found).split()
@@ -74,7 +74,7 @@ def text_of(node: Selector | TextResponse, query: str) -> str:
 
 
 def address_of(part: Selector, page: TextResponse) -> str:
-    """The absolute address that an element, attribute or text holds; empty if it holds none."""
+    """The absolute address in an element, attribute or text; empty if there is none."""
     if isinstance(part.root, str):
         values = [part.root]
     else:
@@ -92,7 +92,7 @@ def address_of(part: Selector, page: TextResponse) -> str:
 
 
 def addresses(node: Selector | TextResponse, query: str, page: TextResponse) -> list[str]:
-    """The absolute addresses of what a selector finds, each once, in their order."""
+    """The absolute addresses of a selector's matches, unique, in order."""
     return list(dict.fromkeys(filter(None, (address_of(part, page) for part in select(node, query)))))
 
 
@@ -109,7 +109,7 @@ def size(text: str) -> tuple[int, int] | None:
 
 
 class Reader:
-    """Reads the pages of one site.
+    """Parses the pages of one site.
 
     Args:
         site: Its description.
@@ -127,7 +127,7 @@ class Reader:
         return any(host == own or host.endswith("." + own) for own in self.hosts)
 
     def people(self, page: TextResponse) -> list[Person]:
-        """The people that a list page names, in its order."""
+        """The people on a list page, in order."""
         found: dict[str, Person] = {}
         where = self.site.people
         for card in select(page, where.card) if where.card else [page]:
@@ -143,28 +143,28 @@ class Reader:
         return [address for address in addresses(page, self.site.people.more, page) if self.belongs(address)]
 
     def photos(self, page: TextResponse) -> list[Candidate]:
-        """The photos that a gallery's page shows, in its order."""
+        """The photos on a gallery's page, in order."""
         found: dict[str, Candidate] = {}
         where = self.site.gallery
         for card in select(page, where.card) if where.card else [page]:
-            told = size(text_of(card, where.size)) if where.size else None
+            size_given = size(text_of(card, where.size)) if where.size else None
             for link in select(card, where.photo):
-                candidate = self._candidate(link, page, told)
+                candidate = self._candidate(link, page, size_given)
                 if candidate is not None:
                     found.setdefault(candidate.key, candidate)
         return list(found.values())
 
-    def _candidate(self, link: Selector, page: TextResponse, told: tuple[int, int] | None) -> Candidate | None:
+    def _candidate(self, link: Selector, page: TextResponse, size_given: tuple[int, int] | None) -> Candidate | None:
         target, rewrites = address_of(link, page), self.site.picture.thumbnail
         images = [] if isinstance(link.root, str) else addresses(link, "img", page)
         thumbnail = next(filter(None, (self.rewritten(address) for address in images or [target])), "")
         if self.site.picture.full:
-            return Candidate("", target, thumbnail, told) if target and self.belongs(target) else None
+            return Candidate("", target, thumbnail, size_given) if target and self.belongs(target) else None
         address = thumbnail if rewrites else target
-        return Candidate(address, page.url, "", told, self.site.licence) if address else None
+        return Candidate(address, page.url, "", size_given, self.site.licence) if address else None
 
     def rewritten(self, thumbnail: str) -> str:
-        """The full picture's address made of a thumbnail's; empty if no pattern is found in it."""
+        """The full image's address from a thumbnail's; empty if no pattern matches."""
         address = thumbnail
         for rule in self.site.picture.thumbnail:
             address = re.sub(rule.pattern, rule.replacement, address)
@@ -185,16 +185,16 @@ class Reader:
         return [f"{head}{number}{tail}" for number in range(2, min(int(last[1]), MAX_PAGES) + 1)]
 
     def count(self, page: TextResponse) -> int | None:
-        """How many photos a gallery's page says there are."""
+        """The number of photos given on a gallery's page."""
         return number(text_of(page, self.site.gallery.count)) if self.site.gallery.count else None
 
     def full(self, candidate: Candidate, page: TextResponse) -> Candidate:
-        """The candidate with what its own page tells: full picture, size, licence."""
+        """The candidate with the content of its own page: full image, size, licence."""
         found = (address for query in self.site.picture.full for address in addresses(page, query, page))
-        told = size(text_of(page, self.site.picture.size)) if self.site.picture.size else None
+        size_given = size(text_of(page, self.site.picture.size)) if self.site.picture.size else None
         licence = page.xpath('//*[@rel="license" or @rel="licence"]/@href').get("")[:MAX_ADDRESS]
         return Candidate(
-            next(found, candidate.thumbnail), candidate.page, candidate.thumbnail, told or candidate.size,
+            next(found, candidate.thumbnail), candidate.page, candidate.thumbnail, size_given or candidate.size,
             licence or self.site.licence,
         )  # fmt: skip
 
@@ -204,7 +204,7 @@ def _bare(host: str) -> str:
 
 
 def _name(link: Selector) -> str:
-    """A link's text, else its title, else the description of its picture."""
+    """A link's text, else its title, else the alt text of its image."""
     if isinstance(link.root, str):
         return ""
     texts = (link.xpath("string()").get(""), link.attrib.get("title", ""), link.xpath(".//img/@alt").get(""))

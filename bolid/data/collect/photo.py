@@ -1,4 +1,4 @@
-"""A photo's bytes: what they are, whether they are whole, and where they go."""
+"""Checks and writes a photo's bytes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from bolid.core.safe_io import MAX_PIXELS, atomic_path
 SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "AVIF": ".avif", "GIF": ".gif"}
 SUFFIXES |= {"TIFF": ".tiff", "BMP": ".bmp"}
 MAX_JPEG_PIXELS = 170_000_000  # decoded at an eighth, these take little memory
-DRAFT = 256  # pixels; JPEG's decoder shrinks while it reads
+DRAFT = 256  # pixels; JPEG's decoder can downscale
 ERRORS = (OSError, SyntaxError, ValueError, EOFError, OverflowError, IndexError, struct.error)  # what decoders raise
 SPLITS = ("train", "val", "test")  # as in bolid.core.schema, which loads torch
 NAME_LENGTH = 60  # characters of a folder's name: 240 bytes at most, of the 255 that file systems take
 
 
 class WrongPhoto(Exception):
-    """Bytes that are no usable picture; the message says why."""
+    """Bytes that are no usable image; the message says why."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A whole picture.
+    """A whole image.
 
     Attributes:
         content: Its bytes, as they came.
-        sha256: Of these, in hexadecimal.
-        suffix: Of the file, by the format that was found, whatever the address or the server says.
+        sha256: SHA-256 of these, in hexadecimal.
+        suffix: Suffix of the detected format, whatever the address or the server says.
         size: Width and height in pixels.
     """
 
@@ -46,10 +46,10 @@ class Photo:
 
 
 def examine(content: bytes) -> Photo:
-    """Reads a picture's header, refuses what is too large by it, and decodes the rest to see that it is whole.
+    """Reads an image's header, refuses too large images by it, and decodes the rest as a check.
 
     Raises:
-        WrongPhoto: If it is no picture, a broken one, or one of more pixels than can be trusted.
+        WrongPhoto: If it is no image, a broken one, or one with too many pixels.
     """
     try:
         with Image.open(BytesIO(content), formats=tuple(set(SUFFIXES) - {"MPO"})) as picture:
@@ -69,9 +69,9 @@ def examine(content: bytes) -> Photo:
 
 
 def store(folder: Path, identity: str, photo: Photo) -> str:
-    """Writes a photo so that a kill leaves all of it or nothing, and returns its name in the folder.
+    """Writes a photo atomically, and returns its name in the folder.
 
-    The name is made of the person's and the content's hash; nothing in it comes from the site.
+    The name consists of the person's folder and the content's hash; nothing in it comes from the site.
     """
     name = f"{identity}/{photo.sha256[:20]}{photo.suffix}"
     with atomic_path(folder / name) as temporary, open(temporary, "wb") as file:
@@ -82,7 +82,7 @@ def store(folder: Path, identity: str, photo: Photo) -> str:
 
 
 def folder_name(name: str) -> str:
-    """A person's name as a folder may have it: letters, digits, spaces and ' + - _, at most 60 of them."""
+    """A valid folder name for a person: letters, digits, spaces and ' + - _, at most 60."""
     clean = re.sub(r"[^\w'+-]+", " ", unicodedata.normalize("NFKC", name)).strip(" '+-_")
     clean = clean[:NAME_LENGTH].strip(" '+-_") or "person"
     return f"{clean} person" if clean.casefold() in SPLITS else clean  # FOLDER/train would be a split

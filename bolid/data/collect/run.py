@@ -1,4 +1,4 @@
-"""`bolid data collect`: starts the spider, shows how far it is, and says what came of it."""
+"""`bolid data collect`: runs the spider with a progress bar and a summary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bolid.data.collect.spider import Job
 
 LOG = ".collected/log.txt"
-SHOWN = 5  # examples of what went wrong
+SHOWN = 5  # number of example errors
 
 
 def collect(
@@ -36,21 +36,21 @@ def collect(
     allow_private: list[str] | None = None,
     dry_run: bool = False,
 ) -> str:
-    """Collects photos of people from a gallery site or a list of addresses; run it again to go on.
+    """Collects photos of people from a gallery site or a list of addresses; run it again to resume.
 
     Photos go to FOLDER/PERSON, a line on each to FOLDER/collected.jsonl. What robots.txt, `X-Robots-Tag` or a robots
-    meta tag forbids is left alone. You answer for the rights to the photos, the consent of the people in them, and the
-    terms of the site: see docs/photos/collect.md.
+    meta tag forbids is skipped. You are responsible for the rights to the photos, the consent of the people in them,
+    and the terms of the site: see docs/photos/collect.md.
 
     Args:
-        folder: Where photos go; a stopped or killed run goes on there.
+        folder: Output folder; an interrupted run resumes there.
         site: A site description (YAML), a list of addresses (.csv, .txt or .jsonl with lines PERSON,ADDRESS), or the
             name of a shipped description.
         contact: Your mail or web address; it is sent with every request.
         people: Stop after this many people with at least `at_least` photos; null for all.
         names: Collect these people alone.
         photos: Most photos of a person.
-        at_least: Leave out people of whom the site says it has fewer photos.
+        at_least: Leaves out people with fewer photos by the site's own count.
         min_size: Least length of a photo's shortest side in pixels.
         delay: Least seconds between two requests to a host; slow hosts get more.
         timeout: Seconds within which an answer must be complete.
@@ -59,7 +59,7 @@ def collect(
         dry_run: Read lists and galleries, print what would be loaded, and write nothing.
 
     Returns:
-        What was kept, and what was not and why.
+        A summary of kept photos, and of others by reason.
 
     Raises:
         BolidError: If a setting cannot be used, or Scrapy is not installed.
@@ -106,7 +106,7 @@ def source_of(site: str) -> tuple[Source, str]:
 
 
 def crawl(job: Job, manners: Manners) -> None:
-    """Runs the spider in this process, which can do so once: Twisted's reactor does not start again.
+    """Runs the spider in this process, which is possible only once: Twisted's reactor cannot restart.
 
     Raises:
         BolidError: If it has run before.
@@ -119,9 +119,9 @@ def crawl(job: Job, manners: Manners) -> None:
     from bolid.data.collect.settings import settings
     from bolid.data.collect.spider import PeopleSpider
 
-    process = CrawlerProcess(settings(manners))  # which sets up loggers anew
+    process = CrawlerProcess(settings(manners))  # reconfigures the loggers
     with warnings.catch_warnings(), logged(job), tqdm(unit=" photos", disable=None) as bar:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have limits of our own
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have our own limits
 
         def seen(person: str, photos: int) -> None:
             bar.set_description(f"{person[:30]} ({photos})", refresh=False)
@@ -137,7 +137,7 @@ def crawl(job: Job, manners: Manners) -> None:
 
 @contextmanager
 def logged(job: Job) -> Iterator[None]:
-    """Has Scrapy's log written into the folder in place of the terminal; a dry run has none."""
+    """Redirects Scrapy's log to a file in the folder; a dry run has none."""
     path = job.journal.folder / LOG
     handler = logging.NullHandler() if job.plan is not None else logging.FileHandler(path, "w", "utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -156,7 +156,7 @@ def logged(job: Job) -> Iterator[None]:
 
 
 def summary(job: Job) -> str:
-    """What the folder holds now, what this run decided by kind, and what went wrong."""
+    """Summary of the folder's content, this run's decisions by kind, and errors."""
     journal, wanted = job.journal, job.wanted
     lines = [
         f"{journal.folder}: {sum(journal.kept.values())} photos of {len(+journal.kept)} people, "
@@ -178,5 +178,5 @@ def summary(job: Job) -> str:
 
 
 def listed(things: list[str]) -> str:
-    """The first of some things, and how many more there are."""
+    """The first items, and the number of the rest."""
     return ", ".join(things[:SHOWN]) + (f" and {len(things) - SHOWN} more" if len(things) > SHOWN else "")

@@ -12,15 +12,15 @@ from bolid.data.collect.guard import ALLOWED, networks
 ROOM = "bolid.data.collect"
 MAX_PHOTO = 50_000_000  # bytes
 MAX_PAGE = 10_000_000
-AT_ONCE = 8  # photos under way
+AT_ONCE = 8  # concurrent photos
 
 
 @dataclass(frozen=True)
 class Manners:
-    """How sites are asked.
+    """Settings of the requests.
 
     Attributes:
-        contact: Mail or web address of who collects, for the user agent.
+        contact: Mail or web address of the user, for the user agent.
         delay: Least seconds between two requests to a host.
         timeout: Seconds within which an answer must be complete.
         allow_private: Private networks that may be asked.
@@ -32,17 +32,17 @@ class Manners:
     allow_private: list[str] = field(default_factory=list)
 
     def check(self) -> None:
-        """Raises `BolidError` if a value cannot be used."""
+        """Raises `BolidError` if a value is invalid."""
         plain = self.contact.isascii() and self.contact.isprintable() and " " not in self.contact
         if not plain or not ("@" in self.contact or "://" in self.contact) or len(self.contact) > 200:
-            raise BolidError("--contact: give your mail or web address: sites must be able to reach who collects")
+            raise BolidError("--contact: give your mail or web address: sites must be able to reach you")
         if not 0 <= self.delay <= 60 or not 0 < self.timeout <= 3600:
             raise BolidError("--delay takes 0 to 60 seconds, --timeout up to 3600")
         networks(self.allow_private)
 
 
 def release() -> str:
-    """The installed version's number; that of a checkout on the path alone is not known."""
+    """The installed version; unknown for a checkout that is only on the path."""
     try:
         return version("bolid")
     except PackageNotFoundError:
@@ -50,10 +50,10 @@ def release() -> str:
 
 
 def settings(manners: Manners) -> dict[str, Any]:
-    """Scrapy's settings: identified, throttled, direct connections by http and https alone.
+    """Scrapy's settings: identified, throttled, direct connections by http and https only.
 
-    There is no `JOBDIR`: its queues are pickles, and lose what is under way when the process is killed. A run goes on
-    from `collected.jsonl` instead, which is complete at any moment.
+    There is no `JOBDIR`: its queues are pickles, and lose requests in progress when the process is killed. A run
+    resumes from `collected.jsonl` instead.
     """
     return {
         "USER_AGENT": f"bolid/{release()} (+{manners.contact})",
@@ -74,7 +74,7 @@ def settings(manners: Manners) -> dict[str, Any]:
         "REDIRECT_MAX_TIMES": 5,
         "METAREFRESH_ENABLED": False,
         "COOKIES_ENABLED": False,
-        "HTTPPROXY_ENABLED": False,  # behind a proxy, nobody could tell which address is connected to
+        "HTTPPROXY_ENABLED": False,  # behind a proxy, the connected address cannot be checked
         "TWISTED_DNS_RESOLVER": f"{ROOM}.guard.GuardedResolver",
         ALLOWED: list(manners.allow_private),
         "DOWNLOADER_MIDDLEWARES": {

@@ -1,4 +1,4 @@
-"""What a gallery site looks like: selectors for people, pages, photos and full pictures, read from YAML."""
+"""Description of a gallery site: selectors of people, pages, photos and full images, from YAML."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Rewrite:
     """A regular expression to replace in a thumbnail's address.
 
     Attributes:
-        pattern: What is replaced, wherever it is found.
-        replacement: What stands there then; `\\1` is the pattern's first group.
+        pattern: Pattern to replace.
+        replacement: The replacement; `\\1` is the pattern's first group.
     """
 
     pattern: str
@@ -35,9 +35,9 @@ class People:
     """Selectors on the pages that list people.
 
     Attributes:
-        person: Links to people's galleries; a link's text, title or picture's alt is the name.
+        person: Links to people's galleries; a link's text, title or its image's alt is the name.
         card: Blocks of one person each, in which `person` and `count` are looked for; empty: the whole page is one.
-        count: Tells in a card how many photos there are.
+        count: Selector of the number of photos in a card.
         more: Links to further list pages.
     """
 
@@ -52,13 +52,13 @@ class Gallery:
     """Selectors on the pages of one person's gallery.
 
     Attributes:
-        photo: Links to photos' pages, or to the full pictures if `picture` names neither selectors nor rewrites.
+        photo: Links to photos' pages, or to the full images if `picture` names neither selectors nor rewrites.
         card: Blocks of one photo each, in which `photo` and `size` are looked for; empty: the whole page is one.
-        size: Tells in a card how large the full picture is, such as 1200x1600.
+        size: Selector of the full image's size in a card, such as 1200x1600.
         pages: Links to the gallery's further pages.
         page_number: Regular expression whose group is the page number in the address of such a link. With it, all pages
             up to the largest number are read, linked or not; without it, the links are followed.
-        count: Tells how many photos there are.
+        count: Selector of the number of photos.
     """
 
     photo: str
@@ -71,12 +71,12 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Picture:
-    """Where the full picture is.
+    """Location of the full image.
 
     Attributes:
-        full: Selectors of the full picture on the photo's page, tried in this order. None: that page is not read.
-        size: Tells on that page how large the full picture is.
-        thumbnail: What makes the full picture's address of the thumbnail's; used where `full` finds nothing. One that
+        full: Selectors of the full image on the photo's page, tried in this order. None: that page is not read.
+        size: Selector of the full image's size on that page.
+        thumbnail: Rewrites from the thumbnail's address to the full image's, used if `full` finds nothing. One that
             changes nothing gives no address: a thumbnail is never collected.
     """
 
@@ -93,10 +93,10 @@ class Site:
         start: Addresses of its list pages.
         people: Selectors on them.
         gallery: Selectors on a person's pages.
-        picture: Where full pictures are.
+        picture: Location of full images.
         hosts: Further hosts whose pages belong to the site; those of `start` and hosts below them do. Pages of others
-            are not read; full pictures may lie anywhere.
-        encoding: Of pages that do not declare theirs.
+            are not read; full images may be anywhere.
+        encoding: Encoding of pages that do not declare theirs.
         licence: Note that goes into every photo's row, unless its page links to a licence (`rel="license"`).
     """
 
@@ -175,7 +175,7 @@ def check(site: Site, path: Path) -> None:
 
 
 def queries(site: Site) -> dict[str, str]:
-    """The selectors that are given, by the setting's name."""
+    """The given selectors by setting."""
     found = {f"people.{name}": getattr(site.people, name) for name in ("person", "card", "count", "more")}
     found |= {f"gallery.{name}": getattr(site.gallery, name) for name in ("photo", "card", "size", "pages", "count")}
     found |= {f"picture.full.{number}": query for number, query in enumerate(site.picture.full)}
@@ -186,7 +186,7 @@ def queries(site: Site) -> dict[str, str]:
 
 
 def compile_query(query: str) -> None:
-    """Raises what is wrong with a selector."""
+    """Checks a selector or pattern, and names it in the error."""
     from lxml import etree
     from parsel.csstranslator import HTMLTranslator
 

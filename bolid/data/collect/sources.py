@@ -1,4 +1,4 @@
-"""Where people and their photos are read from: a site's pages, or a list of addresses."""
+"""Sources of people and photos: a site's pages, or a list of addresses."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Fetch = Callable[[str], Awaitable[Any]]  # gives a page as Scrapy's TextResponse
 
 
 class Source(Protocol):
-    """What photos are collected from."""
+    """A source of photos."""
 
     def people(self, fetch: Fetch) -> AsyncIterator[Person]:
-        """People, in an order that is the same in every run."""
+        """People in a stable order."""
         ...
 
     def photos(self, person: Person, fetch: Fetch, least: int) -> AsyncIterator[Candidate]:
-        """A person's photos in the site's order; none if the site says that there are fewer than `least`."""
+        """A person's photos in the site's order; none if the site's count is below `least`."""
         ...
 
     async def full(self, candidate: Candidate, fetch: Fetch) -> Candidate:
-        """The candidate with the full picture's address, which its page may have to be read for."""
+        """The candidate with the full image's address, for which its page may have to be read."""
         ...
 
 
@@ -41,7 +41,7 @@ class SiteSource:
         self.site, self.reader = site, Reader(site)
 
     async def people(self, fetch: Fetch) -> AsyncIterator[Person]:
-        """The people of all list pages, each once; the first page decides about a person's name."""
+        """The people of all list pages, without duplicates; names are those of the first page."""
         waiting, seen = list(self.site.start), set(self.site.start)
         named: set[str] = set()
         while waiting:
@@ -60,13 +60,13 @@ class SiteSource:
     async def photos(self, person: Person, fetch: Fetch, least: int) -> AsyncIterator[Candidate]:
         """The photos of all pages of a gallery."""
         waiting, seen = [person.address], {person.address}
-        told = person.count
-        while waiting and (told is None or told >= least):
+        total = person.count
+        while waiting and (total is None or total >= least):
             page = await fetch(waiting.pop(0))
             if page is None:
                 continue
-            told = self.reader.count(page) or told
-            if told is not None and told < least:
+            total = self.reader.count(page) or total
+            if total is not None and total < least:
                 return
             new = [address for address in self.reader.pages(page) if address not in seen]
             seen.update(new)
@@ -75,7 +75,7 @@ class SiteSource:
                 yield candidate
 
     async def full(self, candidate: Candidate, fetch: Fetch) -> Candidate:
-        """Reads the photo's page where the description names what is on it."""
+        """Reads the photo's page if the description has selectors for it."""
         if candidate.address:
             return candidate
         return self.reader.full(candidate, await fetch(candidate.page))
@@ -103,5 +103,5 @@ class ListSource:
                 yield candidate
 
     async def full(self, candidate: Candidate, fetch: Fetch) -> Candidate:
-        """Nothing is missing."""
+        """The candidate itself, which is complete."""
         return candidate

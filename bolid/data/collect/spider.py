@@ -24,13 +24,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be collected.
+    """Settings of what to collect.
 
     Attributes:
-        people: How many people with at least `at_least` photos; None for all.
-        names: Of whom, the first of each name; empty for all.
+        people: Number of people with at least `at_least` photos; None for all.
+        names: Names of people, the first of each name; empty for all.
         photos: Most photos of a person.
-        at_least: People of whom the site says it has fewer are left out, and those who end with fewer do not count.
+        at_least: People with fewer photos by the site's count are left out, and those with fewer in the end do not
+            count.
         min_size: Least length of a photo's shortest side in pixels.
     """
 
@@ -41,7 +42,7 @@ class Wanted:
     min_size: int = 1000
 
     def small(self, size: tuple[int, int] | None) -> str:
-        """A row's status for a photo that is too small; empty if it is not, or its size is not known."""
+        """The row's status of a too small photo; empty if it is large enough, or its size is unknown."""
         if size is None or min(size) >= self.min_size:
             return ""
         return f"small: {size[0]}x{size[1]} < {self.min_size}"
@@ -49,18 +50,18 @@ class Wanted:
 
 @dataclass
 class Job:
-    """What a run has to do, and what has come of it.
+    """The state of a run.
 
     Attributes:
-        source: Where people and photos are read from.
-        wanted: How many.
-        journal: What was collected.
-        encoding: Of pages that do not declare theirs.
+        source: Source of people and photos.
+        wanted: Settings of what to collect.
+        journal: Journal of the folder.
+        encoding: Encoding of pages that do not declare theirs.
         seen: Called with the person and the number of photos after each.
         plan: For a dry run, a line on each person; None where photos are loaded.
-        people: Folder name -> photos kept, of those who were looked at.
-        trouble: Pages that could not be read, with why, and names that nobody has.
-        error: What ended the run early.
+        people: Folder name -> number of photos kept, of visited people.
+        trouble: Unreadable pages with reasons, and unknown names.
+        error: Error that ended the run, if any.
         ended: Scrapy's reason for the end.
     """
 
@@ -77,10 +78,10 @@ class Job:
 
 
 class PeopleSpider(scrapy.Spider):
-    """Collects photos in one order, whatever arrives first, so that a killed run comes to the same files.
+    """Collects photos in a fixed order, whatever arrives first, so that an interrupted run gives the same files.
 
     Args:
-        job: What to do; the results go there.
+        job: State of the run.
     """
 
     name = "people"
@@ -90,7 +91,7 @@ class PeopleSpider(scrapy.Spider):
         self.job, self.journal, self.wanted = job, job.journal, job.wanted
 
     async def start(self) -> AsyncIterator[Any]:
-        """All of the run: Scrapy's scheduler has nothing to do, its downloader everything."""
+        """Executes the whole run by Scrapy's downloader, without its scheduler."""
         self.fetcher = Fetcher(self.crawler, self.job.encoding)
         try:
             await self.run()
@@ -100,11 +101,11 @@ class PeopleSpider(scrapy.Spider):
         yield
 
     def closed(self, reason: str) -> None:
-        """Notes why the run ended: `finished`, or `shutdown` after Ctrl-C."""
+        """Records the reason of the end: `finished`, or `shutdown` after Ctrl-C."""
         self.job.ended = reason
 
     async def run(self) -> None:
-        """Goes from person to person."""
+        """Iterates over people."""
         names = {folder_name(name).casefold() for name in self.wanted.names}
         missing = set(names)
         async for person in self.job.source.people(self.page):
@@ -119,10 +120,10 @@ class PeopleSpider(scrapy.Spider):
             if (names and not missing) or (self.wanted.people is not None and enough >= self.wanted.people):
                 return
         absent = [name for name in self.wanted.names if folder_name(name).casefold() in missing]
-        self.job.trouble += [f"nobody is called {name}" for name in absent]
+        self.job.trouble += [f"no person is called {name}" for name in absent]
 
     async def page(self, address: str) -> Any:
-        """A page of the site; None if it cannot be had, which is noted."""
+        """A page of the site; None with a note if it cannot be downloaded."""
         try:
             return await self.fetcher.page(address)
         except NotHad as error:
@@ -130,7 +131,7 @@ class PeopleSpider(scrapy.Spider):
             return None
 
     async def photos(self, person: Person) -> AsyncIterator[Candidate]:
-        """A person's photos about which nothing is decided yet, each once."""
+        """A person's undecided photos, without duplicates."""
         seen: set[str] = set()
         async for candidate in self.job.source.photos(person, self.page, self.wanted.at_least):
             if candidate.key not in seen and not self.journal.decided(candidate.key):
@@ -138,7 +139,7 @@ class PeopleSpider(scrapy.Spider):
                 yield candidate
 
     async def collect(self, person: Person, identity: str) -> None:
-        """Loads a person's photos until there are enough."""
+        """Loads a person's photos up to the wanted number."""
 
         def room() -> int:
             return min(AT_ONCE, self.wanted.photos - self.journal.kept[identity])
@@ -152,7 +153,7 @@ class PeopleSpider(scrapy.Spider):
             self.job.seen(identity, self.journal.kept[identity])
 
     async def look(self, person: Person, identity: str) -> None:
-        """Counts what a run would load, for a dry run."""
+        """Counts a person's photos, for a dry run."""
         have, new = self.journal.kept[identity], 0
         async for _ in self.photos(person):
             new += 1
@@ -163,7 +164,7 @@ class PeopleSpider(scrapy.Spider):
         self.job.plan.append(f"{identity}: {have} here, {new} to load{said}")
 
     async def load(self, candidate: Candidate) -> tuple[Candidate, Photo | str]:
-        """Reads a photo's page where it must be, and the photo; in place of the photo, a row's status."""
+        """Reads a photo's page if needed, and the photo; a row's status in case of failure."""
         try:
             known, candidate = candidate.key, await self.job.source.full(candidate, self.photo_page)
             if not candidate.address:
@@ -177,11 +178,11 @@ class PeopleSpider(scrapy.Spider):
             return candidate, str(error)
 
     async def photo_page(self, address: str) -> Any:
-        """A photo's own page, whose tags may keep the photo to itself."""
+        """A photo's own page, whose tags may forbid the photo."""
         return await self.fetcher.page(address, photo=True)
 
     def decide(self, identity: str, candidate: Candidate, found: Photo | str) -> None:
-        """Keeps a photo or not, and writes its row."""
+        """Keeps or rejects a photo, and writes its row."""
         name: str = ""
         about: dict[str, Any] = {"size": candidate.size, "licence": candidate.licence}
         status = found if isinstance(found, str) else self.wanted.small(found.size)
@@ -198,12 +199,12 @@ class PeopleSpider(scrapy.Spider):
 async def in_order(
     items: AsyncIterator[T], work: Callable[[T], Awaitable[R]], room: Callable[[], int]
 ) -> AsyncIterator[R]:
-    """Yields the results of work in the order of the items, with several under way.
+    """Yields the results of concurrent work in the order of the items.
 
     Args:
-        items: What there is to do; asked for more only where there is room.
+        items: Items, requested only while there is room.
         work: Done to each.
-        room: How many may be under way now; 0 once enough is done.
+        room: Function to the number of concurrent items; 0 once there are enough.
     """
     waiting: deque[asyncio.Future[R]] = deque()
     more = True

@@ -1,4 +1,4 @@
-"""Which filters there are, in order of cost, and their thresholds."""
+"""The filters in order of cost, and their thresholds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Filters:
         blurry: Sharp somewhere.
         people: Exactly one person.
         identity: That person.
-        watermark: Nothing stamped on it; null unless a network is given.
+        watermark: No watermark; null unless a network is given.
         body: Enough of the body.
         caption: A usable caption.
     """
@@ -49,5 +49,5 @@ class Filters:
     caption: Caption | None = field(default_factory=Caption)
 
     def __iter__(self) -> Iterator[Filter]:
-        """Those that are asked, in order."""
+        """The active filters, in order."""
         return (found for f in fields(self) if (found := getattr(self, f.name)) is not None)

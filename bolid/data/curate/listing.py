@@ -1,4 +1,4 @@
-"""Which photos a folder holds, and their content hashes: read again only where size or date changed."""
+"""Lists a folder's photos with content hashes; only files with a new size or date are read again."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ SCHEMA = pa.schema(
 
 @dataclass
 class Listing:
-    """What is in a folder of people's folders.
+    """The content of a folder of people's folders.
 
     Attributes:
-        photos: A row a photo, see `SCHEMA`: sorted by folder and name.
-        left_out: How many files there are that cannot be photos, by what they are.
+        photos: One row per photo, see `SCHEMA`, sorted by folder and name.
+        left_out: Number of files that are no photos, by kind.
     """
 
     photos: pa.Table
@@ -51,11 +51,11 @@ class Listing:
 def list_photos(folder: Path, home: Path, workers: int = 1) -> Listing:
     """Lists FOLDER/PERSON/PHOTO and FOLDER/SPLIT/PERSON/PHOTO, or a manifest's photos, with their content hashes.
 
-    A manifest that annotation made says too little: what curation rejected once is not in it.
+    A manifest of annotation is not used: it lacks photos that curation once rejected.
 
     Args:
         folder: The folder of people's folders.
-        home: Where `.curation` is, in which the listing is kept: what has size and date of last time is not read again.
+        home: Folder of `.curation`, which stores the listing: files of unchanged size and date are not read again.
         workers: Threads that read files.
 
     Raises:
@@ -102,7 +102,7 @@ class Before:
     def __init__(self, path: Path) -> None:
         table = SCHEMA.empty_table()
         if path.is_file():
-            with suppress(pa.ArrowException, OSError):  # a broken one is made anew
+            with suppress(pa.ArrowException, OSError):  # a broken one is rebuilt
                 table = pq.read_table(path, schema=SCHEMA)
         self.rows = table.select(["bytes", "changed", SHA])
         names = np.array([_hash(str(n)) for n in table["file_name"]], np.uint64)
@@ -110,7 +110,7 @@ class Before:
         self.names = names[self.order]
 
     def find(self, names: list[str]) -> list[tuple[int, int, bytes] | None]:
-        """Size, date and content of each of these photos, as they were."""
+        """Last size, date and content hash of each of these photos."""
         if not len(self.names):
             return [None] * len(names)
         wanted = np.array([_hash(name) for name in names], np.uint64)

@@ -1,4 +1,4 @@
-"""What is read off a photo once, and kept by the photo's content whatever the thresholds are."""
+"""Base class of measures, which are computed once per photo content, independent of thresholds."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pyarrow as pa
 
 
 class Measure(ABC):
-    """Reads values off photos. It travels to other processes, where `read` loads its networks when first asked.
+    """Computes values of photos. It is sent to other processes, where `read` loads its networks on first use.
 
     Attributes:
-        name: Of its table.
+        name: Name of its table.
         columns: Name and type of each value; a value that cannot be read is null.
-        batch: How many photos a process takes at a time: fewer where each takes long.
+        batch: Number of photos per batch of a process; fewer for slow measures.
     """
 
     name: ClassVar[str]
@@ -26,18 +26,18 @@ class Measure(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Of everything but the photo that decides the values: version, networks. Known without loading a network."""
+        """Hash of everything but the photo that determines the values: version and networks, without loading these."""
 
     @abstractmethod
     def read(self, path: Path) -> dict[str, Any]:
-        """The values of one photo; those that are left out are null.
+        """The values of one photo; missing ones are null.
 
         Raises:
             BolidError: If the photo cannot be read; all its values are null then.
         """
 
     def read_all(self, paths: Sequence[Path]) -> list[dict[str, Any]]:
-        """The values of several photos; nothing that is wrong with one photo ends the others."""
+        """The values of several photos; an error in one photo does not affect the others."""
         from bolid.core.errors import BolidError
 
         rows: list[dict[str, Any]] = []

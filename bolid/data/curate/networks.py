@@ -1,7 +1,7 @@
-"""Networks that look for people and faces, by role and name, each behind one small function.
+"""Loads networks that detect people and faces, by role and name.
 
 Roles: `people` (RGB -> people), `faces` (RGB -> `FacesFound`), `recogniser` (RGB, keypoints -> embedding).
-Weights are found, and hashed, without loading them.
+Weights are located and hashed without loading them.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from bolid.core.safe_io import sha256
 if TYPE_CHECKING:
     from bolid.vision.people import Person
 
-LEAST_FACE = 0.3  # score of a face that is noted; which ones count, the filters say
+LEAST_FACE = 0.3  # minimum score of recorded faces; filters set their own thresholds
 FETCHED = {
     "people": ("movenet",),
     "faces": ("blazeface-full", "blazeface-short"),
     "recogniser": ("dlib-face",),
 }
-EMBEDDED = {"people": "data/tiny/pose", "recogniser": "data/tiny/face/face.onnx"}  # for rendered people alone
+EMBEDDED = {"people": "data/tiny/pose", "recogniser": "data/tiny/face/face.onnx"}  # for rendered people only
 FILES = {"people": "model.safetensors"}  # in a network's folder
 
 
 class FacesFound(NamedTuple):
-    """The faces of a photo, the surest first.
+    """The faces of a photo, by score.
 
     Attributes:
         boxes: (n, 4) x0, y0, x1, y1 in pixels.
         scores: (n,) in 0..1.
-        keypoints: (n, 17, 3) with what of COCO's keypoints a face shows; zeros where the network gives boxes alone.
+        keypoints: (n, 17, 3) COCO keypoints of the face; zeros if the network gives boxes only.
     """
 
     boxes: np.ndarray
@@ -55,7 +55,7 @@ def weights_of(role: str, name: str) -> Path:
         name: `embedded`, one of `FETCHED`, or a path.
 
     Raises:
-        BolidError: If it is not there.
+        BolidError: If it is missing.
     """
     if name in FETCHED[role]:
         from bolid.vision.networks import network
@@ -74,12 +74,12 @@ def weights_of(role: str, name: str) -> Path:
 
 
 def fingerprint(role: str, name: str | None) -> str:
-    """SHA-256 of a network's weights; empty where there is none."""
+    """SHA-256 of a network's weights; empty if there is none."""
     return "" if name is None else sha256(weights_of(role, name))
 
 
 def load(role: str, name: str | None) -> Callable[..., Any] | None:
-    """The function of a network; None where none is asked for."""
+    """The function of a network; None if `name` is."""
     if name is None:
         return None
     makers: dict[str, Callable[[str, Path], Any]] = {"people": _people, "faces": _faces, "recogniser": _recogniser}
@@ -87,7 +87,7 @@ def load(role: str, name: str | None) -> Callable[..., Any] | None:
 
 
 def _people(name: str, weights: Path) -> Callable[[np.ndarray], list[Person]]:
-    """RGB (H, W, 3) uint8 -> the people, as `bolid data annotate` finds them, each once, the surest first."""
+    """RGB (H, W, 3) uint8 -> the people, as in `bolid data annotate`, without duplicates, by score."""
     from PIL import Image
 
     from bolid.vision.load import pose_estimator

@@ -1,4 +1,4 @@
-"""Who is in a photo, by networks that are loaded where photos are read: people, faces, and the main person's face."""
+"""Measures people, faces, and the main person's face, by networks loaded in the reading processes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bolid.core.photos import open_photo
 from bolid.data.curate.measure import Measure
 from bolid.data.curate.networks import NO_FACES, FacesFound
 
-VERSION = "people 2"  # raise the number when the same photo and networks would give other values
-LIKELY = 0.3  # score of a person, or face, who may be whom the photo is of
+VERSION = "people 2"  # increase it when the same photo and networks give other values
+LIKELY = 0.3  # minimum score of a candidate person or face
 
 
 class PeopleMeasure(Measure):
@@ -27,8 +27,8 @@ class PeopleMeasure(Measure):
     its height and `face_turned` how far it is turned to a side, see `turned`, where a detector found it.
 
     Args:
-        people: Network that finds people, see `bolid.data.curate.networks`.
-        faces: Network that finds faces, or None.
+        people: Network that detects people, see `bolid.data.curate.networks`.
+        faces: Network that detects faces, or None.
         recogniser: Network that embeds the main person's face, or None.
     """
 
@@ -51,7 +51,7 @@ class PeopleMeasure(Measure):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the version and the networks' weights."""
+        """Hash of the version and the networks' weights."""
         from bolid.data.curate.networks import fingerprint
 
         prints = [fingerprint(role, name) for role, name in self.networks.items()]
@@ -68,7 +68,7 @@ class PeopleMeasure(Measure):
         return {k: v for k, v in self.__dict__.items() if k != "_loaded"}
 
     def read(self, path: Path) -> dict[str, Any]:
-        """Looks at one photo."""
+        """The values of one photo."""
         find, find_faces, recognise = self._loaded
         rgb = np.asarray(open_photo(path))
         people = find(rgb)
@@ -96,14 +96,14 @@ class PeopleMeasure(Measure):
 
 
 def main_first(heights: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The order of people, or of faces: the tallest of the likely ones first."""
+    """The order of people or faces: the tallest of the likely ones first."""
     return np.argsort(-heights * (scores >= min(LIKELY, scores.max(initial=0))), kind="stable")
 
 
 def face_points(body: np.ndarray | None, faces: FacesFound) -> list[np.ndarray]:
-    """Keypoints (17, 3) by which the first face may be cut out: the body's where its nose is there, then its own."""
+    """Candidate keypoints (17, 3) to align the first face by: the body's if it has the nose, then the face's."""
     if not len(faces.scores):
-        return []  # of a head from behind pose networks tell eyes and nose, too
+        return []  # pose networks also place eyes and nose on heads seen from behind
     own = [faces.keypoints[0]] if faces.keypoints[0].any() else []
     x0, y0, x1, y1 = faces.boxes[0]
     inside = body is not None and x0 <= body[0, 0] <= x1 and y0 <= body[0, 1] <= y1
@@ -120,7 +120,7 @@ def turned(keypoints: np.ndarray) -> float | None:
 
 
 def confidences(body: np.ndarray | None, faces: FacesFound) -> np.ndarray:
-    """(17,) of the main person's keypoints; a face that fills the photo has no body that a pose network finds."""
+    """(17,) of the main person's keypoints; pose networks find no body if a face fills the photo."""
     found = np.zeros(KEYPOINTS) if body is None else body[:, 2].copy()
     if len(faces.scores):
         found[:3] = np.maximum(found[:3], faces.keypoints[0, :3, 2])

@@ -1,4 +1,4 @@
-"""All photos of a set as columns: names, people, and the measures that are known of each. Some bytes a photo."""
+"""All photos of a set as columns: names, people, and known measures, a few bytes per photo."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Photos:
     """The listing and the stores, aligned: entry k of every array is photo k's.
 
     Args:
-        folder: Of the photos.
-        home: Of `.curation`.
-        listing: A row a photo, see `bolid.data.curate.listing`.
+        folder: Folder of the photos.
+        home: Folder of `.curation`.
+        listing: One row per photo, see `bolid.data.curate.listing`.
 
     Attributes:
         keys: (n,) the first half of each content hash.
-        unfit: (n,) bool, photos that a filter rejected when the chain was gone through before.
+        unfit: (n,) bool, photos that a filter rejected in an earlier pass of the chain.
     """
 
     def __init__(self, folder: Path, home: Path, listing: pa.Table) -> None:
@@ -47,12 +47,12 @@ class Photos:
         return self._names[int(k)].as_py()
 
     def path(self, k: int) -> Path:
-        """Of a photo."""
+        """The absolute path of a photo."""
         return self.folder / self.name(k)
 
     @cached_property
     def people(self) -> np.ndarray:
-        """(n,) int32: a number for each person."""
+        """(n,) int32: an index per person."""
         return pc.dictionary_encode(self.listing["identity"]).combine_chunks().indices.to_numpy()
 
     @cached_property
@@ -62,7 +62,7 @@ class Photos:
         return np.fromiter((order[split_of(str(name))] for name in self.listing["file_name"]), np.int8, len(self))
 
     def identity(self, k: int) -> str:
-        """Whose photo it is."""
+        """The identity of a photo."""
         return self._identities[int(k)].as_py()
 
     def content(self, k: int) -> bytes:
@@ -74,15 +74,15 @@ class Photos:
         return self._bytes[int(k)].as_py(), self._changed[int(k)].as_py()
 
     def store(self, measure: Measure) -> Store:
-        """Where a measure's values are; from now on `column` reads them there."""
+        """Attaches a measure's store, which `column` reads from then on."""
         return self._stores.setdefault(measure.name, Store(self.home, measure))
 
     def refresh(self, measure: Measure) -> None:
-        """Looks anew at which photos the measure's store knows."""
+        """Reloads which photos the measure's store holds."""
         self._positions[measure.name] = positions(self.store(measure).keys(), self.keys)
 
     def measured(self, name: str) -> np.ndarray:
-        """(n,) bool: whose values of this measure are known."""
+        """(n,) bool: whether the values of this measure are known."""
         return self._positions[name] >= 0 if name in self._positions else np.zeros(len(self), bool)
 
     def arrow(self, measure: str, column: str) -> pa.ChunkedArray:
@@ -92,20 +92,20 @@ class Photos:
         return found.take(pa.array(at, mask=at < 0))
 
     def numbers(self, measure: str, column: str) -> np.ndarray:
-        """(n,) float32: a measure's column of numbers; not a number where it is not known."""
+        """(n,) float32: a measure's column of numbers; NaN if unknown."""
         return pc.cast(self.arrow(measure, column), pa.float32()).to_numpy(zero_copy_only=False)
 
     def bits(self, measure: str, column: str) -> np.ndarray:
-        """(n, bytes) uint8: a measure's column of equally long byte strings; zeros where it is not known."""
+        """(n, bytes) uint8: a measure's column of equally long byte strings; zeros if unknown."""
         found = self.arrow(measure, column)
         width = found.type.byte_width
         filled = pc.fill_null(found, pa.scalar(bytes(width), found.type))
         return np.frombuffer(b"".join(filled.to_pylist()), np.uint8).reshape(-1, width)
 
     def vectors(self, measure: str, column: str, rows: np.ndarray) -> dict[int, np.ndarray]:
-        """Row -> (size,) float32 of some photos, from a column of bytes of float16; those that have none are left out.
+        """Row -> (size,) float32 of some photos, from a column of bytes of float16; those without a value are left out.
 
-        The whole table is read through, a few thousand rows at a time, and only what is asked for is held.
+        The table is read in chunks of a few thousand rows, and only the requested values are kept.
         """
         wanted: dict[int, list[int]] = {int(at): [] for at in np.unique(self._positions[measure][rows]) if at >= 0}
         for row in rows:
@@ -121,7 +121,7 @@ class Photos:
         return found
 
     def by_person(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """These rows, a person's at a time."""
+        """Yields these rows per person."""
         order = rows[np.argsort(self.people[rows], kind="stable")]
         cuts = np.flatnonzero(np.diff(self.people[order])) + 1
         yield from (part for part in np.split(order, cuts) if len(part))

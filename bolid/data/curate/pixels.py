@@ -1,4 +1,4 @@
-"""What a photo's pixels say without any network, from one decoding at about half a megapixel."""
+"""Measures of pixels without networks, from one decoding at about half a megapixel."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from bolid.core.photos import ORIENTATION, open_photo, photo_size
 from bolid.core.safe_io import PictureError
 from bolid.data.curate.measure import Measure
 
-VERSION = "pixels 2"  # raise the number when the same photo would give other values
-SIDE = 512  # pixels of the shorter side at which a photo is looked at
+VERSION = "pixels 2"  # increase it when the same photo gives other values
+SIDE = 512  # shorter side of the measured image in pixels
 EDGE, STRONGEST = 98, 99  # percentiles of gradients: of all, and of those in one direction, that are edges
 WEAKEST = 0.3  # share of the first that the edges of a direction must have, or it has none
 SECTORS, FEW = 4, 40  # directions, and pixels of edges without which a direction says nothing
@@ -24,11 +24,11 @@ HASH = 16  # bits a side of the perceptual hash
 
 
 class PixelMeasure(Measure):
-    """Size, brightness, sharpness and perceptual hash; or why the photo cannot be decoded.
+    """Size, brightness, sharpness and perceptual hash; or the error of decoding.
 
     `dark` and `light` are cleanvision's measures: the 99th and the 5th percentile of perceived brightness, 0 to 1.
     `sharpness` compares edges with themselves after a blur (the idea of Crete et al., 2007, on the strongest edges
-    alone, so that a soft background does not count): about 2.5 where they are sharp, 1 where nothing is lost by it.
+    alone, so that a soft background does not count): about 2.5 for sharp edges, 1 if the blur has no effect.
     """
 
     name = "pixels"
@@ -46,13 +46,13 @@ class PixelMeasure(Measure):
 
     @property
     def fingerprint(self) -> str:
-        """Of the version."""
+        """Hash of the version."""
         import hashlib
 
         return hashlib.sha256(VERSION.encode()).hexdigest()
 
     def read(self, path: Path) -> dict[str, Any]:
-        """The values; `error` says what is wrong with a photo that cannot be decoded, `exif` with its EXIF."""
+        """The values; `error` is that of decoding, `exif` that of the EXIF data."""
         try:
             width, height = photo_size(path)
             factor = 1 << max(0, (min(width, height) // SIDE).bit_length() - 1)  # a JPEG is decoded at 1/2, 1/4 …
@@ -63,7 +63,7 @@ class PixelMeasure(Measure):
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a photo's EXIF, so that it is not known which way up it is; None if nothing is."""
+    """The error in a photo's EXIF, by which its orientation is unknown; None if it is valid."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -71,13 +71,13 @@ def damage(path: Path) -> str | None:
                 exif = picture.getexif()
                 _ = {tag: exif[tag] for tag in exif}
                 turned = exif.get(ORIENTATION, 1)
-        except Exception as error:  # Pillow warns, or raises whatever hostile bytes lead to
+        except Exception as error:  # Pillow warns, or raises many kinds of errors for malformed data
             return f"{type(error).__name__}: {error}"[:100]
     return None if isinstance(turned, int) and 0 <= turned <= 8 else f"orientation {turned!r}"[:100]
 
 
 def look(picture: Image.Image) -> dict[str, Any]:
-    """Brightness, sharpness and hashes of an RGB picture of any size."""
+    """Brightness, sharpness and hashes of an RGB image of any size."""
     picture = shrunk(picture)
     grey = picture.convert("L")
     small = grey.resize((4 * HASH, 4 * HASH), Image.Resampling.BILINEAR)
@@ -92,7 +92,7 @@ def look(picture: Image.Image) -> dict[str, Any]:
 
 
 def shrunk(picture: Image.Image) -> Image.Image:
-    """The picture with a shorter side of at most `SIDE` pixels."""
+    """The image with a shorter side of at most `SIDE` pixels."""
     scale = SIDE / min(picture.size)
     if scale >= 1:
         return picture
@@ -109,10 +109,10 @@ def brightness(rgb: np.ndarray) -> tuple[float, float]:
 
 
 def sharpness(grey: np.ndarray) -> float:
-    """How many times stronger edges of (h, w) uint8 are than after a blur of `RADIUS`, in the least sharp direction.
+    """Ratio of edge strengths of (h, w) uint8 before and after a blur of `RADIUS`, in the least sharp direction.
 
-    Edges are compared in four directions apart, since a camera that moved leaves those along its way sharp. In each it
-    is the 90th percentile over the strongest. A picture of one colour has none, and 1.
+    Edges are compared in four directions separately, since motion blur keeps those along the motion sharp. In each it
+    is the 90th percentile over the strongest. An image of one colour has none, and 1.
     """
     import cv2
 

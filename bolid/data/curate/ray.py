@@ -1,4 +1,4 @@
-"""Measures photos on the machines of a Ray cluster, by Ray Data; a worker that dies loses nothing."""
+"""Measures photos on the machines of a Ray cluster, by Ray Data; batches of dead workers are repeated."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from bolid.data.curate.measure import Measure
     from bolid.data.curate.photos import Photos
 
-LOCAL = "local"  # in place of a cluster's address: this machine
+LOCAL = "local"  # address of a cluster on this machine
 ROW, PATH = "row", "path"
-TRIES = 3  # how often a batch is begun again whose worker died
+TRIES = 3  # maximum number of repetitions of a batch whose worker died
 _STORE = 256 * 1024 * 1024  # bytes of Ray's memory for objects on this machine; paths and values are small
 
 
 class Reader:
-    """A worker's measure, made once.
+    """A worker's measure, constructed once.
 
     Args:
-        measure: What reads photos.
+        measure: Measure to compute.
     """
 
     def __init__(self, measure: Measure) -> None:
@@ -48,10 +48,10 @@ def measured_by_ray(
 
     Args:
         photos: All photos, in a folder that every machine reaches by the same path.
-        measure: What reads them.
+        measure: Measure to compute.
         batches: Rows that are read together.
-        workers: How many workers there are.
-        address: Of the cluster, auto, or local.
+        workers: Number of workers.
+        address: Address of the cluster, auto, or local.
 
     Raises:
         BolidError: If Ray is missing or the cluster cannot be reached, or a batch ends every worker that reads it.
@@ -82,7 +82,7 @@ def measured_by_ray(
 
 def connect(address: str, workers: int) -> Any:
     """Ray, connected to a cluster or started on this machine; the connection stays until the process ends."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told what is run here
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics are sent
     try:
         import ray
         import ray.data
@@ -97,5 +97,5 @@ def connect(address: str, workers: int) -> Any:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BolidError(f"--ray {address}: no Ray cluster can be reached there ({error})") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ray.data.DataContext.get_current().enable_progress_bars = False  # there is one
+    ray.data.DataContext.get_current().enable_progress_bars = False  # there is our own
     return ray

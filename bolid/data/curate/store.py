@@ -1,4 +1,4 @@
-"""Measures on the disk: content hash -> values, in Parquet files that grow by whole parts."""
+"""Storage of measures: content hash -> values, in Parquet files that grow by complete parts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bolid.core.errors import BolidError
 from bolid.core.safe_io import atomic_path, open_parquet
 from bolid.data.curate.measure import Measure
 
-CURATION = ".curation"  # the folder, in which nobody looks for photos
+CURATION = ".curation"  # the folder, which is not scanned for photos
 SHA = "sha256"
-ROWS = 4096  # that are held at a time
+ROWS = 4096  # rows in memory at a time
 
 
 class Store:
-    """The values of one measure. What is appended is final: a kill loses nothing of it.
+    """The values of one measure. Appended parts survive any interruption.
 
     Args:
         home: The folder in which `.curation` is.
@@ -45,7 +45,7 @@ class Store:
                 pq.write_table(pa.Table.from_pylist(list(rows), self.schema), part)
 
     def compact(self) -> None:
-        """Makes one file of all; the parts go once it is whole."""
+        """Merges all parts into one file, and removes them once it is complete."""
         files = self.files
         if len(files) < 2:
             return
@@ -85,7 +85,7 @@ class Store:
 
 
 def keys_of(hashes: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """(n,) S16: the first 16 bytes of SHA-256 hashes of type binary(32); enough to tell files apart."""
+    """(n,) S16: the first 16 bytes of SHA-256 hashes of type binary(32); enough to distinguish files."""
     chunks = hashes.chunks if isinstance(hashes, pa.ChunkedArray) else [hashes]
     found = [np.frombuffer(c.buffers()[1], "V32", len(c), c.offset * 32) for c in chunks if len(c)]
     whole = np.concatenate([np.empty(0, "V32"), *found])
@@ -93,7 +93,7 @@ def keys_of(hashes: pa.ChunkedArray | pa.Array) -> np.ndarray:
 
 
 def positions(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where each wanted key stands among keys; -1 where it does not."""
+    """The index of each wanted key among keys, or -1."""
     if not len(keys):
         return np.full(len(wanted), -1)
     order = np.argsort(keys, kind="stable")

@@ -1,4 +1,4 @@
-"""Verdicts as a table beside the measures, and in the manifest."""
+"""Stores verdicts in a table next to the measures, and in the manifest."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ SCHEMA = pa.schema(
         SHA: pa.binary(32),
     }
 )
-FOREIGN = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of a data set by somebody else
-Verdict = tuple[str, dict[str, str]]  # the first filter that rejects, "" if none does; filter -> what it says
+FOREIGN = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of other programs' data sets
+Verdict = tuple[str, dict[str, str]]  # the first filter that rejects, "" if none does; filter -> verdict
 
 
 class Row(NamedTuple):
-    """What curation says of a photo.
+    """Curation's result of a photo.
 
     Attributes:
         file_name: Relative to the folder.
-        identity: Whose photo it is.
+        identity: The person's key.
         rejected: The first filter that rejects it, "" if none does.
-        verdicts: Filter -> what it says.
+        verdicts: Filter -> verdict.
         size: Bytes of the file, and `changed`, its time in nanoseconds, when it was judged.
-        sha256: Of the file.
+        sha256: SHA-256 of the file.
     """
 
     file_name: str
@@ -53,7 +53,7 @@ class Row(NamedTuple):
 
 
 def write_verdicts(home: Path, rows: Iterator[Row]) -> None:
-    """Writes the table. The old one stays until the new one is whole."""
+    """Writes the table atomically."""
     with atomic_path(home / CURATION / TABLE) as part, pq.ParquetWriter(part, SCHEMA) as writer:
         waiting: list[Row] = []
         for row in rows:
@@ -69,7 +69,7 @@ def _table(rows: list[Row]) -> pa.Table:
 
 
 def stream_verdicts(home: Path) -> Iterator[Row]:
-    """The rows that `write_verdicts` wrote, some thousand at a time; nothing where curation has not run.
+    """Yields the rows of `write_verdicts` in chunks; nothing if curation has not run.
 
     Raises:
         BolidError: If the table cannot be read.
@@ -87,21 +87,21 @@ def stream_verdicts(home: Path) -> Iterator[Row]:
 
 
 def read_verdicts(home: Path) -> Mapping[str, Verdict]:
-    """File name -> verdict of a set that fits into memory, for whoever makes a manifest after curation."""
+    """File name -> verdict, for a set that fits into memory."""
     return {row.file_name: (row.rejected, row.verdicts) for row in stream_verdicts(home)}
 
 
 def manifest_is_ours(folder: Path) -> bool:
-    """Whether a folder has a manifest that this program wrote, into which verdicts go.
+    """Whether a folder has a manifest of this program, which gets the verdicts.
 
     Raises:
-        BolidError: If it has metadata of somebody else, which stay as they are.
+        BolidError: If it has metadata of another program, which are not changed.
     """
     found = [folder / s / name for s in ("", *SPLITS) for name in FOREIGN if (folder / s / name).is_file()]
     foreign = [path for path in found if not is_ours(path)]
     if foreign:
         raise BolidError(
-            f"{foreign[0]} is somebody else's and is left as it is: give `--out FOLDER` for what curation writes"
+            f"{foreign[0]} belongs to another program and is not changed: give `--out FOLDER` for what curation writes"
         )
     return bool(found)
 
@@ -117,7 +117,7 @@ def is_ours(path: Path) -> bool:
 
 
 def into_manifest(folder: Path, home: Path) -> int:
-    """Writes the verdicts into the folder's manifest, rows as they stand there; returns how many photos have one."""
+    """Writes the verdicts into the folder's manifest, in row order; returns the number of photos with one."""
     from bolid.data.manifest import ManifestWriter, stream_manifest
 
     found, rows = 0, _in_step(home)
@@ -131,7 +131,7 @@ def into_manifest(folder: Path, home: Path) -> int:
 
 
 def _in_step(home: Path) -> Callable[[set[str]], dict[str, Verdict]]:
-    """Finds the verdicts of some photos; asked for in about the table's order, few are held at a time."""
+    """Looks up verdicts; requests in about the table's order keep few in memory."""
     stream = stream_verdicts(home)
     ahead: dict[str, Verdict] = {}
 

@@ -1,4 +1,4 @@
-"""How much a photo looks stamped, by a network that is loaded where photos are read."""
+"""Watermark scores of photos, by a network loaded in the reading processes."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ class WatermarkMeasure(Measure):
         return {k: v for k, v in self.__dict__.items() if k != "_loaded"}
 
     def read(self, path: Path) -> dict[str, Any]:
-        """Looks at one photo."""
+        """The score of one photo."""
         return {"score": self._loaded.score(np.asarray(open_photo(path, reduce_to=8_000_000)))}

@@ -1,4 +1,4 @@
-"""Measures photos in this process or several; a process that dies loses nothing but itself."""
+"""Measures photos in one or several processes; batches of dead processes are repeated."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from bolid.data.curate.store import ROWS, SHA
 
 log = logging.getLogger(__name__)
 Batch = list[int]
-SAVE = 10.0  # seconds after which what is known is written; a kill loses no more
-TRIES = 2  # how often a photo may end its process before it is given up
+SAVE = 10.0  # seconds between writes
+TRIES = 2  # maximum number of processes that a photo may end
 _measure: Measure  # of a process
 
 
 def measure_photos(photos: Photos, measure: Measure, rows: np.ndarray, workers: int = 1, ray: str | None = None) -> int:
-    """Measures those of the given photos that are not known yet, and keeps the values.
+    """Measures the given photos that are not known yet, and stores the values.
 
     Args:
         photos: All photos.
-        measure: What reads them.
-        rows: Whose values are wanted.
-        workers: Processes.
+        measure: Measure to compute.
+        rows: Rows to measure.
+        workers: Number of processes.
         ray: Address of the Ray cluster in which they are; None: on this machine, without Ray.
 
     Returns:
-        How many were measured now.
+        The number of newly measured photos.
     """
     from tqdm import tqdm
 
@@ -69,7 +69,7 @@ def measure_photos(photos: Photos, measure: Measure, rows: np.ndarray, workers: 
 def measured(
     photos: Photos, measure: Measure, batches: Iterable[Batch], workers: int
 ) -> Iterator[tuple[Batch, list[dict[str, Any]]]]:
-    """Each batch of rows with its values, as they are ready."""
+    """Yields each batch of rows with its values, as they are ready."""
     if workers <= 1:
         yield from ((batch, measure.read_all([photos.path(k) for k in batch])) for batch in batches)
         return

@@ -1,1 +1,1 @@
-"""`bolid data inspect`: a set as one page; `bolid data forget`: a person out of it."""
+"""`bolid data inspect`: shows a data set on one page; `bolid data forget`: removes a person from it."""

@@ -1,4 +1,4 @@
-"""`bolid data forget`: a person's photos and all that was made of them are removed, and what was is said."""
+"""`bolid data forget`: removes a person's photos and all data derived from them, and reports it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bolid.data.annotate.summary import LEFT_OUT
 from bolid.data.collect.forget import forget as forget_collected
 from bolid.data.manifest import MANIFEST, ManifestWriter, stream_manifest
 
-FEATURES = (".annotations", ".curation", ".found")  # tables of what was read off photos
+FEATURES = (".annotations", ".curation", ".found")  # tables of features of photos
 ROWS = 4096
 
 
@@ -36,24 +36,24 @@ def forget(
     curation: Path | None = None,
     yes: bool = False,
 ) -> str:
-    """Removes a person: photos, rows, features, working copies, stored identity, picture sheets, and says what.
+    """Removes a person: photos, manifest rows, features, resized copies, stored identity, image sheets; reports each.
 
-    Without `--yes true` it only says what it would remove. Adapters that were trained on the person are named by the
-    salted hashes in their cards; what they have learned cannot be taken out of them: delete them, or train anew.
+    Without `--yes true` it only lists them. Adapters trained on the person are found by the salted hashes in their
+    cards; their weights cannot be unlearned: delete them, or train anew.
 
     Args:
         folder: The set.
-        identity: The person's key: the name of the folder, or as the manifest has it.
-        identities: Where identities are kept.
-        runs: Folders below which adapters and picture sheets are looked for.
-        curation: Where `.curation` is, if `bolid data curate` was given `--out`.
-        yes: Whether to remove, and not only to say what.
+        identity: The person's key: the name of the folder, or the identity in the manifest.
+        identities: Folder of the stored identities.
+        runs: Folders to search for adapters and image sheets.
+        curation: Folder of `.curation`, if `bolid data curate` was given `--out`.
+        yes: Whether to remove, instead of only listing.
 
     Returns:
-        A line for each kind of thing.
+        One line per kind of data.
 
     Raises:
-        BolidError: If nobody of that name is found.
+        BolidError: If there is no person of that name.
     """
     if not folder.is_dir() or not identity:
         raise BolidError(f"{folder}: no such folder" if identity else "say whom: `--identity NAME`")
@@ -75,7 +75,7 @@ def forget(
 
 
 class Forgetting:
-    """Removes one person of a set, or says what that would be.
+    """Removes one person from a data set, or lists what it would remove.
 
     Args:
         identity: The person's key.
@@ -170,11 +170,11 @@ class Forgetting:
         return [f"the identity {home.path(self.identity)}"]
 
     def sheets(self, runs: Sequence[Path]) -> list[str]:
-        """Removes picture sheets and drawn images of runs that were trained on the person."""
+        """Removes image sheets and generated images of runs trained on the person."""
         found = sorted({p for run in runs for p in run.rglob("sheet*.png")})
         for path in found if self.really else ():
             path.unlink(missing_ok=True)
-        return [f"the picture sheet {path}" for path in found]
+        return [f"the image sheet {path}" for path in found]
 
     def _records(self) -> Iterator[Any]:
         if any((self.folder / split / MANIFEST).is_file() for split in ("", *SPLITS)):
@@ -224,6 +224,6 @@ def _folders_in(folder: Path) -> list[Path]:
 def adapters(runs: Sequence[Path], identity: str) -> Iterator[Path]:
     """Folders of adapters below others that, by the hashes in their cards, were trained on a person."""
     for card in sorted({card for folder in runs for card in Path(folder).rglob(CARD)}):
-        with suppress(BolidError):  # somebody else's file of that name
+        with suppress(BolidError):  # another program's file of that name
             if was_trained_on(card.parent, identity):
                 yield card.parent

@@ -1,4 +1,4 @@
-"""What the page of a set says, gathered row by row: counts, and a few photos of each kind."""
+"""Gathers the content of a data set's page: counts, and example photos of each kind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIZES = (500, 1000, 1500, 2000, 3000)  # pixels of the shorter side, between whi
 
 
 class Example(NamedTuple):
-    """A photo to be shown: its name, and what is said below it."""
+    """An example photo: its name, and the text below it."""
 
     file_name: str
     text: str
@@ -32,13 +32,13 @@ class Example(NamedTuple):
 
 @dataclass
 class Gathered:
-    """A set in numbers.
+    """Statistics of a data set.
 
     Attributes:
-        photos: How many there are, `kept` of them.
-        rejected: By the filter that rejects them first.
+        photos: Number of photos, of which `kept` are kept.
+        rejected: Number of rejected photos by the first filter that rejects them.
         people: Photos that are kept, by person; `people_all` all of them.
-        counts: Title -> what -> how many, of the kept photos.
+        counts: Title -> category -> number of kept photos.
         kept_examples: A few kept photos of each person.
         rejected_examples: A few photos of each filter that rejects.
     """
@@ -54,13 +54,13 @@ class Gathered:
 
 
 def gather(folder: Path, home: Path, each: int, people: int) -> Gathered:
-    """Reads the manifest, or what curation wrote, or both.
+    """Reads the manifest, the results of curation, or both.
 
     Args:
-        folder: Of the photos.
-        home: Where `.curation` is.
-        each: Photos that are shown of each person and of each filter.
-        people: How many people are shown.
+        folder: Folder of the photos.
+        home: Folder of `.curation`.
+        each: Number of example photos per person and filter.
+        people: Number of people with examples.
 
     Raises:
         BolidError: If there is neither.
@@ -88,9 +88,9 @@ def gather(folder: Path, home: Path, each: int, people: int) -> Gathered:
 
 
 def _rows(folder: Path, home: Path) -> Iterator[tuple[str, str, str, str, ImageRecord | None]]:
-    """File name, identity, the filter that rejects, what it says, and the manifest's row where there is one.
+    """Yields file name, identity, the rejecting filter, its reason, and the manifest's row, if any.
 
-    A photo that curation rejected, or that annotation left out, does not stand in the manifest.
+    Photos that curation rejected, or that annotation left out, are not in the manifest.
     """
     seen: set[int] = set()
     annotated = any((folder / split / MANIFEST).is_file() for split in ("", *SPLITS))
@@ -109,7 +109,7 @@ def _rows(folder: Path, home: Path) -> Iterator[tuple[str, str, str, str, ImageR
 
 
 def _left_out(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Photos of somebody that annotation left out: name, kind and reason; of what curation rejects, its table tells."""
+    """Photos that annotation left out: name, kind and reason; those rejected by curation come from its table."""
     path = folder / FOLDER / LEFT_OUT
     if not path.is_file():
         return
@@ -148,14 +148,14 @@ def _size(folder: Path, name: str) -> str:
 
 
 def framing(record: ImageRecord) -> str:
-    """How much of the body shows, by its keypoints."""
+    """The framing of a photo by its visible keypoints."""
     seen = record.keypoints[:, 2] > 0
     parts = [("whole figure", seen[15:17]), ("to the knees", seen[13:15]), ("to the hips", seen[11:13])]
     return next((name for name, points in parts if points.any()), "bust" if seen[5:7].any() else "head or little")
 
 
 def view(record: ImageRecord) -> str:
-    """From where the person is seen, by nose, eyes and ears."""
+    """The view of the person by visible nose, eyes and ears."""
     nose, left_eye, right_eye, left_ear, right_ear = record.keypoints[:5, 2] > 0
     if not nose and not (left_eye or right_eye):
         return "from behind, or no head"

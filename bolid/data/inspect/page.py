@@ -1,4 +1,4 @@
-"""The page: one HTML file with its pictures inside. All that comes from files is escaped."""
+"""Writes the page: one HTML file with embedded images. All text from files is escaped."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ img{max-width:160px;max-height:160px;display:block;margin:auto}
 figcaption{font-size:12px;overflow-wrap:anywhere;color:#555}
 .tables{display:grid;grid-template-columns:repeat(auto-fill,minmax(30em,1fr));gap:0 2em}
 """
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # nothing is fetched and nothing runs
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # no requests and no scripts
 
 
 def write_page(found: Gathered, folder: Path, file: io.TextIOBase, most_people: int = 200) -> None:
-    """Writes the page piece by piece, so that its pictures are not held together.
+    """Writes the page in pieces, so that not all images are in memory.
 
     Args:
-        found: What it says.
-        folder: Of the photos.
+        found: Content of the page.
+        folder: Folder of the photos.
         file: Open for text.
         most_people: Rows of the table of people.
     """
@@ -68,7 +68,7 @@ def safe(text: str) -> str:
 
 
 def funnel(found: Gathered) -> Iterator[str]:
-    """How many photos are left after each filter."""
+    """The number of photos left after each filter."""
     left = found.photos
     yield bars({"all": left}, found.photos)
     for name, count in found.rejected.items():
@@ -87,7 +87,7 @@ def bars(counts: Mapping[str, int], whole: int, note: str = "") -> str:
 
 
 def people(found: Gathered, most: int) -> str:
-    """Of each person, how many photos are kept; those with fewest first, whom one looks for."""
+    """Number of kept photos per person, the fewest first."""
     few = sorted(found.people_all, key=lambda name: (found.people[name], name))
     largest = max(found.people_all.values())
     rows = "".join(bars({name: found.people[name]}, largest, f"of {found.people_all[name]}") for name in few[:most])
@@ -95,7 +95,7 @@ def people(found: Gathered, most: int) -> str:
 
 
 def sheet(folder: Path, examples: Sequence[Example]) -> Iterator[str]:
-    """Photos side by side, each with what is said of it."""
+    """A grid of photos, each with its text."""
     yield '<div class="sheet">\n'
     for example in examples:
         picture = thumbnail(folder, example.file_name)

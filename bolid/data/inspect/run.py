@@ -1,4 +1,4 @@
-"""`bolid data inspect`: a set as one page that any browser opens."""
+"""`bolid data inspect`: shows a data set on one HTML page."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from bolid.data.inspect.page import write_page
 def inspect(
     folder: Path, out: Path = Path("page.html"), curation: Path | None = None, each: int = 12, people: int = 40
 ) -> str:
-    """Writes a page of a set: what is kept and why not, sizes, views, faces, photos of each person, and examples.
+    """Writes a page on a data set: kept and rejected photos with reasons, sizes, views, faces, and examples.
 
-    The page is one file with small copies of photos inside; it fetches nothing and runs nothing. It shows people: keep
-    it as you keep their photos.
+    The page is one file with embedded thumbnails, without requests or scripts. It shows people: protect it like their
+    photos.
 
     Args:
-        folder: With a manifest, or that `bolid data curate` has seen.
+        folder: Folder with a manifest, or with results of `bolid data curate`.
         out: The .html file to write.
-        curation: Where `.curation` is, if `bolid data curate` was given `--out`.
-        each: Photos that are shown of each person, and of each reason.
-        people: How many people are shown.
+        curation: Folder of `.curation`, if `bolid data curate` was given `--out`.
+        each: Number of example photos per person, and per reason.
+        people: Number of people with examples.
 
     Returns:
-        Where it is.
+        One line with the file and the counts.
 
     Raises:
         BolidError: If the folder has neither manifest nor verdicts, or the file has another ending.
@@ -41,7 +41,7 @@ def inspect(
 
 
 def check_page(page: Path | None) -> None:
-    """Refuses a page's name that no browser would open as one.
+    """Refuses a page without the suffix .html or .htm.
 
     Raises:
         BolidError: If it does not end in .html.

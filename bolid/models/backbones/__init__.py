@@ -1,4 +1,4 @@
-"""Frozen text-to-image models behind one small interface."""
+"""Frozen text-to-image models with a common interface."""
 
 from bolid.models.backbones.base import Backbone, Dtype, TextCondition
 from bolid.models.backbones.sd import StableDiffusion

@@ -1,4 +1,4 @@
-"""What every frozen text-to-image backbone offers: text, latents, noise prediction, a stock diffusers pipeline."""
+"""Interface of frozen text-to-image backbones: text, latents, noise prediction, the stock diffusers pipeline."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ KINDS: Registry[Backbone] = Registry("backbone", "bolid.backbones")
 
 
 def dtype_name(dtype: Dtype | torch.dtype) -> Dtype:
-    """A precision by name, whichever way it is given.
+    """The name of a precision, given as name or as torch dtype.
 
     Raises:
-        BolidError: If weights cannot have it.
+        BolidError: If the dtype is not supported.
     """
     name: Any = str(dtype).removeprefix("torch.")
     if name not in get_args(Dtype):
@@ -35,7 +35,7 @@ def dtype_name(dtype: Dtype | torch.dtype) -> Dtype:
 
 
 class TextCondition(NamedTuple):
-    """Captions as the UNet sees them: hidden (B, L, D); pooled (B, P) where the family has it, else None."""
+    """Encoded captions: hidden states (B, L, D), and pooled (B, P) if the family has it, else None."""
 
     hidden: Tensor
     pooled: Tensor | None = None
@@ -53,39 +53,39 @@ class TextCondition(NamedTuple):
 
 
 def one_per_picture(image: None, embeds: list[Tensor], *arguments: Any) -> list[Tensor]:
-    """Identity embeddings as they are, in place of diffusers' `prepare_ip_adapter_image_embeds`.
+    """Returns embeddings unchanged; replaces diffusers' `prepare_ip_adapter_image_embeds`.
 
-    That one repeats them for every prompt: given several people, each picture would attend to everybody's tokens.
+    The original repeats all embeddings for every prompt, so that each image would attend to the tokens of all people.
     """
     return embeds
 
 
 def keep_in_float32(vae: Any) -> None:
-    """Keeps a VAE in float32 that overflows in float16; stock pipelines hand it latents of the UNet's type."""
+    """Keeps in float32 a VAE that overflows in float16, and casts its inputs, which have the UNet's dtype."""
     decode = vae.float().decode
     vae.decode = lambda latents, *arguments, **more: decode(latents.float(), *arguments, **more)
 
 
 class Backbone(nn.Module, ABC):
-    """A frozen latent diffusion model; K, V and projectors of conditions are all that will be trained in it.
+    """A frozen latent diffusion model; only K, V and projectors of conditions are trained in it.
 
-    A subclass with a `kind` is found by pipelines and cards as soon as its module is imported, or by an entry point of
-    the group `bolid.backbones`.
+    Pipelines and cards find a subclass with a `kind` once its module is imported, or by an entry point of the group
+    `bolid.backbones`.
 
     Args:
         path: Folder of a diffusers pipeline, a hub id, or a single `.safetensors` file, whose configuration is in the
             folder of the same name beside it or in the hub's cache.
         dtype: Precision of the frozen weights.
         gradient_checkpointing: Trade compute for memory in the UNet.
-        variant: Of the weights, such as fp16; by default the plain ones, or the only one there is.
+        variant: Variant of the weights, such as fp16; by default the plain ones, or the only one there is.
 
     Raises:
         BolidError: If there is no such model, or its files are incomplete.
     """
 
-    kind: ClassVar[str]  # what cards store of the class
+    kind: ClassVar[str]  # name of the class in cards
 
-    # the pipeline's components under its own names; Any, since the classes vary with the family
+    # components under the pipeline's names; typed Any, since their classes depend on the family
     unet: Any
     vae: Any
     text_encoder: Any
@@ -105,11 +105,11 @@ class Backbone(nn.Module, ABC):
         super().__init__()
         self.path = path
         pipe = load_pipeline(self.pipeline_class, path, getattr(torch, dtype), self.pipeline_arguments, variant)
-        for name, component in pipe.components.items():  # modules register themselves, the rest are plain attributes
+        for name, component in pipe.components.items():  # modules are registered, the rest are plain attributes
             setattr(self, name, component)
         self.components = tuple(pipe.components)
         self.settings = {k: v for k, v in pipe.config.items() if k not in pipe.components and not k.startswith("_")}
-        self.noise_scheduler = noise_schedule(pipe.scheduler, path)  # what training adds noise with
+        self.noise_scheduler = noise_schedule(pipe.scheduler, path)  # for training; the pipeline samples with its own
         self.requires_grad_(False)
         if self.vae.dtype == torch.float16 and self.vae.config.force_upcast:
             keep_in_float32(self.vae)
@@ -117,14 +117,14 @@ class Backbone(nn.Module, ABC):
             self.unet.enable_gradient_checkpointing()
 
     def train(self, mode: bool = True) -> Backbone:
-        """Frozen, but gradient checkpointing asks for the UNet's train mode; conditions' weights have no dropout."""
+        """Stays in eval mode, except for the UNet with gradient checkpointing; conditions' weights have no dropout."""
         super().train(False)
         self.unet.train(mode)
         return self
 
     @cached_property
     def pipeline(self) -> DiffusionPipeline:
-        """The stock diffusers pipeline over these very modules (no copy), taking one embedding per picture."""
+        """The stock diffusers pipeline over the same modules (no copies), with one embedding per image."""
         components = {name: getattr(self, name) for name in self.components}
         pipe = self.pipeline_class(**{**self.settings, **self.pipeline_arguments, **components})
         pipe.set_progress_bar_config(disable=True)
@@ -132,17 +132,17 @@ class Backbone(nn.Module, ABC):
         return pipe
 
     def draw_with(self, scheduler: str) -> None:
-        """Draws by another scheduler of diffusers, with the noise schedule that the model was trained with.
+        """Sets another diffusers scheduler for sampling, with the noise schedule of the model's training.
 
         Args:
             scheduler: Name of its class, such as UniPCMultistepScheduler.
 
         Raises:
-            BolidError: If diffusers has none of that name, or it cannot draw for this model.
+            BolidError: If diffusers has none of that name, or it does not fit this model.
         """
         kinds = {kind.__name__: kind for kind in self.pipeline.scheduler.compatibles}
         if scheduler not in kinds:
-            raise BolidError(f"no scheduler {scheduler!r} can draw here; there are {', '.join(sorted(kinds))}")
+            raise BolidError(f"no scheduler {scheduler!r} fits this model; there are {', '.join(sorted(kinds))}")
         self.pipeline.scheduler = kinds[scheduler].from_config(self.pipeline.scheduler.config)
 
     @property
@@ -152,7 +152,7 @@ class Backbone(nn.Module, ABC):
 
     @property
     def picture_size(self) -> tuple[int, int]:
-        """Height and width in pixels of what it draws unless told otherwise."""
+        """Default height and width of generated images in pixels."""
         size = self.unet.config.sample_size
         height, width = (size, size) if isinstance(size, int) else size
         return height * self.latent_scale, width * self.latent_scale
@@ -164,7 +164,7 @@ class Backbone(nn.Module, ABC):
 
     @cached_property
     def text_model(self) -> str:
-        """SHA-256 over the text encoders' weights: caption features of two models mean different things."""
+        """SHA-256 of the text encoders' weights, since caption features of different encoders are incompatible."""
         found = find_weights(self.path)
         if found.is_file():
             return sha256(found)
@@ -179,23 +179,23 @@ class Backbone(nn.Module, ABC):
         return latents.float() * self.vae.config.scaling_factor
 
     def decode_latents(self, latents: Tensor) -> Tensor:
-        """Scaled latents (B, C, h, w) to pictures (B, 3, H, W) in about -1..1; keeps its gradient."""
+        """Scaled latents (B, C, h, w) to images (B, 3, H, W) in about -1..1; keeps its gradient."""
         with self._vae_precision():
             return self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
 
     def _vae_precision(self) -> AbstractContextManager:
-        """Leaves out float16 where the VAE overflows in it, as its configuration says."""
+        """Context without float16 autocast if the VAE's configuration says that it overflows."""
         device = self.vae.device.type
         half = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
         return torch.autocast(device, enabled=False) if half and self.vae.config.force_upcast else nullcontext()
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the frozen UNet; what is trained beside it is float32."""
+        """Precision of the frozen UNet; trained weights are float32."""
         return self.unet.conv_in.weight.dtype
 
     def mixed(self) -> AbstractContextManager:
-        """What the UNet needs around it where its weights are in half precision and the trained ones are not."""
+        """Autocast context for a UNet in half precision with trained weights in float32."""
         device, kinds = self.unet.device.type, {p.dtype for p in self.unet.parameters()}
         if len(kinds) == 1 or torch.is_autocast_enabled(device):
             return nullcontext()
@@ -218,22 +218,22 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def encode_prompt(self, captions: list[str]) -> TextCondition:
-        """Captions to what the UNet's cross-attention reads."""
+        """Encodes captions for the UNet's cross-attention."""
 
     def encode_nothing(self) -> TextCondition:
-        """What guidance steers away from, and dropped captions become: one row."""
+        """The unconditional text embedding, for guidance and dropped captions: one row."""
         return self.encode_prompt([""])
 
     @abstractmethod
     def predict(
         self, noisy: Tensor, timesteps: Tensor, text: TextCondition, embeds: list[Tensor], time_ids: Tensor
     ) -> Tensor:
-        """The UNet's answer (ε or v).
+        """The UNet's prediction (ε or v).
 
         Args:
             noisy: z_t (B, C, h, w).
             timesteps: (B,) or a scalar.
-            text: Conditions of B captions.
+            text: B encoded captions.
             embeds: One (B, 1, E) embedding per installed condition, zero where dropped; empty without conditions.
             time_ids: (B, 6) size and crop conditions (see `TrainingBatch`), for families that use them.
         """

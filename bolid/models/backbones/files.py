@@ -1,4 +1,4 @@
-"""Where a base model's files are: a diffusers folder, a single file, or the hub's cache."""
+"""Finds and loads a base model's files: a diffusers folder, a single file, or the hub's cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from diffusers import DiffusionPipeline
 from bolid.core.errors import BolidError
 from bolid.core.paths import resolve
 
-# What a hub's model is made of; no pickle, and none of the copies beside it (a single file of all, fp16, non_ema).
+# Files of a model on the hub; no pickles, and no duplicates (single file, fp16, non_ema).
 CONFIGS = ["*.json", "*.txt", "*.model"]
 STEMS = ("model", "diffusion_pytorch_model")
 WANTED = CONFIGS + [f"*/{name}{part}.safetensors" for name in STEMS for part in ("", "-?????-of-?????")]
@@ -76,12 +76,12 @@ def _snapshot(path: str, variant: str | None, **options: Any) -> Path:
 
 
 def variants(name: str) -> list[str]:
-    """Patterns of the weights of a variant."""
+    """File patterns of a variant's weights."""
     return [f"*/{stem}{part}.safetensors" for stem in STEMS for part in (f".{name}", f".{name}-?????-of-?????")]
 
 
 def weights_of(folder: Path) -> dict[str, set[str]]:
-    """Component -> which variants of its weights there are; the plain ones are the empty variant."""
+    """Component -> available variants of its weights; "" for the plain ones."""
     found: dict[str, set[str]] = {}
     for file in folder.glob("*/*.safetensors"):
         if name := WEIGHTS.fullmatch(file.name):
@@ -103,14 +103,14 @@ def load_pipeline(
     arguments: Mapping[str, Any],
     variant: str | None = None,
 ) -> DiffusionPipeline:
-    """The stock pipeline of a model, from safetensors only and without a connection but to the hub for a hub id.
+    """Loads the stock pipeline of a model, from safetensors only; connects to the hub only for a hub id.
 
     Args:
         kind: The pipeline's class.
         path: See `Backbone`.
-        dtype: Of all weights.
-        arguments: Of the pipeline's class.
-        variant: Of the weights; None for what `variant_of` finds.
+        dtype: Dtype of all weights.
+        arguments: Arguments of the pipeline's class.
+        variant: Variant of the weights; None for that of `variant_of`.
 
     Raises:
         BolidError: If there is no such model, or its files are incomplete.
@@ -132,9 +132,9 @@ def load_pipeline(
 
 
 def _lack(folder: Path, path: str) -> str:
-    """What a folder that cannot be loaded lacks, and the remedy."""
+    """The message for an incomplete folder, with the remedy."""
     weights = weights_of(folder)
-    whole = {*weights, "safety_checker"}  # which is never loaded
+    whole = {*weights, "safety_checker"}  # never loaded
     pickled = sorted(f for f in folder.glob("*/*") if f.suffix in PICKLED and f.parent.name not in whole)
     if pickled:
         return (
@@ -149,7 +149,7 @@ def _lack(folder: Path, path: str) -> str:
 def _load_file(
     kind: type[DiffusionPipeline], file: Path, dtype: torch.dtype, arguments: Mapping[str, Any]
 ) -> DiffusionPipeline:
-    """A single file's pipeline; diffusers would fetch configurations unasked where it is not given a folder of them."""
+    """Loads a single file's pipeline; without a folder of configurations diffusers would download them."""
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
     config = _configs(file)
@@ -163,7 +163,7 @@ def _load_file(
 
 
 def _configs(file: Path) -> Path:
-    """The folder of a single file's configurations: beside it by its name, or of its family in the hub's cache."""
+    """The folder of a single file's configurations: next to it with its name, or of its family in the hub's cache."""
     from diffusers.loaders.single_file_utils import fetch_diffusers_config
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError

@@ -11,12 +11,12 @@ from bolid.models.backbones.base import Backbone, TextCondition
 
 
 class StableDiffusion(Backbone):
-    """A frozen Stable Diffusion of the first family. See `Backbone` for the arguments."""
+    """A frozen Stable Diffusion 1.x or 2.x. See `Backbone` for the arguments."""
 
     kind = "StableDiffusion"
     pipeline_class = StableDiffusionPipeline
 
-    # parts that look at finished or given images are of no use here, and many folders lack them
+    # safety checker and image encoder are unused, and many folders lack them
     pipeline_arguments: ClassVar[dict[str, Any]] = {
         "safety_checker": None,
         "requires_safety_checker": False,
@@ -25,7 +25,7 @@ class StableDiffusion(Backbone):
     }
 
     def encode_prompt(self, captions: list[str]) -> TextCondition:
-        """(B, L, D), as `StableDiffusionPipeline.encode_prompt` does."""
+        """(B, L, D), as by `StableDiffusionPipeline.encode_prompt`."""
         device = self.text_encoder.device
         return TextCondition(self.pipeline.encode_prompt(captions, device, 1, False)[0])
 

@@ -17,11 +17,11 @@ class StableDiffusionXL(Backbone):
     kind = "StableDiffusionXL"
     pipeline_class = StableDiffusionXLPipeline
 
-    # parts that look at given images are of no use here, and many folders lack them
+    # the image encoder is unused, and many folders lack it
     pipeline_arguments: ClassVar[dict[str, Any]] = {"feature_extractor": None, "image_encoder": None}
 
     def encode_prompt(self, captions: list[str]) -> TextCondition:
-        """Hidden (B, L, D1 + D2) and pooled (B, P), as `StableDiffusionXLPipeline.encode_prompt` does."""
+        """Hidden (B, L, D1 + D2) and pooled (B, P), as by `StableDiffusionXLPipeline.encode_prompt`."""
         device = self.text_encoder.device
         hidden, _, pooled, _ = self.pipeline.encode_prompt(
             captions, device=device, num_images_per_prompt=1, do_classifier_free_guidance=False
@@ -29,7 +29,7 @@ class StableDiffusionXL(Backbone):
         return TextCondition(hidden, pooled)
 
     def encode_nothing(self) -> TextCondition:
-        """Zeros where the model's own configuration says so, as in stock diffusers; see `Backbone`."""
+        """Zeros if the model's configuration says so, as in stock diffusers; see `Backbone`."""
         empty = self.encode_prompt([""])
         if self.pipeline.config.force_zeros_for_empty_prompt:
             return TextCondition(*(torch.zeros_like(x) for x in empty if x is not None))

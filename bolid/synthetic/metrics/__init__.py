@@ -1,4 +1,4 @@
-"""Scores that know the rendered world: its words and its people's proportions."""
+"""Metrics that need ground truth of rendered people: attributes and proportions."""
 
 from bolid.synthetic.metrics.adherence import PromptAdherence
 from bolid.synthetic.metrics.body_shape import BodyShape

@@ -1,4 +1,4 @@
-"""Prompt adherence: is what the caption asks for in the image?"""
+"""Prompt adherence: whether images show the attributes of their captions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bolid.vision.readers import UNKNOWN, AttributeReader
 
 
 class PromptAdherence(ImageMetric):
-    """Share of images that show what their caption asks for, for each attribute of the reader; 0..1.
+    """Share of images that show the class in their caption, for each attribute of the reader; 0..1.
 
-    A sample counts for an attribute only if its caption asks for one of the reader's classes. The reader's own mistakes
-    count against the image, so the score of real photos is the ceiling.
+    A sample counts for an attribute only if its caption contains one of the reader's classes. Errors of the reader
+    count against the image, so the score of real photos is the upper bound.
 
     Args:
-        reader: Classifies what images show.
+        reader: Attribute classifier.
     """
 
     describes = {
@@ -36,20 +36,20 @@ class PromptAdherence(ImageMetric):
     def __init__(self, reader: AttributeReader) -> None:
         super().__init__()
         self.reader = reader
-        self.add_rows("shown", len(reader.classes))  # 1 or 0, not a number where nothing was asked for
+        self.add_rows("shown", len(reader.classes))  # 1 or 0, NaN if the attribute is not in the caption
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
         """Adds images (B, 3, H, W) in 0..1, compared with `batch.asked`."""
-        wanted, found = self.reader.labels(batch.asked), self.reader.read(pictures)
-        labels = torch.stack([wanted[name] for name in self.reader.classes], 1).to(pictures.device)  # (B, A)
+        wanted, found = self.reader.labels(batch.asked), self.reader.read(images)
+        labels = torch.stack([wanted[name] for name in self.reader.classes], 1).to(images.device)  # (B, A)
         shown = (labels == torch.stack([found[name] for name in self.reader.classes], 1)).float()
         self.shown.append(shown.masked_fill(labels == UNKNOWN, torch.nan))
-        self.people.append(numbered(batch.identities).to(pictures.device))
+        self.people.append(numbered(batch.identities).to(images.device))
 
     def compute(self) -> dict[str, Tensor]:
-        """`adherence/<attribute>`; not a number where no caption asked for it."""
+        """`adherence/<attribute>`; NaN if no caption contains it."""
         shares = dim_zero_cat(self.shown).double().nanmean(0).float()
         return {f"adherence/{name}": share for name, share in zip(self.reader.classes, shares, strict=True)}
 

@@ -1,4 +1,4 @@
-"""Body shape: does the person in the pictures have the proportions of the person they are of?"""
+"""Body shape: error of the proportions measured in generated images."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SCORED = [RATIOS.index(name) for name in SHAPE]
 
 
 class BodyReadings(ImageMetric):
-    """Readings of people's proportions, image by image, and the true ones; what follows from them is up to `compute`.
+    """Base class: collects measured proportions per image, and true ones.
 
     Args:
-        anthropometer: Reads `RATIOS` off the images.
+        anthropometer: Regressor of `RATIOS` from images.
     """
 
     people: list[Tensor]
@@ -68,12 +68,12 @@ class BodyReadings(ImageMetric):
 class BodyShape(BodyReadings):
     """Error of the mean reading over a person's images, in within-gender standard deviations; 0 is best.
 
-    Only samples count that show a whole figure of a person whose proportions are known. An image in which no person is
-    found counts as an average body.
+    Only samples of a whole figure with known proportions count. An image without a detected person counts as an average
+    body.
 
     Args:
-        anthropometer: Reads `RATIOS` off the images.
-        pose: Finds the person in the images.
+        anthropometer: Regressor of `RATIOS` from images.
+        pose: Pose network that detects the person.
     """
 
     describes = {
@@ -102,8 +102,8 @@ class BodyShape(BodyReadings):
     def compute(self) -> dict[str, Tensor]:
         """`body_shape_error`, over all of `SHAPE` and by ratio, and `body_shape_slope` of readings on the truth.
 
-        Errors are roots of the mean square over people. The slope is 1 where readings follow the truth, 0 where they
-        do not.
+        Errors are roots of the mean square over people. The slope is 1 if readings follow the truth, 0 if they are
+        independent of it.
         """
         _, truth, mean = self.means()
         square = (mean - truth).square().mean(0)  # (7,)
@@ -111,7 +111,7 @@ class BodyShape(BodyReadings):
         return found | {f"body_shape_error/{name}": square[row].sqrt() for row, name in enumerate(RATIOS)}
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """Squared errors, one a person; see `ImageMetric`."""
+        """Squared errors, one per person; see `ImageMetric`."""
         with self.sync_context():
             people, truth, mean = self.means()
         square = (mean - truth)[:, _SCORED].square().mean(1)  # (P,)
@@ -124,13 +124,13 @@ class BodyShape(BodyReadings):
 
 
 class ReadingAccuracy(BodyReadings):
-    """How well an anthropometer reads photos of whole figures: R² of one reading, and of a person's mean reading.
+    """Accuracy of an anthropometer on photos of whole figures: R² of one reading, and of a person's mean reading.
 
-    R² is the share of the variance within a gender that readings explain: 1 is best, 0 is what "average" scores.
+    R² is the explained share of the variance within a gender: 1 is best, 0 is the score of predicting the average.
 
     Args:
-        anthropometer: Is measured; reads `RATIOS`.
-        pictures: How many of a person's images a mean is over; people with fewer are left out of it.
+        anthropometer: Regressor of `RATIOS` to evaluate.
+        pictures: Number of a person's images to average over; people with fewer are left out.
     """
 
     higher_is_better = True
@@ -152,7 +152,7 @@ class ReadingAccuracy(BodyReadings):
             self.add(self.anthropometer.read(pictures[rows]), batch.take(rows))
 
     def compute(self) -> dict[str, Tensor]:
-        """`r2_1` of single readings and `r2_<pictures>` of means: over `SHAPE`, and by ratio."""
+        """`r2_1` of single readings and `r2_<images>` of means: over `SHAPE`, and by ratio."""
         _, truth, readings = self.by_person()
         rows = [(t, r) for t, many in zip(truth, readings, strict=True) for r in many]
         means = [
@@ -162,7 +162,7 @@ class ReadingAccuracy(BodyReadings):
 
 
 def _r2(key: str, pairs: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-    """R² of (truth (7,), reading (7,)) pairs; not a number for fewer than two."""
+    """R² of (truth (7,), reading (7,)) pairs; NaN for fewer than two."""
     if len(pairs) < 2:
         score = torch.full((len(RATIOS),), torch.nan)
     else:

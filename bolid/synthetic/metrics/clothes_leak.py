@@ -1,4 +1,4 @@
-"""Clothes leak: does the picture wear what the references wear, where the prompt says otherwise?"""
+"""Clothes leak: clothing colours of the references in images whose prompt names other ones."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ GARMENTS = ("shirt", "trousers")
 
 
 class ClothesLeak(ImageMetric):
-    """Share of garments in a colour of the references' against the prompt, less the same with another's references.
+    """Share of garments in a colour of the references against the prompt, minus the same with another person's
+    references.
 
-    Around 0 where nothing leaks, up to 1; what the reader mistakes for one colour or another is in both terms. Only
-    garments count whose colour the prompt names and no reference wears, both colours of the reader's classes.
+    Around 0 without a leak, up to 1; errors of the reader cancel in the difference. Only garments count whose colour is
+    in the prompt and in no reference, both known to the reader.
 
     Args:
-        reader: Reads the colours of clothes.
+        reader: Classifier of clothing colours.
 
     Raises:
-        BolidError: If the reader knows no garment.
+        BolidError: If the reader classifies no garment.
     """
 
     describes = {
@@ -50,19 +51,19 @@ class ClothesLeak(ImageMetric):
         self.add_rows("people", dtype=torch.int64)
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
         """Adds images (B, 3, H, W) in 0..1 of prompts that ask for `batch.asked`.
 
-        Those of the first person do not count until a second one is seen, whose references are compared with.
+        Images of the first person count only once there is a second one, whose references serve as the baseline.
         """
         people = batch.identities
-        # A last batch may show one person alone, who is then compared with a person of the batch before.
+        # A last batch of a single person is compared with a person of the batch before.
         known = [*zip(people, batch.references.attributes, strict=True), *self.before]
-        self.before = list({who: (who, photos) for who, photos in known}.values())[:2]
+        self.before = list({person: (person, photos) for person, photos in known}.values())[:2]
         if len(self.before) < 2:
             return
-        other = [next(k for k, (who, _) in enumerate(known) if who != own) for own in people]
-        found = self.reader.read(pictures)
+        other = [next(k for k, (person, _) in enumerate(known) if person != own) for own in people]
+        found = self.reader.read(images)
         for garment, colours in self.classes.items():
             worn = [{p[garment] for p in photos if p.get(garment) in colours} for _, photos in known]
             shown = [colours[k] for k in found[garment].tolist()]
@@ -71,8 +72,8 @@ class ClothesLeak(ImageMetric):
                 for row, asked in enumerate(batch.asked)
                 if asked.get(garment) in colours and worn[row] and asked[garment] not in worn[row]
             }
-            self.excess.append(torch.tensor(list(leaks.values()), device=pictures.device))
-            self.people.append(numbered([people[row] for row in leaks]).to(pictures.device))
+            self.excess.append(torch.tensor(list(leaks.values()), device=images.device))
+            self.people.append(numbered([people[row] for row in leaks]).to(images.device))
 
     def reset(self) -> None:
         """Forgets all images, and the people of the last ones."""
@@ -80,10 +81,10 @@ class ClothesLeak(ImageMetric):
         self.before = []
 
     def compute(self) -> dict[str, Tensor]:
-        """`clothes_leak`; not a number where no garment counts."""
+        """`clothes_leak`; NaN if no garment counts."""
         return {"clothes_leak": dim_zero_cat(self.excess).mean()}
 
     def person_scores(self) -> dict[str, PersonScores]:
-        """One number a garment; see `ImageMetric`."""
+        """One score per garment; see `ImageMetric`."""
         with self.sync_context():
             return {"clothes_leak": PersonScores(dim_zero_cat(self.excess), dim_zero_cat(self.people))}

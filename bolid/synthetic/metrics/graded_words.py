@@ -1,4 +1,4 @@
-"""Graded words: the heavier the caption's word, the heavier the body in the picture?"""
+"""Graded words: correlation of the caption's word for build with the body in the image."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from bolid.vision.readers import UNKNOWN, ProportionReader
 
 
 class GradedWords(ImageMetric):
-    """Spearman's rank correlation of the captions' words for build with the build read off the images; -1..1.
+    """Spearman's rank correlation of the captions' words for build with the measured build; -1..1.
 
-    Beside it the spread of builds where the caption says nothing of it: about .9 if people differ as much as the
-    rendered do. Only samples that show a whole figure count.
+    `build_spread` is the spread of builds without such a word: about .9 if people vary as much as the rendered ones.
+    Only samples of a whole figure count.
 
     Args:
-        anthropometer: Reads the images' proportions, `RATIOS`.
-        full: Whether the words are those of the full captions, for images that may say by other means than their
-            prompts what these leave out.
+        anthropometer: Regressor of `RATIOS` from images.
+        full: Whether to use the words of the full captions, for images that are conditioned on more than their prompts.
     """
 
     describes = {
@@ -48,19 +47,19 @@ class GradedWords(ImageMetric):
         self.add_rows("readings")
 
     @full_precision
-    def update(self, pictures: Tensor, batch: TrainingBatch) -> None:
+    def update(self, images: Tensor, batch: TrainingBatch) -> None:
         """Adds images (B, 3, H, W) in 0..1, compared with `batch.asked`, or `batch.full_asked`."""
         asked = batch.full_asked if self.full else batch.asked
         levels = torch.tensor([BUILDS.index(a["build"]) if "build" in a else UNKNOWN for a in asked])
-        shown = batch.whole_figure.to(pictures.device)
+        shown = batch.whole_figure.to(images.device)
         if shown.any():
             self.levels.append(levels.to(shown.device)[shown].float())
-            self.readings.append(self.anthropometer.read(pictures[shown])[:, RATIOS.index("build")])
+            self.readings.append(self.anthropometer.read(images[shown])[:, RATIOS.index("build")])
 
     def compute(self) -> dict[str, Tensor]:
         """`build_words_correlation`, and `build_spread` in within-gender standard deviations.
 
-        Neither is a number below two images.
+        Both are NaN below two images.
         """
         levels, readings = dim_zero_cat(self.levels), dim_zero_cat(self.readings)
         said, free = readings[levels != UNKNOWN], readings[levels == UNKNOWN]

@@ -1,4 +1,4 @@
-"""Shape in c_body by the names of rendered people's proportions, and what captions say of the build."""
+"""Probes of shape in c_body for rendered people's proportions and for the build in captions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RatiosProbe(ShapeProbe):
 
 
 class BuildProbe(Probe):
-    """Rank correlation of words for the build with what a shape probe reads off a text prior's samples for them."""
+    """Rank correlation of words for the build with a shape probe's predictions on the text prior's samples for them."""
 
     describes = {
         "prior_build_corr": Description(

@@ -1,4 +1,4 @@
-"""Draws what stands behind and below a person by casting a ray per pixel onto a floor, a wall or a sky."""
+"""Renders floor, wall or sky behind a person by casting a ray per pixel."""
 
 from __future__ import annotations
 

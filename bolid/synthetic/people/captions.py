@@ -1,4 +1,4 @@
-"""Says in words what a photo shows: phrases by kind, in several wordings, without anybody's name."""
+"""Captions of photos: phrases by kind, in several wordings, without names."""
 
 from __future__ import annotations
 

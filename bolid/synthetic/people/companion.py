@@ -1,4 +1,4 @@
-"""A second person beside the one that a photo is of, so that a diffusion model learns pictures of two."""
+"""A second person beside the one that a photo is of, so that a diffusion model learns images of two."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bolid.synthetic.people.pose import draw_pose
 from bolid.synthetic.people.scene import Scene
 from bolid.synthetic.wording import BUILD
 
-FIRST, COUNT = 800_000, 20_000  # numbers of companions: nobody of them has photos of their own
+FIRST, COUNT = 800_000, 20_000  # numbers of companions, who have no photos of their own
 POSES = {"standing": 0.5, "waving": 0.15, "hands on hips": 0.2, "walking": 0.15}
 APART = (0.6, 0.8)  # metres between the two, sideways
 
 
 @dataclass
 class Companion:
-    """Who stands beside the photo's person.
+    """The second person in a photo.
 
     Attributes:
         person, outfit, pose: As of the photo's person; `rotations` of the joints.
@@ -40,7 +40,7 @@ class Companion:
 
     @property
     def side(self) -> str:
-        """Of the picture, left or right."""
+        """The side of the image, left or right."""
         return "right" if self.offset[0] > 0 else "left"
 
 

@@ -1,4 +1,4 @@
-"""Renders data sets of people: many processes, resumable, nothing half-written."""
+"""Renders data sets of people: parallel, resumable, with atomic writes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BY_SPLIT = FREE | {"families", "opposites", "outfits"}  # and those of other spl
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that decides the bytes of a data set's photos, but for who is in them."""
+    """All options that determine a data set's photos, except for the people."""
 
     folder: Path
     split: str
@@ -62,29 +62,30 @@ def render_people(
 ) -> None:
     """Renders photos of people into a folder that `read_manifest` and Hugging Face's `imagefolder` can read.
 
-    A photo depends on (person, photo index, seed) and the options only: same machine, same bytes. People that are
-    finished are not rendered again, so a killed run goes on where it stopped. Further calls with other people or
-    another split extend the folder, if its photos were rendered by this version and alike.
+    A photo depends on (person, photo index, seed) and the options only: same machine, same bytes. Finished people are
+    not rendered again, so that an interrupted run resumes. Further calls with other people or another split extend the
+    folder, if its photos were rendered by this version with the same options.
 
     Args:
-        folder: Where `<split>/p000123_0.png`, `masks/`, `metadata.parquet` and `people.parquet` go.
-        people: Person seeds; the number stands in the file name.
+        folder: Output folder of `<split>/p000123_0.png`, `masks/`, `metadata.parquet` and `people.parquet`.
+        people: Person seeds, which are part of the file names.
         photos: Photos of each person.
         height, width: Pixels.
         split: "train", "val" or "test".
         framing: "mixed" (half full length, a third head and shoulders), "upright" (full length, standing or
             walking, from the front or turned halfway at most), "figure" (half of them upright, a quarter full length, a
             quarter three-quarter length), or one of the other `FRAMINGS` for all (underscores count as spaces).
-        outfits: 2 draws every photo in a second outfit too (`p000123_0b.png`), pose, camera and background alike.
-        families: How many consecutive seeds share head, skin and hair (2: twins); 0: nobody.
-        opposites: Whether people of odd seeds are photographed in the scenes and clothes of the one before, whose head
-            they have too, with a body that differs from the average one the other way.
-        workers: Processes.
-        seed: Of poses, clothes and scenes; people do not change with it.
-        companions: Share of the photos of full length in which somebody else stands beside the person.
+        outfits: 2 renders every photo in a second outfit, too (`p000123_0b.png`), with equal pose, camera and
+            background.
+        families: Number of consecutive seeds that share head, skin and hair; 0 for none.
+        opposites: Whether people come in counterfactual pairs: each odd seed has the scenes, clothes and head of the
+            one before, with the opposite deviation from the average body.
+        workers: Number of processes.
+        seed: Seed of poses, clothes and scenes; people do not depend on it.
+        companions: Share of full-length photos with a second person beside.
 
     Raises:
-        BolidError: An option is out of range, EGL is missing, or the folder holds photos rendered otherwise.
+        BolidError: If an option is out of range, EGL is missing, or the folder holds photos with other options.
     """
     job = Job(
         Path(folder),
@@ -126,7 +127,7 @@ def _check(job: Job, workers: int) -> None:
 
 
 def _render(job: Job, todo: list[int], workers: int) -> None:
-    """Hands people to processes in small portions and shows how far they are."""
+    """Distributes people to processes in small portions, with a progress bar."""
     from tqdm import tqdm
 
     from bolid.synthetic.people.body import body
@@ -146,7 +147,7 @@ def _render(job: Job, todo: list[int], workers: int) -> None:
 
 def _start_worker() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import scipy.linalg  # noqa: F401  only what is loaded can be limited
+    import scipy.linalg  # noqa: F401  loaded first, so that its threads can be limited
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -155,7 +156,7 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """Of a killed parent, workers would wait for more to do for ever."""
+    """Ends workers with their parent, else they would wait for ever if it is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
@@ -231,7 +232,7 @@ def _row_file(job: Job, number: int) -> Path:
 
 
 def how_rendered(folder: Path, split: str, number: int) -> dict:
-    """The options that a person's photos in a folder were rendered with; empty where they were not, or elsewhere."""
+    """The options of a person's photos in a folder; empty if they were not rendered there."""
     file = Path(folder) / ROWS / split / f"{name(number)}.json"
     return SINCE | json.loads(file.read_text())["job"] if file.is_file() else {}
 
@@ -242,7 +243,7 @@ def _fingerprint(job: Job) -> dict:
 
 
 def _finished(job: Job, number: int) -> bool:
-    """Whether a person is there already, rendered with the same options."""
+    """Whether a person is already rendered with the same options."""
     file = _row_file(job, number)
     if not file.exists():
         return False
@@ -251,7 +252,7 @@ def _finished(job: Job, number: int) -> bool:
 
 
 def _check_others(job: Job) -> None:
-    """Refuses to mix photos: all of a folder are alike, but for `FREE` and `BY_SPLIT`."""
+    """Refuses to mix photos of different options in a folder, except for `FREE` and `BY_SPLIT`."""
     now = _fingerprint(job)
     for file in sorted((job.folder / ROWS).glob("*/p*.json")):
         free = FREE if file.parent.name == job.split else BY_SPLIT

@@ -32,8 +32,8 @@ class Garment:
     """A piece of clothing.
 
     Attributes:
-        words: What a caption calls it.
-        sleeve: How far along the arm it reaches: 0 shoulder, 1 elbow, 2 wrist; below 0 leaves the shoulder free.
+        words: Its words in captions.
+        sleeve: Length along the arm: 0 shoulder, 1 elbow, 2 wrist; below 0 leaves the shoulder free.
         neck: Depth of the neckline in metres below the collar; it widens as it deepens.
         top: Upper end on the trunk, bottom: lower end; 0 hip joint, 1 knee, 2 ankle, negative above the hip
             (-1 is the base of the neck).
@@ -74,7 +74,7 @@ DRESSES = {
 
 @dataclass(frozen=True)
 class Chart:
-    """Where every vertex of the body lies, in clothes' terms, from the average body; each (V,).
+    """Coordinates of every vertex for clothes, measured on the average body; each (V,).
 
     Attributes:
         along_arm: 0 shoulder, 1 elbow, 2 wrist; `down`: -1 base of the neck, 0 hip joint, 1 knee, 2 ankle.

@@ -1,4 +1,4 @@
-"""What a head wears besides skin: hair in several styles, beard, brows, irises. All of it has a surface of its own."""
+"""Surfaces of the head besides skin: hair in several styles, beard, brows, irises."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def hidden_scalp(person: Person) -> np.ndarray:
 
 
 def _falling(person: Person, posed: Posed) -> list[Piece]:
-    """What hangs or sticks out from the cap, built in the head's own frame."""
+    """Hair that hangs or sticks out from the cap, in the head's own frame."""
     frame = posed.bones[body().bone_index["head"]]
     local = (posed.vertices - frame[:3, 3]) @ frame[:3, :3]
     skull = local[_scalp() > 0.01]

@@ -1,4 +1,4 @@
-"""Who a person is: everything that stays the same in all of their photos, a function of the person's seed."""
+"""Identities: everything constant over a person's photos, a function of the person's seed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ STYLES = {
     "woman": {"short": 2, "bob": 3, "long": 4, "bun": 2, "ponytail": 3, "curly": 1.2},
 }
 FACE_CHANGES = ("cheek", "chin", "ear", "eye", "forehead", "head", "mouth", "nose", "neck")
-# Standard deviations of local changes by the first word of their name; the skull would get a cone's or a giant's.
+# Standard deviations of local changes by the first word of their name; larger ones deform the skull.
 SPREAD = {"head": 0.16, "forehead": 0.2, "neck": 0.2, "ear": 0.3, "nose": 0.36, "chin": 0.36, "mouth": 0.36}
 SPREAD |= {"eye": 0.42, "cheek": 0.42, "eyebrows": 0.42}
-# Changes that shift a part sideways, or that make no natural adult.
+# Excluded changes: asymmetric ones, and those outside natural adults.
 NEVER = ("trans-out", "pregnant", "bulge", "head-age", "pelvis-tone", "navel", "head-angle", "torso-trans", "hip-trans")
 
 
@@ -36,12 +36,12 @@ class Person:
     """An identity.
 
     Attributes:
-        seed: The person's number; `family` the number of the head they share with twins (their own seed if none).
-        scenes: The number that poses, clothes and scenes are drawn by: an opposite's are those of the other.
+        seed: Number of the person; `family` is the number of the shared head (the own seed if none).
+        scenes: Seed of poses, clothes and scenes, shared within a counterfactual pair.
         gender: "woman" or "man".
         phenotype, changes: Sliders of the body; `head_phenotype`, `head_changes` those of the head.
         skin, hair, iris, lips: (3,) colours in 0..1; `hair_name`, `hair_style` words for the caption.
-        beard: Whether he wears one.
+        beard: Whether he has a beard.
         measures: Ratios measured on `rest`, the unposed body.
     """
 
@@ -68,8 +68,8 @@ def make_person(seed: int, families: int = 0, opposites: bool = False) -> Person
     """The person of a seed.
 
     Args:
-        families: How many consecutive seeds share a head, skin and hair (2: twins); 0 or 1: nobody does.
-        opposites: Whether odd seeds are the `opposite` of the one before.
+        families: Number of consecutive seeds that share head, skin and hair; 0 or 1 for none.
+        opposites: Whether odd seeds are the counterfactual `opposite` of the one before.
     """
     if opposites and seed % 2:
         return opposite(make_person(seed - 1, families), seed)
@@ -107,10 +107,11 @@ def make_person(seed: int, families: int = 0, opposites: bool = False) -> Person
 
 
 def opposite(person: Person, seed: int) -> Person:
-    """Somebody with the same head, skin, hair and scenes, whose body differs from the average one the other way.
+    """The counterfactual of a person: the same head, skin, hair and scenes, with the opposite deviation from the
+    average body.
 
-    Where that would be no natural adult, it differs less. All that photos of the two do not share is due to the body;
-    captions also word the rest in other ways.
+    The deviation is reduced until the body is a natural adult's. Photos of the two differ by the body alone; captions
+    also vary in wording.
     """
     for share in (1.0, 0.75, 0.5, 0.25, 0.0):
         phenotype = _mirrored(person.phenotype, person.gender, share)
@@ -132,7 +133,7 @@ def opposite(person: Person, seed: int) -> Person:
 
 
 def _mirrored(phenotype: dict[str, float], gender: str, share: float) -> dict[str, float]:
-    """Sliders on the other side of the average; gender and age stay."""
+    """Sliders mirrored at the average; gender and age are unchanged."""
     means = {name: mean for name, mean in _means(gender).items() if name not in ("gender", "age")}
     moved = {name: mean - share * (phenotype[name] - mean) for name, mean in means.items()}
     return phenotype | {name: float(np.clip(value, 0.02, 0.98)) for name, value in moved.items()}
@@ -153,20 +154,20 @@ def _phenotype(rng: np.random.Generator, gender: str, age: float) -> dict[str, f
 
 
 def _means(gender: str) -> dict[str, float]:
-    """The average person's sliders; the model's own heights are a giant's (these give 1.64 m and 1.77 m)."""
+    """The average person's sliders; the model's own heights are too large (these give 1.64 m and 1.77 m)."""
     means = {"height": 0.355 if gender == "woman" else 0.31, "weight": 0.65}
     return {name: means.get(name, 0.5) for name in body().phenotypes}
 
 
 def _changes(rng: np.random.Generator, face: bool) -> dict[str, float]:
-    """Local changes of the head or of the rest; left and right change alike, as in nature, up to a trace."""
+    """Local changes of the head or of the rest, nearly symmetric."""
     shared: dict[str, float] = {}
     values = {}
     for name in body().changes:
         stem = name[2:] if name[:2] in ("l-", "r-") else name
         draw = shared.setdefault(stem, rng.normal(0, 1))
         trace = rng.normal(0, 0.04)
-        # Eyebrows and ears begin like other words: match whole words of the name.
+        # Match whole words of the name: "eyebrows" and "ears" are prefixes of other words.
         mine = any(word in FACE_CHANGES or word.startswith("eyebrow") for word in stem.split("-")[:1]) == face
         if mine and not any(part in name for part in NEVER):
             values[name] = float(np.clip(draw * SPREAD.get(stem.split("-")[0], 0.28) + trace, -1, 1))
@@ -176,7 +177,7 @@ def _changes(rng: np.random.Generator, face: bool) -> dict[str, float]:
 def _natural_body(
     rng: np.random.Generator, gender: str, age: float, head_changes: dict[str, float]
 ) -> tuple[dict[str, float], dict[str, float], Measures, Rest]:
-    """Draws bodies until one lies within natural ranges (nearly always one of the first three)."""
+    """Samples bodies until one is within natural ranges (nearly always one of the first three)."""
     model = body()
     for _ in range(50):
         phenotype, changes = _phenotype(rng, gender, age), _changes(rng, face=False)

@@ -1,4 +1,4 @@
-"""What a body measures, on its rest mesh, and how that compares to others of the same gender."""
+"""Body measures on the rest mesh, and their deviations within a gender."""
 
 from __future__ import annotations
 
@@ -69,6 +69,6 @@ def _hip_girth(vertices: np.ndarray) -> float:
 
 
 def z_score(measures: Measures, name: str, gender: str) -> float:
-    """How many standard deviations a measure lies from the mean of that gender."""
+    """Deviation of a measure from the mean of that gender, in standard deviations."""
     mean, deviation = CALIBRATION[gender][name]
     return (getattr(measures, name) - mean) / deviation

@@ -1,4 +1,4 @@
-"""What somebody wears in a photo, and its words."""
+"""Outfits in photos, and their words in captions."""
 
 from __future__ import annotations
 

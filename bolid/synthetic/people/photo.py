@@ -1,4 +1,4 @@
-"""One photo with everything that is known about it: a function of person, photo number and seed only."""
+"""Renders a photo with its ground truth, a function of person, photo number and seed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Photo:
 
 @dataclass
 class Plan:
-    """What is drawn by lot for a photo before the body is posed."""
+    """Random choices of a photo before the body is posed."""
 
     scene: Scene
     pose: str
@@ -58,7 +58,7 @@ class Plan:
 
 
 def plan_photo(person: Person, index: int, seed: int, framing: str = "mixed", companions: float = 0.0) -> Plan:
-    """Draws scene and pose of a photo, and for a share of those of full length who stands beside."""
+    """Samples scene and pose of a photo, and for a share of full-length photos the companion."""
     rng = np.random.default_rng([seed, person.scenes, index, 3])
     cycle = CYCLES.get(framing, (framing,))
     chosen = cycle[(index + person.scenes) % len(cycle)]
@@ -117,7 +117,7 @@ def _family_head(person: Person) -> np.ndarray:
 
 
 def _with_family_head(posed: Posed, moved: np.ndarray) -> Posed:
-    """Twins look the same in the face whatever they weigh."""
+    """Families have the same face whatever their body."""
     turn = posed.bones[body().bone_index["head"]]
     head = moved @ turn[:3, :3].T + turn[:3, 3]
     weight = np.clip(body().head * 1.5 - 0.5, 0, 1)[:, None]
@@ -186,7 +186,7 @@ def _shaded(mesh: Piece, scene: Scene) -> Piece:
 
 
 def _develop(scene, camera, posed, mesh, colours, depth, near, size, seated) -> tuple[np.ndarray, np.ndarray]:
-    """Puts whoever is drawn before the backdrop and averages the super-sampled pixels; the mask is of who is `near`."""
+    """Composes people and backdrop and averages the super-sampled pixels; the mask is that of the person `near`."""
     height, width = size
     over = depth.shape[0] // height
     coarse = 2 if height < 200 else 1
@@ -262,5 +262,5 @@ def _face_box(posed: Posed, camera: Camera, size: tuple[int, int], keypoints: np
 
 
 def super_sampling(height: int) -> int:
-    """How many times larger than the photo it is drawn, per side."""
+    """Super-sampling factor per side."""
     return 2 if height >= 200 else 4

@@ -98,7 +98,7 @@ POSES: dict[str, Pose] = {
 }
 ODDS = dict.fromkeys(POSES, 1.0) | {"standing": 2.5, "walking": 1.6, "sitting": 1.4}
 FRAMING_ODDS = {
-    # What the frame cuts off must not stand in the caption.
+    # Poses outside the frame must not be in the caption.
     "head and shoulders": {"standing": 6.0, "waving": 1.0, "arms raised": 0.7, "arms spread": 0.5},
     "upright": {"standing": 1.0, "walking": 1.0},
 }

@@ -12,7 +12,7 @@ FIELD = np.radians(30.0)  # vertical field of view
 VIEWS = {"front": (0, 14), "three-quarter": (28, 58), "side": (78, 102), "behind": (152, 180)}
 VIEW_ODDS = {"full length": (0.40, 0.34, 0.13, 0.13), "three-quarter length": (0.45, 0.37, 0.08, 0.10)}
 VIEW_ODDS |= {"head and shoulders": (0.55, 0.42, 0.03, 0.0), "upright": (0.54, 0.46, 0.0, 0.0)}
-# Metres of the world that the picture's height shows at the person.
+# Height of the image in metres at the person's distance.
 SHOWN = {"full length": 2.24, "three-quarter length": 1.32, "head and shoulders": 0.60}
 # Framings that take turns over a person's photos.
 CYCLES = {
@@ -47,7 +47,7 @@ class Scene:
 
     Attributes:
         framing, view: Names as in `SHOWN` and `VIEWS`.
-        azimuth: Degrees the person is turned; `shown` metres of the world at the person in the picture's height.
+        azimuth: Degrees the person is turned; `shown` metres of the world at the person in the image's height.
         height: Of the camera over its aim in metres. `sway`: (2,) the aim's shift right and up, in metres.
         background: A wall's colour, or a place out of doors. `striped`: the wall has stripes.
         floor: (3,) colour. `light`: (3,) unit vector towards the key light; `key`, `ambient` strengths.

@@ -1,4 +1,4 @@
-"""The tables of a folder of rendered people, made of one file per finished person."""
+"""Tables of a folder of rendered people, from one file per finished person."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bolid.core.safe_io import write_bytes
 from bolid.core.schema import SPLITS, ImageRecord, Phrase
 
 LICENCE = "CC0-1.0"
-ROWS = ".rows"  # one file per finished person, so that a kill loses at most the person in hand
-_ADDED = ("face_embedding", "face_model", "verdicts", "rejected")  # what other tools write into the manifest's rows
-SINCE = {"opposites": False, "companions": 0.0}  # options that older folders do not tell, and what they were
+ROWS = ".rows"  # one file per finished person, so that an interrupted run loses at most one person
+_ADDED = ("face_embedding", "face_model", "verdicts", "rejected")  # manifest fields written by other tools
+SINCE = {"opposites": False, "companions": 0.0}  # defaults of options that older folders lack
 
 
 def write_tables(folder: Path) -> None:
     """Writes the manifest (a row per photo) and `people.parquet` (a row per identity) from the finished rows.
 
-    Face embeddings and verdicts that were added to the manifest since stay, where the photo is still the same.
+    Face embeddings and verdicts added to the manifest are kept for unchanged photos.
     """
     import pyarrow
     from pyarrow import parquet
@@ -39,7 +39,7 @@ def write_tables(folder: Path) -> None:
 
 
 def _labels(folder: Path) -> dict[tuple[str, str], dict]:
-    """What other tools added to the manifest's rows."""
+    """Manifest fields added by other tools."""
     from bolid.data.manifest import read_manifest
 
     if not any((folder / split / "metadata.parquet").exists() for split in SPLITS):

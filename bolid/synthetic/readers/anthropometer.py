@@ -1,4 +1,4 @@
-"""A body's proportions from a picture of it, for scores only: nothing that generates has seen its people."""
+"""Network that predicts body proportions from images, for metrics only: it shares no people with the generators."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BONES = (
 
 
 class Reading(NamedTuple):
-    """What an anthropometer sees.
+    """Output of an anthropometer.
 
     Attributes:
-        ratios: (B, 7) as `bolid.synthetic.measures.standardise` tells the truth.
-        keypoints: (B, 17, 2) x, y as shares of the picture's width and height.
+        ratios: (B, 7) in the units of `bolid.synthetic.measures.standardise`.
+        keypoints: (B, 17, 2) x, y as shares of the image's width and height.
         maps: (B, 17, H/2, W/2) logits of where each keypoint is.
         silhouette: (B, 1, H/2, W/2) logits.
     """
@@ -39,17 +39,17 @@ class Reading(NamedTuple):
 
 
 class AnthropometerNetwork(ModelMixin, ConfigMixin):
-    """A picture of somebody's whole figure to `RATIOS` in within-gender standard deviations; 0 is an average body.
+    """An image of a whole figure to `RATIOS` in within-gender standard deviations; 0 is an average body.
 
-    It finds joints and silhouette first, which it is taught too, and reads proportions off the joints' places and off
-    a window that lies along the trunk, whatever the pose.
+    It first predicts joints and silhouette, with their own supervision, and then proportions from joint coordinates and
+    a window along the trunk.
 
     Args:
-        size: Height and width of the pictures; divisible by 2 to the number of channels.
-        channels: After each halving.
-        fine: Channels of the maps at half the picture's size.
-        width: Of the features that proportions are read from.
-        near: Channels of the blocks, two at least, that look at the window; the last two halve it.
+        size: Height and width of the images; divisible by 2 to the number of channels.
+        channels: Channels after each halving.
+        fine: Channels of the maps at half the image's size.
+        width: Size of the features for proportions.
+        near: Channels of the blocks for the window, at least two; the last two halve it.
     """
 
     @register_to_config
@@ -74,7 +74,7 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
         )  # fmt: skip
 
     def forward(self, pictures: Tensor) -> Reading:
-        """Reads pictures (B, 3, H, W) in -1..1."""
+        """Reads images (B, 3, H, W) in -1..1."""
         fine, coarse = self.pyramid(pictures)  # (B, fine, H/2, W/2), (B, C, h, w)
         maps = self.maps(fine).float()
         keypoints, silhouette = centres(maps[:, :-1]), maps[:, -1:]
@@ -92,7 +92,7 @@ class AnthropometerNetwork(ModelMixin, ConfigMixin):
 
 
 def centres(maps: Tensor) -> Tensor:
-    """Where maps (B, K, h, w) of logits have their mass: (B, K, 2) x, y as shares of width and height."""
+    """Centres of mass of maps (B, K, h, w) of logits: (B, K, 2) x, y as shares of width and height."""
     height, width = maps.shape[-2:]
     mass = maps.flatten(2).softmax(-1).unflatten(-1, (height, width))
     rows, columns = ((torch.arange(n, device=maps.device) + 0.5) / n for n in (height, width))

@@ -1,4 +1,4 @@
-"""What a picture shows, attribute by attribute: what prompts ask for and metrics check."""
+"""Network that classifies the attributes of captions in images."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bolid.synthetic.wording import ATTRIBUTES
 
 
 class AttributeNetwork(ModelMixin, ConfigMixin):
-    """p(class | picture) of every attribute in `bolid.synthetic.wording.ATTRIBUTES`.
+    """p(class | image) of every attribute in `bolid.synthetic.wording.ATTRIBUTES`.
 
     Args:
-        size: Height and width of the pictures; divisible by 2 to the number of channels.
-        channels: After each halving.
-        width: Of the features that all attributes are read from.
-        classes: How many classes each attribute has; weights do not fit another vocabulary. None takes today's.
+        size: Height and width of the images; divisible by 2 to the number of channels.
+        channels: Channels after each halving.
+        width: Size of the shared features.
+        classes: Number of classes per attribute; weights do not fit another vocabulary. None takes the current one.
     """
 
     @register_to_config
@@ -35,6 +35,6 @@ class AttributeNetwork(ModelMixin, ConfigMixin):
         self.heads = nn.ModuleList(nn.Linear(width, count) for count in classes)
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Pictures (B, 3, H, W) in -1..1 -> attribute -> logits (B, classes)."""
+        """Images (B, 3, H, W) in -1..1 -> attribute -> logits (B, classes)."""
         features = self.trunk(pictures)  # (B, width)
         return {name: head(features) for name, head in zip(ATTRIBUTES, self.heads, strict=True)}

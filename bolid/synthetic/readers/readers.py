@@ -1,4 +1,4 @@
-"""The embedded readers of images: what they show, and how the body in them is proportioned."""
+"""Embedded readers of attributes and body proportions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ REMEDY = "train one with `bolid fit --config configs/tiny/{0}.yaml`; data/tiny/{
 
 
 class EmbeddedAttributes(AttributeReader):
-    """Reads `bolid.synthetic.wording.ATTRIBUTES` off an image and its mirror image taken together.
+    """Classifies `bolid.synthetic.wording.ATTRIBUTES` by an image and its mirror image.
 
     Args:
         weights: Folder of a trained `AttributeNetwork`.
 
     Raises:
-        BolidError: if there is none, or it was trained on another vocabulary.
+        BolidError: If there is none, or it was trained on another vocabulary.
     """
 
     classes = ATTRIBUTES
@@ -41,49 +41,49 @@ class EmbeddedAttributes(AttributeReader):
             raise BolidError(f"{weights}: knows {known} classes of {names}, but captions have {today}: {remedy}")
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Pictures (B, 3, H, W) in 0..1 -> attribute -> logits (B, classes), of the pictures alone, with gradients."""
+        """Images (B, 3, H, W) in 0..1 -> attribute -> logits (B, classes), of the images alone, with gradients."""
         return {name: logits.float() for name, logits in self.network(fitted(self.network, pictures)).items()}
 
     @torch.no_grad()
     def maps(self, images: Tensor) -> Tensor:
-        """Features of images (B, 3, H, W) in 0..1, place by place: (B, C, h, w)."""
+        """Feature maps of images (B, 3, H, W) in 0..1: (B, C, h, w)."""
         return self.network.trunk.maps(fitted(self.network, images)).float()
 
     @torch.no_grad()
     def read(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Pictures (B, 3, H, W) in 0..1 -> attribute -> (B,) index of the likeliest class in `ATTRIBUTES`."""
+        """Images (B, 3, H, W) in 0..1 -> attribute -> (B,) index of the most likely class in `ATTRIBUTES`."""
         both = self.network(with_mirror(self.network, pictures))
         return {name: mean_of_both(logits.float().log_softmax(1)).argmax(1) for name, logits in both.items()}
 
 
 class Anthropometer(ProportionReader):
-    """Reads a body's proportions off an image of the whole figure, seen from the front or turned halfway at most.
+    """Predicts body proportions from an image of a whole figure in front or three-quarter view.
 
     Args:
         weights: Folder of a trained `AnthropometerNetwork`.
 
     Raises:
-        BolidError: if there is none.
+        BolidError: If there is none.
     """
 
     def __init__(self, weights: Path) -> None:
         super().__init__(load_network(AnthropometerNetwork, weights, REMEDY.format("anthropometer")))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """What `read` gives for the images alone, with gradients to them."""
+        """Like `read` without the mirror image, with gradients."""
         return self.network(fitted(self.network, pictures)).ratios
 
     @torch.no_grad()
     def read(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1 -> (B, 7) `RATIOS` as `standardise` tells the truth: 0 is average.
+        """Images (B, 3, H, W) in 0..1 -> (B, 7) `RATIOS` in the units of `standardise`: 0 is average.
 
-        A mean over the picture and its mirror image, whose errors differ.
+        The mean over the image and its mirror image.
         """
         return mean_of_both(self.network(with_mirror(self.network, pictures))[0])
 
 
 def mean_of_both(read: Tensor) -> Tensor:
-    """What was read off pictures, then off their mirror images (2B, ...) -> the means (B, ...)."""
+    """Predictions for images, then for their mirror images (2B, ...) -> the means (B, ...)."""
     return read.unflatten(0, (2, -1)).mean(0)
 
 
@@ -91,7 +91,7 @@ def load_network(kind: Any, weights: Path, remedy: str) -> nn.Module:
     """A trained network of a class that diffusers saves and loads, in float32.
 
     Raises:
-        BolidError: if the folder holds none.
+        BolidError: If the folder holds none.
     """
     folder = find_folder(weights, SAFETENSORS_WEIGHTS_NAME, remedy)
     try:
@@ -107,7 +107,7 @@ def load_network(kind: Any, weights: Path, remedy: str) -> nn.Module:
 
 
 def fitted(network: Any, images: Tensor) -> Tensor:
-    """Images (B, 3, H, W) in 0..1 in the network's size and range, -1..1."""
+    """Images (B, 3, H, W) in 0..1, converted to the network's size and range, -1..1."""
     size = tuple(network.config.size)
     if images.shape[-2:] != size:
         images = F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
@@ -115,6 +115,6 @@ def fitted(network: Any, images: Tensor) -> Tensor:
 
 
 def with_mirror(network: Any, images: Tensor) -> Tensor:
-    """The images, then their mirror images, as the network wants them: (2B, 3, h, w)."""
+    """The images, then their mirror images, as the network's input: (2B, 3, h, w)."""
     ready = fitted(network, images)
     return torch.cat([ready, ready.flip(-1)])

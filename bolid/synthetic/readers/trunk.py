@@ -1,4 +1,4 @@
-"""The convolutions that the networks of this folder share."""
+"""Shared convolutional networks of the readers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions with batch norm beside a shortcut, both strided where the picture halves."""
+    """Two 3x3 convolutions with batch norm and a shortcut, both strided if the image halves."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -26,13 +26,13 @@ class Residual(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Pictures (B, 3, H, W) in -1..1 to features (B, width) that know what is where: no pooling over places.
+    """Images (B, 3, H, W) in -1..1 to features (B, width) without spatial pooling.
 
     Args:
-        size: Height and width of the pictures; divisible by 2 to the number of channels.
-        channels: After each halving.
-        width: Of the features.
-        dropout: Share of the features left out in training.
+        size: Height and width of the images; divisible by 2 to the number of channels.
+        channels: Channels after each halving.
+        width: Size of the features.
+        dropout: Dropout of the features in training.
     """
 
     places: Tensor
@@ -53,16 +53,16 @@ class Trunk(nn.Module):
         return self.net(with_coordinates(pictures, self.places))  # (B, width)
 
     def maps(self, pictures: Tensor) -> Tensor:
-        """What the residual blocks make of pictures (B, 3, H, W) in -1..1: (B, C, h, w)."""
+        """Feature maps of images (B, 3, H, W) in -1..1: (B, C, h, w)."""
         return self.net[:-6](with_coordinates(pictures, self.places))
 
 
 class Pyramid(nn.Module):
-    """Pictures (B, 3, H, W) to fine maps at half their size, which know what the coarsest ones saw.
+    """Images (B, 3, H, W) to fine maps at half their size, with context from the coarsest ones.
 
     Args:
-        size: Height and width of the pictures; divisible by 2 to the number of channels.
-        channels: After each halving.
+        size: Height and width of the images; divisible by 2 to the number of channels.
+        channels: Channels after each halving.
         fine: Channels of the fine maps.
     """
 
@@ -100,6 +100,6 @@ def coordinates(size: tuple[int, int]) -> Tensor:
 
 
 def with_coordinates(pictures: Tensor, places: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) and their pixels' places (2, H, W) together: (B, 5, H, W)."""
+    """Images (B, 3, H, W) concatenated with pixel coordinates (2, H, W): (B, 5, H, W)."""
     together = torch.cat([pictures, places.expand(len(pictures), -1, -1, -1)], 1)
     return together.contiguous(memory_format=torch.channels_last)

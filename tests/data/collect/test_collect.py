@@ -164,7 +164,7 @@ def test_as_many_people_and_photos_as_are_wanted(tmp_path):
         assert "8 photos of 2 people, 8 of them new" in first.stdout, first.stderr
         assert len([name for name in set(site.paths()) if name.startswith("/full")]) == 8  # and not one more
         again = run(tmp_path / "out", path, *LOOPBACK, "--photos", "6", "--at_least", "6", "--names", "p0", "Zed")
-        assert "nobody is called Zed" in again.stdout
+        assert "no person is called Zed" in again.stdout
         assert "10 photos of 2 people, 2 of them new" in again.stdout
         few = run(tmp_path / "few", path, *LOOPBACK, "--photos", "20", "--at_least", "11")
         assert "0 photos of 0 people" in few.stdout

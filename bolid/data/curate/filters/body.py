@@ -1,4 +1,4 @@
-"""Whether enough of the body can be seen."""
+"""Filter of photos by the visible part of the body."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bolid.data.curate.photos import Photos
 
 @dataclass
 class Body(Filter):
-    """Rejects photos in which too few of the 17 keypoints are seen, or the person is small.
+    """Rejects photos with too few of the 17 keypoints visible, or a small person.
 
     The networks are those of the filter `people`.
 
     Attributes:
-        keypoints: How many must be seen; 3 are eyes and nose, 7 a bust's, 13 and more a whole figure's.
-        confidence: From which a keypoint counts as seen.
-        height: The person's share of the photo's height.
+        keypoints: Minimum number of visible ones; 3 for eyes and nose, 7 for a bust, 13 and more for a whole figure.
+        confidence: Minimum confidence of a visible keypoint.
+        height: Minimum height of the person as a share of the photo's.
     """
 
     keypoints: int = 3

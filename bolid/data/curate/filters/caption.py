@@ -1,4 +1,4 @@
-"""Whether the photo has a caption of its own that does not name the person."""
+"""Filter of photos by their caption files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MOST = 4000  # bytes of a caption that are read
 
 @dataclass
 class Caption(Filter):
-    """Looks at the text file beside a photo (PHOTO.txt or PHOTO.caption). `bolid data annotate` writes the rest.
+    """Checks the text file of a photo (PHOTO.txt or PHOTO.caption). `bolid data annotate` writes the rest.
 
     Attributes:
-        words: A caption that is there must have so many words; 0: any will do.
-        required: Whether a photo without a caption is rejected.
-        names: Whether a caption with the person's name in it is rejected, which teaches the name in place of the face.
+        words: Minimum number of words in a caption, if there is one; 0 for any.
+        required: Whether to reject photos without a caption.
+        names: Whether to reject captions with the person's name, which would be learned instead of the face.
     """
 
     words: int = 0
@@ -44,7 +44,7 @@ class Caption(Filter):
 
 
 def spoken(text: str) -> str:
-    """Lower case, with spaces for what stands for them in folders' names."""
+    """Lower case, with spaces instead of the separators in folder names."""
     return " ".join(re.sub(r"[_\-.]+", " ", text.lower()).split())
 
 

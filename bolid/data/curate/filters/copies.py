@@ -1,4 +1,4 @@
-"""Whether the same photo, or nearly the same, is in the set already: of this person, another, or in another split."""
+"""Filter of near-duplicate photos of one person, of several people, or in several splits."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ CROWD = 64  # photos with an equal part that each is compared with; where there 
 
 @dataclass
 class Copies(Filter):
-    """Of photos that look alike, keeps the one with the most pixels, those of training first.
+    """Keeps of near-duplicate photos the one with the most pixels, training photos first.
 
     They are compared by a perceptual hash of 256 bits, mirrored too. Cropping changes it most: 2 % off the sides is
     about 20 to 45 bits. Different photos of a person are 70 bits apart and more.
 
     Attributes:
-        within: Bits in which two photos of one person in one split may differ and still are copies.
+        within: Maximum number of different bits of copies, for one person in one split.
         across: The same for photos of two people, or in two splits.
     """
 
@@ -50,13 +50,13 @@ class Copies(Filter):
         for first, second, bits in self._pairs(photos, rows):
             better, worse = (first, second) if rank[first] < rank[second] else (second, first)
             close[worse].append((better, bits))
-        for row in sorted(close, key=lambda row: rank[row]):  # the best first, so that who is kept is settled
+        for row in sorted(close, key=lambda row: rank[row]):  # the best first, so that it is already decided
             kept = [(bits, other) for other, bits in close[row] if self._of[other] < 0]
             if kept:
                 self._bits[row], self._of[row] = min(kept)
 
     def judge(self, photos: Photos, k: int) -> str:
-        """Of which photo it is a copy."""
+        """Names the photo that it is a copy of."""
         if self._of[k] < 0:
             return KEPT if self._alive[k] else UNKNOWN
         other, name = int(self._of[k]), photos.name(self._of[k])

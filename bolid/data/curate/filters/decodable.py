@@ -1,4 +1,4 @@
-"""Whether the file is a whole picture."""
+"""Filter of broken files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Decodable(Filter):
     """Rejects broken, truncated and oversized files, and photos whose EXIF is damaged.
 
     Attributes:
-        exif: Whether a photo with damaged EXIF is rejected: which way up it is is not known.
+        exif: Whether to reject photos with damaged EXIF, whose orientation is unknown.
     """
 
     exif: bool = True

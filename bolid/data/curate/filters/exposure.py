@@ -1,4 +1,4 @@
-"""Whether the photo is nearly black or nearly white."""
+"""Filter of photos by brightness."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Exposure(Filter):
     """Rejects dark and washed-out photos, by cleanvision's measures.
 
     Attributes:
-        dark: The 99th percentile of perceived brightness, 0 to 1, must be at least so much.
-        light: The 5th percentile must be at most so much.
+        dark: The 99th percentile of perceived brightness, minimum, 0 to 1.
+        light: The 5th percentile, maximum.
     """
 
     dark: float = 0.3

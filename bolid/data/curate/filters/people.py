@@ -1,4 +1,4 @@
-"""Whether exactly one person is in the photo."""
+"""Filter of photos by the number of people."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from bolid.data.curate.photos import Photos
 
 @dataclass
 class People(Filter):
-    """Rejects photos of nobody and of several people, counted by bodies and by faces.
+    """Rejects photos without a person or with several, counted by bodies and by faces.
 
     Attributes:
-        people: Network that finds people: movenet (for photographs), embedded (for rendered people), or the folder of a
-            pose network.
-        faces: Network that finds faces: blazeface-full, blazeface-short, a YOLO face network as an .onnx file, or null.
+        people: Network that detects people: movenet (for photographs), embedded (for rendered people), or the folder of
+            a pose network.
+        faces: Network that detects faces: blazeface-full, blazeface-short, a YOLO face network as an .onnx file, or
+            null.
         recogniser: Network that embeds faces, which the filter `identity` compares: dlib-face, embedded, the path of an
             .onnx file, or null.
-        person_score: How sure the network must be of a person, 0 to 1.
-        face_score: How sure it must be of a face.
-        together: Where it is sure of neither, how much the surest person's and the surest face's score must sum up to
-            lest the photo be of nobody.
+        person_score: Minimum score of a person, 0 to 1.
+        face_score: Minimum score of a face.
+        together: If neither is reached, the minimum sum of the highest scores of person and face; below, the photo has
+            no person.
         share: Further people count from this share of the main person's height on, further faces from this share of the
             main face's.
     """
@@ -51,7 +52,7 @@ class People(Filter):
         self._sum = person + face
 
     def judge(self, photos: Photos, k: int) -> str:
-        """Nobody, several people, or one."""
+        """The verdict by the number of people."""
         if not self._known[k]:
             return UNKNOWN
         people, faces = int(self._people[k]), int(self._faces[k])
@@ -68,7 +69,7 @@ class People(Filter):
         for k, (score, height, main) in enumerate(zip(*columns, strict=True)):
             if score.is_valid and len(score):
                 sure, tall = np.array(score.as_py()), np.array(height.as_py())
-                # A face that fills the photo often has a body that is found far too small.
+                # The body of a face that fills the photo is often detected far too small.
                 least_tall = self.share * (
                     main.as_py() if scores == "person_scores" else max(tall[sure >= least], default=0.0)
                 )

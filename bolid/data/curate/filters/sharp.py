@@ -1,4 +1,4 @@
-"""Whether anything in the photo is sharp."""
+"""Filter of photos by sharpness."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Sharp(Filter):
     """Rejects photos that are out of focus, shaken or enlarged.
 
     Attributes:
-        edges: How many times stronger the sharpest edges must be than after a small blur, at 512 pixels, in the least
-            sharp direction: 1.85 to 3 in sharp photos, at most 1.4 where the camera moved by 17 pixels at 1024.
+        edges: Minimum ratio of the sharpest edges before and after a small blur, at 512 pixels, in the least sharp
+            direction: 1.85 to 3 for sharp photos, at most 1.4 for a camera shake of 17 pixels at 1024.
     """
 
     edges: float = 1.75

@@ -1,4 +1,4 @@
-"""Whether the photo has enough pixels, in a usable shape."""
+"""Filter of photos by size and aspect ratio."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Size(Filter):
     """Rejects photos that are too small or too long.
 
     Attributes:
-        shortest: Pixels that the shorter side must have.
-        aspect: How many times longer than the shorter side the longer one may be.
+        shortest: Minimum of the shorter side in pixels.
+        aspect: Maximum ratio of the longer to the shorter side.
     """
 
     shortest: int = 1000

@@ -1,4 +1,4 @@
-"""Whether a text or logo is stamped onto the photo."""
+"""Filter of photos with a watermark."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Watermark(Filter):
     """Rejects photos with a visible watermark.
 
     Attributes:
-        network: Folder of the embedded network, which verdicts call our own small one and whose accuracy they state,
-            or a file of the public convnext-tiny (.pth or .safetensors).
-        score: From which a photo counts as marked, 0 to 1.
+        network: Folder of the embedded network, whose accuracy is part of the verdicts, or a file of the public
+            convnext-tiny (.pth or .safetensors).
+        score: Minimum score of a watermark, 0 to 1.
     """
 
     network: str = "data/tiny/watermark"
