@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
+import yaml
 
 from bolid.cli import FUNCTIONS, TRAINING, main
 from bolid.data.curate.verdicts import read_verdicts
@@ -66,7 +67,6 @@ def test_commands_and_what_they_name_exist(page):
         assert (page.parent / link).exists(), link
 
 
-@pytest.mark.slow  # a parser for each
 @pytest.mark.parametrize("page", OURS, ids=name_of)
 def test_commands_of_functions_parse(page, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
@@ -76,7 +76,6 @@ def test_commands_of_functions_parse(page, monkeypatch, capsys):
         assert end.value.code in (0, None), (words, capsys.readouterr().err)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["sd15", "sdxl"])
 def test_free_networks_fit_into_the_recipes_for_stable_diffusion(recipe, tmp_path, capsys):
     (tmp_path / "free.yaml").write_text(files(ROOT / "docs/stable-diffusion.md")["free.yaml"])
@@ -119,6 +118,12 @@ def test_the_first_pages_say_that_no_real_adapter_is_shipped():
     for text in (first, (ROOT / "docs/index.md").read_text(), (ROOT / "docs/stable-diffusion.md").read_text()):
         assert re.search(r"No adapter for Stable Diffusion 1\.5 or SDXL is shipped", text)
         assert "4 days" in " ".join(text.split()) or "150 TFLOP/s" in text
+
+
+def test_the_version_is_the_same_everywhere():
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    assert re.search(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1] == version
 
 
 def test_pages_use_the_words_of_the_field():
