@@ -47,7 +47,7 @@ def test_docstrings_are_the_help():
     text = " ".join(parser.format_help().split())
     for name, words in (
         ("weights", "Folder with"),
-        ("image_size", "Longer side in pixels"),
-        ("min_score", "less sure"),
+        ("image_size", "Longer side of the network's input in pixels"),
+        ("min_score", "Minimum score of a person"),
     ):
         assert words in text.partition(f"--pose.{name}")[2]
