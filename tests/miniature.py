@@ -60,7 +60,7 @@ def _scheduler(prediction_type: str) -> DDIMScheduler:
 def save_sd(folder: Path, prediction_type: str = "epsilon", seed: int = 0) -> Path:
     """A miniature Stable Diffusion for pictures of `SIZE`."""
     torch.manual_seed(seed)
-    tokenizer = train_tokenizer(CAPTIONS)
+    tokenizer = train_tokenizer(CAPTIONS, reserved="")
     StableDiffusionPipeline(
         vae=_vae(), text_encoder=_text(tokenizer, 16, 16), tokenizer=tokenizer, unet=_unet(16),
         scheduler=_scheduler(prediction_type), safety_checker=None, feature_extractor=None,
