@@ -21,13 +21,13 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from bolid import BoLIDPipeline
-from bolid.conditions import BodyCondition, FaceCondition
+from bolid.conditions import BodyCondition, Condition, FaceCondition
 from bolid.core.schema import TrainingBatch
 from bolid.core.trained_on import TrainedOn
 from bolid.data.datamodule import IdentityDataModule
 from bolid.data.specs import ReferenceSpec
 from bolid.models.attention import install_conditions
-from bolid.models.backbones import StableDiffusion, StableDiffusionXL
+from bolid.models.backbones import Backbone, StableDiffusion, StableDiffusionXL
 from bolid.models.noise import regression_target
 
 
@@ -57,7 +57,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    accelerator = Accelerator(args.gradient_accumulation_steps, mixed_precision=args.mixed_precision)
+    accelerator = Accelerator(
+        mixed_precision=args.mixed_precision, gradient_accumulation_steps=args.gradient_accumulation_steps
+    )
     set_seed(args.seed, device_specific=True)
 
     # The frozen base model; in its cross-attention each condition gets keys and values of its own, which are trained.
@@ -76,22 +78,24 @@ def main(argv: list[str] | None = None) -> None:
         "body": body,
     }
     install_conditions(backbone.unet, [c.projector(backbone.text_dim) for c in conditions.values()])
-    trained = [parameter for parameter in backbone.unet.parameters() if parameter.requires_grad]
+    model = Denoising(backbone, conditions, args.drop)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     optimizer = torch.optim.AdamW(trained, args.learning_rate, weight_decay=args.adam_weight_decay)
-    lr_scheduler = get_scheduler(args.lr_scheduler, optimizer, args.lr_warmup_steps, args.max_train_steps)
-    backbone.to(accelerator.device)
-    for condition in conditions.values():
-        condition.to(accelerator.device)
-    backbone.unet, optimizer, loader, lr_scheduler = accelerator.prepare(
-        backbone.unet, optimizer, data.train_dataloader(), lr_scheduler
+    processes = accelerator.num_processes  # a prepared schedule is stepped once by each
+    lr_scheduler = get_scheduler(
+        args.lr_scheduler, optimizer, args.lr_warmup_steps * processes, args.max_train_steps * processes
+    )
+    model, optimizer, loader, lr_scheduler = accelerator.prepare(
+        model, optimizer, data.train_dataloader(), lr_scheduler
     )
 
     progress = tqdm(total=args.max_train_steps, disable=not accelerator.is_local_main_process)
-    while progress.n < args.max_train_steps:
+    steps = 0
+    while steps < args.max_train_steps:
         for batch in loader:
-            with accelerator.accumulate(backbone.unet):
-                loss = loss_of(batch.to(accelerator.device), backbone, conditions, args.drop)
+            with accelerator.accumulate(model):
+                loss = model(batch.to(accelerator.device))
                 accelerator.backward(loss)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(trained, args.max_grad_norm)
@@ -99,37 +103,51 @@ def main(argv: list[str] | None = None) -> None:
                 lr_scheduler.step()
                 optimizer.zero_grad()
             if accelerator.sync_gradients:
+                steps += 1
                 progress.update()
                 progress.set_postfix(loss=f"{loss.item():.4f}")
-            if progress.n == args.max_train_steps:
+            if steps == args.max_train_steps:
                 break
 
     if accelerator.is_main_process:
-        backbone.unet = accelerator.unwrap_model(backbone.unet)
         identities = TrainedOn.of({record.identity for record in sample})
         BoLIDPipeline(backbone, conditions).save_pretrained(args.output_dir, identities)
+    accelerator.end_training()
 
 
-def loss_of(batch: TrainingBatch, backbone, conditions, drop: float) -> torch.Tensor:
-    """Mean squared error of the noise prediction, given the caption and the person's other photos."""
-    latents = backbone.encode_pictures(batch.pictures)
-    noise = torch.randn_like(latents)
-    scheduler = backbone.noise_scheduler
-    timesteps = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), device=latents.device)
-    noisy = scheduler.add_noise(latents, noise, timesteps)
+class Denoising(torch.nn.Module):
+    """The loss of a batch as a module, so that gradients of several processes are averaged.
 
-    # What is dropped now and then can be left out, or guided by, when images are generated.
-    chance = torch.rand(len(latents), device=latents.device)
-    parts = len(conditions) + 2  # the caption, each condition, all of them
-    dropped = [(chance >= drop * k) & (chance < drop * (k + 1)) for k in range(parts)]
-    text = backbone.encode_prompt(batch.captions).where(~(dropped[0] | dropped[-1]), backbone.encode_nothing())
-    embeds = []
-    for condition, without in zip(conditions.values(), dropped[1:-1], strict=True):
-        embed = condition.embed(batch.references)  # (B, E), of other photos of the person
-        embeds.append(embed.masked_fill((without | dropped[-1])[:, None], 0)[:, None])
+    Args:
+        backbone: The base model with the conditions installed.
+        conditions: By name.
+        drop: Share of samples without the caption, without each condition, and without all of them.
+    """
 
-    predicted = backbone.predict(noisy, timesteps, text, embeds, batch.time_ids)
-    return F.mse_loss(predicted.float(), regression_target(scheduler, latents, noise, timesteps).float())
+    def __init__(self, backbone: Backbone, conditions: dict[str, Condition], drop: float) -> None:
+        super().__init__()
+        self.backbone, self.conditions, self.drop = backbone, torch.nn.ModuleDict(conditions), drop
+
+    def forward(self, batch: TrainingBatch) -> torch.Tensor:
+        """Mean squared error of the noise prediction, given the caption and the person's other photos."""
+        backbone, scheduler = self.backbone, self.backbone.noise_scheduler
+        latents = backbone.encode_pictures(batch.pictures)
+        noise = torch.randn_like(latents)
+        timesteps = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), device=latents.device)
+        noisy = scheduler.add_noise(latents, noise, timesteps)
+
+        # What is dropped now and then can be left out, or guided by, when images are generated.
+        chance = torch.rand(len(latents), device=latents.device)
+        parts = len(self.conditions) + 2
+        dropped = [(chance >= self.drop * k) & (chance < self.drop * (k + 1)) for k in range(parts)]
+        text = backbone.encode_prompt(batch.captions).where(~(dropped[0] | dropped[-1]), backbone.encode_nothing())
+        embeds = []
+        for condition, without in zip(self.conditions.values(), dropped[1:-1], strict=True):
+            embed = condition.embed(batch.references)  # (B, E), of other photos of the person
+            embeds.append(embed.masked_fill((without | dropped[-1])[:, None], 0)[:, None])
+
+        predicted = backbone.predict(noisy, timesteps, text, embeds, batch.time_ids)
+        return F.mse_loss(predicted.float(), regression_target(scheduler, latents, noise, timesteps).float())
 
 
 if __name__ == "__main__":

@@ -155,6 +155,7 @@ def resumed(network: WatermarkNetwork, optimiser: torch.optim.Optimizer, file: P
     state = torch.load(file, weights_only=True)
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])
+    print(f"goes on from step {state['step']} of {file}", flush=True)
     return state["step"], state["seconds"]
 
 

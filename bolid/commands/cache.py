@@ -24,7 +24,8 @@ class Kept(NamedTuple):
     @property
     def size(self) -> int:
         """Size in bytes."""
-        return sum(file.lstat().st_size for file in self.path.rglob("*") if file.is_file())
+        files = [self.path] if self.path.is_file() else self.path.rglob("*")
+        return sum(file.lstat().st_size for file in files if file.is_file())
 
 
 def list_cache(folders: Sequence[Path] = (Path("."),)) -> str:
@@ -33,10 +34,10 @@ def list_cache(folders: Sequence[Path] = (Path("."),)) -> str:
     Args:
         folders: Folders searched for data sets, four levels deep.
     """
-    found = list(places(folders))
-    lines = [f"{kept.kind:12} {kept.size / 1e6:9.1f} MB  {kept.path}  ({kept.about})" for kept in found]
-    total = sum(kept.size for kept in found) / 1e6
-    return "\n".join([*lines, f"{total:.1f} MB in {len(found)} places; `bolid cache clear KIND` removes one kind"])
+    sizes = [(kept, kept.size / 1e6) for kept in places(folders)]
+    lines = [f"{kept.kind:12} {size:9.1f} MB  {kept.path}  ({kept.about})" for kept, size in sizes]
+    total = sum(size for _, size in sizes)
+    return "\n".join([*lines, f"{total:.1f} MB in {len(sizes)} places; `bolid cache clear KIND` removes one kind"])
 
 
 def clear_cache(kinds: Sequence[Kind], folders: Sequence[Path] = (Path("."),)) -> str:
@@ -55,7 +56,7 @@ def clear_cache(kinds: Sequence[Kind], folders: Sequence[Path] = (Path("."),)) -
     lines = []
     for kept in [kept for kept in places(folders) if kept.kind in kinds]:
         lines.append(f"removed {kept.path}: {kept.size / 1e6:.1f} MB")
-        shutil.rmtree(kept.path)
+        kept.path.unlink() if kept.path.is_file() else shutil.rmtree(kept.path)
     return "\n".join(lines or [f"nothing of {', '.join(kinds)} is kept in {', '.join(map(str, folders))}"])
 
 
@@ -65,10 +66,11 @@ def places(folders: Sequence[Path]) -> Iterator[Kept]:
 
     from bolid.data.annotate.store import FILE, FOLDER
     from bolid.data.curate.store import CURATION
-    from bolid.vision.networks import cache_folder
+    from bolid.vision.networks import NETWORKS, place
 
-    if cache_folder().is_dir():
-        yield Kept("networks", cache_folder(), "`bolid networks get` fetches and converts them again")
+    for name in NETWORKS:  # not the folder, which holds what users imported, too
+        if place(name).is_file():
+            yield Kept("networks", place(name), f"`bolid networks get {name}` fetches and converts it again")
     for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
         for inside in _below(folder, DEPTH):
             if inside.parent.name == ".cache" and (inside / COPY).is_file():

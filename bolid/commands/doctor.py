@@ -77,9 +77,7 @@ def _devices() -> Iterator[Finding]:
         )
         yield Finding(True, "mps", f"{text}PYTORCH_ENABLE_MPS_FALLBACK=1")
     elif not torch.cuda.is_available():
-        yield Finding(
-            None, "gpu", "none: fits of Stable Diffusion 1.5 or SDXL would take weeks; the bundle's take minutes"
-        )
+        yield Finding(None, "gpu", "none: training on Stable Diffusion 1.5 or XL needs one, on the bundle not")
 
 
 def _rendering() -> Iterator[Finding]:

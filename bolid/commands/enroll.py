@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from bolid.commands.identity import HOME, describe
 from bolid.core.errors import BolidError
 from bolid.core.identity_file import IdentityFolder
-from bolid.core.photos import is_rendered
-from bolid.vision.choice import ENCODERS, Kind, choose_for
+from bolid.vision.choice import Kind, choose_for, choose_networks
 
 if TYPE_CHECKING:
     from bolid.conditions import Condition
@@ -40,14 +39,14 @@ def create_identity(
         folder: Instead of photos: a folder with a manifest, as `bolid data annotate` and `bolid data render` write.
         person: The person's name in that folder. For photos of several people: left, right, largest, or a photo of the
             person's face, to select the most similar face.
-        adapter: Folder of the adapter to create the identity for: its conditions embed the photos. Without it,
-            `encoder` and `clip` do.
-        encoder: Folder of the body encoder that the adapter was trained with; by default data/tiny/body_vae for
-            rendered photos and with `--networks embedded`, else data/tiny/body_vae_photos.
-        networks: Networks that detect people and faces in photos (a manifest has both). photographs: MoveNet, BlazePose
-            and dlib's face recogniser, which `bolid networks get movenet blazepose dlib-face` fetches; embedded: those
-            of data/tiny, for rendered people only; auto: embedded if all photos are marked as rendered, else
-            photographs.
+        adapter: Folder or hub id of the adapter to create the identity for: its conditions embed the photos. Without
+            it, `encoder` and `clip` do.
+        encoder: Folder of the body encoder that the adapter was trained with; by default data/tiny/body_vae with the
+            embedded networks, else data/tiny/body_vae_photos.
+        networks: Networks that read photos; people and faces of a folder are those of its manifest. photographs:
+            MoveNet, BlazePose and dlib's face recogniser, which `bolid networks get movenet blazepose dlib-face`
+            fetches; embedded: those of data/tiny, for rendered people only; auto: embedded if all photos are marked as
+            rendered, else photographs.
         pose: Pose network to use instead: movenet, blazepose, or a folder.
         face: The face recogniser that the adapter was trained with: dlib-face, an ONNX file, or none for no face.
         clip: The CLIP of the adapter's image condition, if it has one: a folder or hub id, see `ClipModel`.
@@ -67,18 +66,17 @@ def create_identity(
     home.check_free(name, replace)  # before anything is read
     if (folder is None) == (not photos) or (folder is not None and person is None):
         raise BolidError("give either `--photos FILE …`, or `--folder FOLDER --person NAME` of an annotated folder")
+    records = [] if folder is None else rows(folder, str(person))
     if folder is None:
-        rendered = networks == "embedded" or all(is_rendered(Path(photo)) for photo in photos)
+        choice = choose_for(photos, networks, pose=pose, face=face, encoder=encoder)
     else:
-        rendered = all(record.renderer for record in rows(folder, str(person)))
-    encoder = encoder or ENCODERS[rendered]
-    conditions = conditions_for(encoder, clip) if adapter is None else conditions_in(adapter)
-    if folder is not None and person is not None:
-        views, face_model = view_folder(folder, person, crop_sizes(conditions))
-        check_faces(conditions, face_model, f"what embeds the faces of {folder}", "annotate it with --face")
-    else:
-        choice = choose_for(photos, networks, pose, face)
+        choice = choose_networks(networks, all(record.renderer for record in records), {"encoder": encoder})
+    conditions = conditions_for(choice.encoder, clip) if adapter is None else conditions_in(adapter)
+    if folder is None:
         views, face_model = read_photos(photos, conditions, choice, person or "only")
+    else:
+        views, face_model = view_rows(folder, records, crop_sizes(conditions))
+        check_faces(conditions, face_model, f"what embeds the faces of {folder}", "annotate it with --face")
     if adapter is None:
         conditions |= face_condition(views)
     identity = identify(conditions, views, face_model)
@@ -98,11 +96,12 @@ def conditions_for(encoder: str, clip: str | None) -> dict[str, Condition]:
 
 
 def conditions_in(adapter: Path) -> dict[str, Condition]:
-    """The identity conditions of an adapter, loaded without its base model."""
+    """The identity conditions of an adapter, a folder or hub id, loaded without its base model."""
     from bolid.pipelines.adapter import make_conditions
     from bolid.pipelines.card import read_card
+    from bolid.pipelines.hub import find_adapter
 
-    folder, card = read_card(adapter)
+    folder, card = read_card(find_adapter(adapter))
     return {name: c.eval() for name, c in make_conditions(card, folder).items() if c.personal}
 
 
@@ -114,13 +113,11 @@ def face_condition(views: Sequence[View]) -> dict[str, Condition]:
     return {"face": FaceCondition(embed_dim=sizes.pop())} if len(sizes) == 1 else {}
 
 
-def view_folder(folder: Path, person: str, sizes: Collection[Size]) -> tuple[list[View], str]:
-    """The views of a person by the folder's manifest, and the SHA-256 of the recogniser that embedded the faces."""
+def view_rows(folder: Path, records: Sequence[ImageRecord], sizes: Collection[Size]) -> tuple[list[View], str]:
+    """The views of a person's rows of a manifest, and the SHA-256 of the recogniser that embedded the faces."""
     from bolid.core.safe_io import open_picture, resolve_inside
     from bolid.data.cache import check_unchanged
     from bolid.pipelines.identify import usable, view
-
-    shown = rows(folder, person)
 
     def read(record: ImageRecord) -> View:
         path = resolve_inside(folder, record.file_name)
@@ -128,7 +125,7 @@ def view_folder(folder: Path, person: str, sizes: Collection[Size]) -> tuple[lis
         check_unchanged(record, path)
         return view(record.file_name, picture, (record.keypoints, record.box), record.face_embedding, sizes)
 
-    return usable(shown, read), next((r.face_model for r in shown if r.face_embedding is not None), "")
+    return usable(records, read), next((r.face_model for r in records if r.face_embedding is not None), "")
 
 
 def rows(folder: Path, person: str) -> list[ImageRecord]:

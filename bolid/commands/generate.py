@@ -125,7 +125,7 @@ def generate(
                 f"{name}_scale has no effect: the adapter has no {name} condition ({', '.join(pipe.conditions)})"
             )
     imagined = None if prior is None else pipe.imagine(prompt, prior, range(seed, seed + count), temperature)
-    wanted = None if pose is None else pose_of(pose, size, choose_for([pose], networks, pose_network), pipe)
+    wanted = None if pose is None else pose_of(pose, size, choose_for([pose], networks, pose=pose_network), pipe)
     height, width = size or (None, None)
     for number in trange(seed, seed + count, unit="image"):
         subject = person if imagined is None else imagined[number - seed]

@@ -65,30 +65,29 @@ def personalize(
     from bolid.commands.enroll import create_identity
     from bolid.commands.generate import check_folder
     from bolid.core.devices import check_device
+    from bolid.pipelines.request import check_prompts
 
     trained = str(adapter or (EMBEDDED if base == "tiny" else ""))
     check_adapter(trained, base)
     check_device(device)
     check_folder(out)
-    files, name = photos_in(photos), name or photos.resolve().name
-    alone = (
-        f"bolid identity create --name {shlex.quote(name)} --photos {shlex.quote(str(photos))}/* --adapter {trained}"
-    )
-    print(f"1/2  reading {len(files)} photos of {photos}; alone: `{alone}`", flush=True)
+    check_prompts(prompts)
+    found, name = photos_in(photos), name or photos.resolve().name
+    files, options = found[:MAX_PHOTOS], {"person": person, "networks": networks, "face": face}
+    alone = ["bolid", "identity", "create", "--name", name, "--adapter", trained]
+    alone += [
+        word for key, value in options.items() if value not in (None, "auto") for word in (f"--{key}", str(value))
+    ]
+    alone += ["--photos", *map(str, files)]
+    print(f"1/2  reading {len(files)} of {len(found)} photos in {photos}; alone: `{shlex.join(alone)}`", flush=True)
     print(
         create_identity(
-            name,
-            files,
-            person=person,
-            adapter=Path(trained),
-            networks=networks,
-            face=face,
-            identities=identities,
+            name, files, person=person, adapter=Path(trained), networks=networks, face=face, identities=identities,
             replace=replace,
         )
-    )
-    alone = f'bolid generate "{prompts[0]}" --identity {shlex.quote(name)} --adapter {trained}'
-    print(f"2/2  generating {len(prompts)} images by {trained}; alone: `{alone}`", flush=True)
+    )  # fmt: skip
+    alone = ["bolid", "generate", prompts[0], "--identity", name, "--adapter", trained]
+    print(f"2/2  generating {len(prompts)} images by {trained}; alone: `{shlex.join(alone)}`", flush=True)
     return draw(trained, identities, name, prompts, out, seed, device)
 
 
@@ -115,7 +114,7 @@ def check_adapter(adapter: str, base: Base) -> None:
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """The photos of a folder, the first `MOST` by name.
+    """The photos of a folder, by name.
 
     Raises:
         BolidError: If there is none.
@@ -129,7 +128,7 @@ def photos_in(folder: Path) -> list[Path]:
         raise BolidError(
             f"photos: {folder} holds no photo ({', '.join(sorted(SUFFIXES))}); those of one person go there"
         )
-    return found[:MAX_PHOTOS]
+    return found
 
 
 def draw(adapter: str, identities: Path, name: str, prompts: Sequence[str], out: Path, seed: int, device: str) -> str:

@@ -62,7 +62,9 @@ class BoLIDPipeline(PretrainedPipeline):
         if not any(condition.personal for condition in self.conditions.values()):
             raise BolidError("this adapter has no condition that encodes photos; make an `Identity` yourself")
         photos = [photos] if isinstance(photos, str | Path) else photos
-        views, face_model = read_photos(photos, self.conditions, choose_for(photos, networks, pose, face), person)
+        views, face_model = read_photos(
+            photos, self.conditions, choose_for(photos, networks, pose=pose, face=face), person
+        )
         return identify(self.conditions, views, face_model, self.backbone.unet.device)
 
     def imagine(

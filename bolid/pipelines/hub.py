@@ -16,7 +16,7 @@ tags: [bolid, diffusers, ip-adapter, text-to-image]
 
 # {name}
 
-An adapter of [BoLID](https://pypi.org/project/bolid/) for images of a particular person, by {conditions}, trained for
+An adapter of BoLID for images of a particular person, by {conditions}, trained for
 `{path}`.
 
 ```python

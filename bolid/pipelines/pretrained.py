@@ -23,12 +23,7 @@ from bolid.pipelines.stock import StockPipeline
 class PretrainedPipeline(StockPipeline):
     """A pipeline whose conditions come from an adapter's folder or from the hub.
 
-    Args:
-        backbone: A frozen backbone with the conditions installed (see `install_conditions`).
-        conditions: The installed conditions by name, in the order of their installation.
-
-    Attributes:
-        identities: Hashes of the training identities; None if unknown.
+    See `bolid.pipelines.BoLIDPipeline` for the arguments.
     """
 
     def __init__(self, backbone: Backbone, conditions: Mapping[str, Condition]):

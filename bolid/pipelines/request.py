@@ -58,12 +58,14 @@ def check_inputs(
         raise BolidError(f"latents are {count} x {channels} x height x width here, not {shape}")
 
 
-def check_prompts(prompts: Iterable[str | None], what: str = "prompt") -> None:
+def check_prompts(prompts: Sequence[str | None], what: str = "prompt") -> None:
     """Refuses prompts that no tokenizer accepts.
 
     Raises:
-        BolidError: If a prompt is not a string, or holds a lone surrogate.
+        BolidError: If there is none, or one is not a string or holds a lone surrogate.
     """
+    if not prompts:
+        raise BolidError(f"{what}: none is given")
     for prompt in prompts:
         try:
             (prompt or "").encode()

@@ -72,8 +72,7 @@ class StockPipeline:
         The encoders of photos in the conditions stay in float32.
         """
         self.stock.to(*where, **named)
-        if self.vae.dtype == torch.float16 and self.vae.config.force_upcast:
-            keep_in_float32(self.vae)
+        keep_in_float32(self.vae)
         # Projectors, K and V are part of the UNet; this moves the encoders.
         for condition in self.conditions.values():
             condition.to(self.device)

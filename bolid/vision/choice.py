@@ -13,8 +13,9 @@ from bolid.core.photos import is_rendered
 from bolid.core.safe_io import sha256
 
 EMBEDDED = {"pose": "data/tiny/pose", "face": "data/tiny/face/face.onnx", "segmenter": None}
+EMBEDDED |= {"encoder": "data/tiny/body_vae"}
 PHOTOGRAPHS = {"pose": "movenet+blazepose", "face": "dlib-face", "segmenter": "blazepose"}
-ENCODERS = {True: "data/tiny/body_vae", False: "data/tiny/body_vae_photos"}  # of bodies, by whether photos are rendered
+PHOTOGRAPHS |= {"encoder": "data/tiny/body_vae_photos"}
 Kind = Literal["auto", "photographs", "embedded"]
 
 
@@ -26,6 +27,7 @@ class Choice:
         pose: Pose network, see `bolid.vision.load.pose_estimator`.
         face: Face recogniser: dlib-face, or an ONNX file; None for no faces.
         segmenter: Segmentation: blazepose, or folder or hub id of a segmentation network; None for none.
+        encoder: Body encoder.
         embedded: Whether `--networks embedded` was given, which allows networks for rendered people on photographs.
         device: Device.
     """
@@ -33,6 +35,7 @@ class Choice:
     pose: str
     face: str | None
     segmenter: str | None = None
+    encoder: str = ""
     embedded: bool = False
     device: str = "cpu"
 
@@ -63,15 +66,13 @@ def choose_networks(kind: Kind, rendered: bool, given: Mapping[str, str | Path |
     chosen = {k: None if v in (None, "none") else str(v) for k, v in names.items()}
     if chosen["pose"] is None:
         raise BolidError("pose: a pose network is required; give movenet, blazepose, or a folder")
-    return Choice(chosen["pose"], chosen["face"], chosen["segmenter"], embedded, device)
+    return Choice(**chosen, embedded=embedded, device=device)  # type: ignore[arg-type]
 
 
-def choose_for(
-    photos: Sequence[str | Path], kind: Kind = "auto", pose: str | Path | None = None, face: str | Path | None = None
-) -> Choice:
-    """Selects pose network and face recogniser for photos, by the mark of rendered ones."""
+def choose_for(photos: Sequence[str | Path], kind: Kind = "auto", **given: str | Path | None) -> Choice:
+    """`choose_networks` for photos, by the mark of rendered ones; `given` by name."""
     rendered = bool(photos) and all(is_rendered(Path(photo)) for photo in photos)
-    return choose_networks(kind, rendered, {"pose": pose, "face": face})
+    return choose_networks(kind, rendered, given)
 
 
 def is_embedded(name: str | Path) -> bool:

@@ -19,6 +19,7 @@ def kept(tmp_path, monkeypatch):
         "annotations": "data/people/.annotations/annotations.sqlite",
         "curation": "data/people/.curation/pixels.parquet",
         "hub": "home/hub/models--org--name/weights",
+        "imported": "home/bolid/imported/own/model.safetensors",
         "photo": "data/people/ann/1.jpg",
         "another's": ".cache/pip/wheel",
         "foreign": "data/.annotations/notes.txt",

@@ -1,11 +1,15 @@
 """One command from a folder of photos to a person and images, on rendered photos and the embedded bundle."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from bolid.cli import main
+from bolid.commands import personalize
 from bolid.core.identity_file import IdentityFolder
 from bolid.core.photos import RENDERED, is_rendered, marked
 from bolid.core.trained_on import CARD
@@ -29,9 +33,21 @@ def photos(tmp_path, monkeypatch):
 def test_a_person_is_stored_and_generated_and_every_step_names_its_own_command(photos, capsys):
     assert main(["personalize", str(photos), "--prompts", "a photo of a person, walking", "a photo of a person"]) == 0
     printed = capsys.readouterr().out
-    assert "1/2  reading 2 photos" in printed
-    assert f"bolid identity create --name ann --photos {photos}/* --adapter data/tiny/adapter" in printed
-    assert 'bolid generate "a photo of a person, walking" --identity ann --adapter data/tiny/adapter' in printed
+    assert f"1/2  reading 2 of 2 photos in {photos}" in printed
+    create, generate = (shlex.split(command)[1:] for command in re.findall("alone: `(.*)`", printed))
+    assert generate == [
+        "generate",
+        "a photo of a person, walking",
+        "--identity",
+        "ann",
+        "--adapter",
+        "data/tiny/adapter",
+    ]
+    before = IdentityFolder(Path("data/identities")).load("ann")
+    assert main([*create, "--replace", "true"]) == 0
+    again = IdentityFolder(Path("data/identities")).load("ann")
+    assert before.keys() == again.keys()
+    assert all(torch.equal(before[name].values, again[name].values) for name in before)
     assert "body" in IdentityFolder(Path("data/identities")).load("ann")
     for image in ("ann_0.png", "ann_1.png", "ann.png"):
         assert is_rendered(Path("pictures") / image)  # no photo of anybody
@@ -60,6 +76,19 @@ def test_what_cannot_be_done_is_said_before_anything_is_read(photos, capsys, wor
     assert message in told.err
     assert len(told.err.strip().splitlines()) == 1
     assert "reading" not in told.out
+
+
+def test_of_many_photos_the_first_are_read_and_that_is_said(photos, capsys, monkeypatch):
+    monkeypatch.setattr(personalize, "MAX_PHOTOS", 1)
+    assert main(["personalize", str(photos), "--prompts", "a photo of a person", "--face", "none"]) == 0
+    printed = capsys.readouterr().out
+    assert f"reading 1 of 2 photos in {photos}" in printed
+    assert f"--face none --photos {photos}/0.png`" in printed
+
+
+def test_no_prompt_is_refused(photos, capsys):
+    assert main(["personalize", str(photos), "--prompts", "[]"]) == 1
+    assert "prompt: none is given" in capsys.readouterr().err
 
 
 def test_a_folder_without_photos_is_refused(photos, capsys):

@@ -19,7 +19,7 @@ def photos(tmp_path):
 
 
 def names(choice):
-    return {"pose": choice.pose, "face": choice.face, "segmenter": choice.segmenter}
+    return {name: getattr(choice, name) for name in EMBEDDED}
 
 
 def test_the_mark_of_the_photos_decides(photos):
@@ -29,6 +29,7 @@ def test_the_mark_of_the_photos_decides(photos):
         assert names(choose_for(some)) == PHOTOGRAPHS
     assert names(choose_for([rendered], "photographs")) == PHOTOGRAPHS
     assert names(choose_for([photo], "embedded")) == EMBEDDED
+    assert choose_for([photo], encoder="my/encoder").encoder == "my/encoder"
 
 
 def test_embedded_networks_are_for_rendered_photos_unless_they_are_asked_for(photos):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
@@ -61,8 +61,10 @@ def one_per_picture(image: None, embeds: list[Tensor], *arguments: Any) -> list[
 
 
 def keep_in_float32(vae: Any) -> None:
-    """Keeps in float32 a VAE that overflows in float16, and casts its inputs, which have the UNet's dtype."""
-    decode = vae.float().decode
+    """Keeps in float32 a VAE in float16 that overflows, and casts its inputs, which have the UNet's dtype."""
+    if vae.dtype != torch.float16 or not vae.config.force_upcast:
+        return
+    decode = partial(type(vae).decode, vae.float())
     vae.decode = lambda latents, *arguments, **more: decode(latents.float(), *arguments, **more)
 
 
@@ -111,8 +113,7 @@ class Backbone(nn.Module, ABC):
         self.settings = {k: v for k, v in pipe.config.items() if k not in pipe.components and not k.startswith("_")}
         self.noise_scheduler = noise_schedule(pipe.scheduler, path)  # for training; the pipeline samples with its own
         self.requires_grad_(False)
-        if self.vae.dtype == torch.float16 and self.vae.config.force_upcast:
-            keep_in_float32(self.vae)
+        keep_in_float32(self.vae)
         if gradient_checkpointing:
             self.unet.enable_gradient_checkpointing()
 
